@@ -90,6 +90,8 @@ class ActionRule(FileEntry, frozen=True, rename={"contexts": "for"}):
     prefer: str | tuple[str, ...] = ()
     #: Whether it waits for the hour of their day at which the customer comes most.
     best_hour: bool = False
+    #: Whether it is pointless once the customer has bought: it is withdrawn if it still waits.
+    until_bought: bool = False
 
     @property
     def channels(self) -> tuple[str, ...]:

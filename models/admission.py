@@ -41,6 +41,7 @@ from models.events.wire import (
 )
 
 NO_ALIASES: Mapping[str, str] = {}
+_IDENTIFY = KIND_BY_NAME["identify"]
 
 
 def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -> Event:
@@ -71,6 +72,10 @@ def event_of(
     if nobody is None:
         customer, identified = identity(line, is_blocked)
         properties = _properties(kind, line)
+        instead = kind.declared.instead
+        if instead is not None and (other := instead(properties)) is not None:
+            name, kind = other[0], KIND_BY_NAME[other[0]]
+            properties = kind.declared.shape(**other[1])
     else:
         properties = _properties(kind, line)
         customer, identified = _identity_or(line, is_blocked, nobody(properties))
@@ -86,9 +91,11 @@ def event_of(
     if context is not None and context.consent is not None and nobody is None:
         stamps = stamps_in(context.consent)
     is_unread = not stamps.is_understood
-    if kind is UNKNOWN and says_no(bytes(line.properties)):
-        # Taken for a click, it must at least be heard of.
-        is_unread = is_unread or folded(name) not in own
+    # Taken for a click, or kept in a profile that nobody reads, a no must at least be heard of.
+    if (kind is UNKNOWN and says_no(bytes(line.properties)) and folded(name) not in own) or (
+        kind is _IDENTIFY and says_no(bytes(line.traits))
+    ):
+        is_unread = True
     return Event(
         name=name,
         kind=kind,

@@ -1,6 +1,7 @@
 """Money as integers: amounts in the shop's currency, in its smallest unit."""
 
 from functools import lru_cache
+from typing import Final
 
 from config.duration import DAY_MS
 from config.parameters import Money
@@ -19,6 +20,8 @@ _MINOR_PER_UNIT = {
 #: ISO 4217 has it for what is in no currency; there is never a rate of it.
 NO_CURRENCY = "XXX"
 _CODE_LENGTH = 3
+#: Signs that mean one currency. Others are of several, such as those of the dollar and the yen.
+SIGNS: Final = {"€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₺": "TRY", "ZŁ": "PLN"}
 #: Few currencies are named, again and again.
 _CODES_MAX = 256
 
@@ -42,8 +45,11 @@ def foreign(named: str | None, money: Money) -> str:
 
 @lru_cache(_CODES_MAX)
 def code_of(named: str | None) -> str:
-    """The code of a named currency, empty if none is; `NO_CURRENCY` for what is not a code."""
+    """The code of a currency that is named or has a sign of its own; empty if none is named, and
+    `NO_CURRENCY` for what is none.
+    """
     text = (named or "").strip().upper()
+    text = SIGNS.get(text, text)
     return text if not text or (len(text) == _CODE_LENGTH and text.isalpha()) else NO_CURRENCY
 
 

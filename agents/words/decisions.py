@@ -15,6 +15,7 @@ from models.decisions.trigger import (
     Suppressed,
     Trigger,
 )
+from models.decisions.withdrawal import BOUGHT
 
 #: What a shut gate says of an action, by the gate's name in receipts.
 GATES = {
@@ -38,6 +39,7 @@ TRUCES = {
     "solved": "a complaint was solved a short while ago",
     "answer": "a survey was answered poorly",
 }
+_BOUGHT_WORDS = "the customer has bought since"
 #: What a deadline was of, by the moment that it raised.
 _MOMENTS = {**MOMENTS, COOLDOWN_OVER: "the cooldown that held a rule back is over"}
 
@@ -112,7 +114,7 @@ def _shut(shut: Suppressed) -> str:
 
 
 def _gate(by: str, what: str | None, since: str | None, until: str | None = None) -> str:
-    words = GATES.get(by, "rejected")
+    words = _BOUGHT_WORDS if by == BOUGHT else GATES.get(by, "rejected")
     details = (
         by,
         TRUCES.get(what, what) if by == TRUCE and what is not None else what,

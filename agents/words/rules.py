@@ -94,9 +94,10 @@ def moment_of_trigger(compiled: CompiledTrigger) -> str:
 
 
 def channels_of(rule: ActionRule) -> str:
-    """By which channel an action goes out, and at what time of the day."""
+    """By which channel an action goes out, at what time of the day, and until when."""
     others = f", or {' or '.join(rule.preferable)} if preferred" if rule.preferable else ""
-    return f"{rule.channel}{others}{', at their best hour' if rule.best_hour else ''}"
+    hour = ", at their best hour" if rule.best_hour else ""
+    return f"{rule.channel}{others}{hour}{', until they buy' if rule.until_bought else ''}"
 
 
 def _action(compiled: CompiledAction) -> Iterator[str]:

@@ -5,7 +5,7 @@ are folded into items. An order empties the cart once, however often its page is
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 from typing import ClassVar, Final, NamedTuple
 
@@ -71,6 +71,15 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
     name: str | None = None
     price: Amount | None = None
     quantity: Amount | None = None
+    #: What lies in a cart is known without its price.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"price"})
+    #: As tag managers and shop systems call them.
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("item_id",), "product_id"),
+        **dict.fromkeys(("item_variant", "variant_id"), "variant"),
+        **dict.fromkeys(("item_name", "product_name"), "name"),
+        **dict.fromkeys(("item_price",), "price"),
+    }
 
     @property
     def is_named(self) -> bool:
@@ -100,6 +109,14 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
     products: tuple[CartProduct, ...] | None = None
     order_id: str | None = None
     currency: str | None = None
+    aliases: ClassVar[Mapping[str, str]] = {
+        **CartProduct.aliases,
+        **dict.fromkeys(
+            ("items", "line_items", "cart_items", "contents", "content_ids"), "products"
+        ),
+        **dict.fromkeys(("currency_code", "presentment_currency"), "currency"),
+    }
+    holders: ClassVar[tuple[str, ...]] = ("properties", "ecommerce", "product", "item")
     #: What lies in a cart is known without its price.
     has_amount: ClassVar[bool] = False
 

@@ -36,7 +36,7 @@ from models.customer.labels import (
     unpack_first,
 )
 from models.customer.margins import margin_share
-from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
+from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
 from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
 from models.customer.purchase_windows import begun_within, bought_within, gaps_days

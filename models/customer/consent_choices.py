@@ -65,11 +65,18 @@ _VAGUE: Final = frozenset({"state", "consent"})
 _IS_NO: Final = r'(?:false|0|"(?:false|no|0|denied|revoked|withdrawn|declined|refused)")'
 _IS_YES: Final = r'(?:true|1|"(?:true|yes|1)")'
 _IS_OUT: Final = r'"(?:unsubscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact)"'
+#: What the name of a choice may have around it: ``marketing_opt_in``, ``hasOptedOutOfEmail``.
+_AROUND: Final = r"[\w -]{0,40}"
 _YES_NAME: Final = (
-    r"(?:(?:is|has)[ _-]?)?(?:granted|consent(?:ed)?|subscribed|opted[ _-]?in|opt[ _-]?in)"
-    r"|accepts[ _-]?marketing"
+    r"(?:(?:is|has)[ _-]?)?(?:granted|consent(?:ed)?|subscribed)"
+    rf"|{_AROUND}opt(?:ed)?[ _-]?in{_AROUND}|(?:{_AROUND}[ _-])?consent"
+    r"|accepts?[ _-]?marketing|e?mail|sms|push|(?:e?mail[ _-])?marketing|newsletters?"
+    r"|e?mail[ _-]?subscribed?"
 )
-_NO_NAME: Final = r"(?:is[ _-]?)?(?:unsubscribed|opted[ _-]?out|opt[ _-]?out)"
+_NO_NAME: Final = (
+    rf"(?:is[ _-]?)?unsubscribed|{_AROUND}opt(?:ed)?[ _-]?out{_AROUND}"
+    r"|do[ _-]?not[ _-]?(?:contact|e?mail|call|track|profile)"
+)
 # In small letters, each beginning with letters that all of its matches share: many times faster.
 _a_choice: Final = re.compile(rf'"\s*:\s*(?:{_IS_NO}|{_IS_YES}|{_IS_OUT})'.encode()).search
 _a_no: Final = re.compile(
@@ -79,7 +86,7 @@ _is_out: Final = re.compile(rf'stat(?:us|e)"\s*:\s*{_IS_OUT}'.encode()).search
 
 
 def says_no(content: bytes) -> bool:
-    """Whether there is a no in the JSON of an event that nobody knows."""
+    """Whether there is a no in JSON that nobody reads: an unknown event's, or a profile's."""
     content = content.lower()
     if not _a_choice(content):
         return False

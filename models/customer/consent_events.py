@@ -221,7 +221,13 @@ def _check_choice(news: ConsentNews, meaning: Meaning) -> None:
     if news.granted == Choice.UNREAD:
         raise Rejected(Reason.OUT_OF_RANGE, "$.properties.granted", "true, false or pending")
     if news.granted is None and meaning.granted is None:
-        raise Rejected(Reason.REQUIRED_MISSING, "$.properties.granted", "true, false or pending")
+        raise Rejected(
+            Reason.REQUIRED_MISSING,
+            "$.properties.granted",
+            "true, false or pending",
+            "say granted: true or false, with the purpose; several purposes with a choice each go "
+            "into context.consent",
+        )
 
 
 @lru_cache(_CHANNELS_MAX)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from config.names import folded
 from models.customer.consent_choices import Choice, choice_of
 from models.events.leniency import is_nothing
 
@@ -40,6 +41,23 @@ PURPOSES: Mapping[str, str] = {
     "functional": SERVICE,
     "necessary": SERVICE,
     "essential": SERVICE,
+    # Under other names, and as Google's consent mode and OneTrust have it.
+    **dict.fromkeys(
+        (
+            *("emailmarketing", "marketingemail", "marketingemails", "directmarketing", "ads"),
+            *("smsmarketing", "targeting", "targetedadvertising", "socialmedia", "adstorage"),
+            *("aduserdata", "c0004", "c0005"),
+        ),
+        Purpose.MARKETING,
+    ),
+    **dict.fromkeys(
+        ("adpersonalization", "personalizationstorage"),
+        Purpose.PERSONALISATION,
+    ),
+    **dict.fromkeys(("statistic", "analyticsstorage", "c0002"), Purpose.ANALYTICS),
+    **dict.fromkeys(
+        ("functionalitystorage", "securitystorage", "strictlynecessary", "c0001", "c0003"), SERVICE
+    ),
 }
 #: Where an event's context has the choices by purpose, unless it has them at once.
 _HOLDERS: Final = ("categoryPreferences", "purposes", "categories")
@@ -47,7 +65,7 @@ _HOLDERS: Final = ("categoryPreferences", "purposes", "categories")
 
 def purpose_called(name: str) -> str | None:
     """The purpose that platforms call ``name``, or `SERVICE`; None for a name nobody knows."""
-    return PURPOSES.get(name.strip().casefold())
+    return PURPOSES.get(folded(name))
 
 
 class Stamps(NamedTuple):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from config.parameters import Money
 from models.customer.decay import decayed
 from models.customer.fingerprint import fingerprint
-from models.customer.orders import number_or_none
+from models.customer.order_news import number_or_none
 from models.customer.row import State
 from models.events.event import Event, EventType
 from models.events.times import milliseconds, moment_of

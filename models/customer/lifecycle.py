@@ -44,7 +44,7 @@ from models.customer.lifecycle_measures import (
 from models.customer.lifecycle_state import VISITORS, Lifecycle
 from models.customer.margins import margin_share
 from models.customer.motion import FOUND, since
-from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
+from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import (
     EVERYTHING,
     Fact,

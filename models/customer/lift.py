@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from msgspec import field
+from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.limits import PositiveMs
@@ -186,9 +187,8 @@ def _sums_of(followed: FollowedAction) -> Iterator[Sum]:
         net_minor = followed.net_minor
         told |= {FOLLOWED: 1, KEPT: int(followed.was_kept), NET: net_minor}
         told[SQUARES] = squared(net_minor)
-    for cell in dict.fromkeys(
-        (LiftCell(followed.action), LiftCell(followed.action, followed.reason))
-    ):
+    of_action, of_reason = LiftCell(followed.action), LiftCell(followed.action, followed.reason)
+    for cell in dict.fromkeys((of_action, of_reason)):
         yield from ((cell.key(group, what), month, amount) for what, amount in told.items())
 
 
@@ -210,8 +210,8 @@ def _reunited(scene: Scene, before: FollowedActions, other: FollowedActions, sig
 
 
 def _united(states: Sequence[FollowedActions], parameters: Parameters) -> FollowedActions:
-    """One person's are those of all ids, each action's first while it is followed: decisions
-    make them, and what came of those that are told stays as it was told.
+    """One person is followed for what was decided for any of their ids, for each action from the
+    first time on: decisions make them, and what is told already stays as it was told.
     """
     kept_ms = parameters.of(LiftParameters).kept_within
     first: dict[str, int] = {}
@@ -220,25 +220,12 @@ def _united(states: Sequence[FollowedActions], parameters: Parameters) -> Follow
         begun_ms = first.get(followed.action)
         if begun_ms is None or followed.at_ms - begun_ms >= kept_ms:
             first[followed.action] = followed.at_ms
-            found.append(_copied(followed))
+            found.append(replace(followed))
     return FollowedActions(_kept(found), any(state.is_left_out for state in states))
 
 
 def _order(followed: FollowedAction) -> tuple[int, str, str, bool, int]:
     return followed.at_ms, followed.action, followed.reason, followed.is_treated, -followed.known
-
-
-def _copied(followed: FollowedAction) -> FollowedAction:
-    return FollowedAction(
-        followed.at_ms,
-        followed.action,
-        followed.reason,
-        followed.is_treated,
-        followed.known,
-        followed.has_converted,
-        followed.was_kept,
-        followed.net_minor,
-    )
 
 
 LIFT: Part[FollowedActions] = Part(

@@ -13,7 +13,7 @@ from models.customer.loyalty_account import Account, Loyalty, Sums, current, pac
 from models.customer.loyalty_level import NEVER_MS, LoyaltyParameters
 from models.customer.loyalty_news import EVENTS
 from models.customer.motion import steps
-from models.customer.orders import EVENTS as ORDER_EVENTS
+from models.customer.order_news import EVENTS as ORDER_EVENTS
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer, Told
 from models.customer.purchases import order_of_event, purchases
 from models.customer.scene import Scene

@@ -14,7 +14,7 @@ from msgspec import field
 
 from config.limits import Share
 from config.parameters import Parameters, Section
-from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED, OrderNews
+from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED, OrderNews
 from models.customer.part import Fact, Part
 from models.customer.purchases import order_of_event
 from models.customer.row import State

@@ -6,19 +6,16 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from msgspec import Struct, field
-from msgspec.structs import force_setattr
+from msgspec import field
 
 from config.duration import DAY_MS
 from config.parameters import Money
 from models.customer.fingerprint import fingerprint
+from models.customer.order_news import CANCELLED, COMPLETED, OrderNews
 from models.customer.row import State
-from models.events.codes import code
-from models.events.event import Amount, Event, EventType, Text
-from models.events.numbers import number_in
-from models.events.rejection import Reason, Rejected
+from models.events.event import Event
 from models.money import (
     AMOUNT_MINOR_MAX,
     code_of,
@@ -28,180 +25,10 @@ from models.money import (
     shop_minor,
 )
 
-COMPLETED, UPDATED = "Order Completed", "Order Updated"
-REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
 #: What ends an order, at one moment in this order: part of it given back, all of it, cancelled.
 PART, WHOLE, CANCELLATION = 0, 1, 2
-#: Of one order, this many of the latest news are told apart, and this many of its products.
+#: Of one order, this many of the latest news are told apart.
 NEWS_MAX = 64
-PRODUCTS_MAX = 100
-#: No price or quantity is more, so that their product is an amount.
-_NUMBER_MAX = 1e12
-_ITEM_BITS = 32
-
-
-class Product(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A product of an order, or of what is given back of it. A price or a quantity that is not a
-    number is not known; a quantity that is not known is one. ``category`` is looked at where one
-    has a margin of its own.
-    """
-
-    product_id: str | int | float | None = None
-    sku: str | int | float | None = None
-    variant: str | int | float | None = None
-    price: float | str | None = None
-    quantity: float | str | None = None
-    category: Any = None
-
-    @property
-    def key(self) -> int:
-        """What tells it from the order's other products: the variant, else the product."""
-        sku, variant, product = self.sku, self.variant, self.product_id
-        if sku not in (None, ""):
-            return _key(f"{sku}")
-        if variant not in (None, ""):
-            return _key(f"{product} {variant}")
-        return _key(f"{product}") if product not in (None, "") else 0
-
-    @property
-    def product_key(self) -> int:
-        """The key of a product that is named by its id alone."""
-        return _key(f"{self.product_id}") if self.product_id not in (None, "") else self.key
-
-    @property
-    def unit(self) -> float | None:
-        """The price of one; None if it is not known."""
-        return number_or_none(self.price)
-
-    @property
-    def pieces(self) -> float:
-        found = number_or_none(self.quantity)
-        return 1.0 if found is None else found
-
-
-def _key(text: str) -> int:
-    # 0 is the key of a product without any id, which is no product of the order.
-    return (fingerprint(text) >> (63 - _ITEM_BITS)) or 1
-
-
-def number_or_none(value: float | str | None) -> float | None:
-    """A price, quantity or amount that is none of these without costing its event."""
-    said = number_in(value) if isinstance(value, str) else None
-    try:
-        number = said if said is not None else float(-1.0 if value is None else value)
-    except ValueError:
-        return None
-    # NaN is not within, either.
-    return number if 0.0 <= number <= _NUMBER_MAX else None
-
-
-class OrderNews(Struct, frozen=True, omit_defaults=True):
-    """An order placed or changed; at least one of the amounts must be there."""
-
-    order_id: Text | None = None
-    revenue: Amount | None = None
-    subtotal: Amount | None = None
-    total: Amount | None = None
-    currency: str | None = None
-    coupon: str | None = None
-    products: tuple[Product, ...] | None = None
-    #: They only say what a part of the order is worth, should it be given back.
-    dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
-
-    def __post_init__(self) -> None:
-        _limit(self)
-
-    @property
-    def amount(self) -> float | None:
-        """The most net of the amounts that are there."""
-        if self.revenue is not None:
-            return self.revenue
-        return self.subtotal if self.subtotal is not None else self.total
-
-
-class OrderRefund(Struct, frozen=True, omit_defaults=True):
-    """An order refunded: wholly unless an amount or products say in part.
-
-    A refund counts once: by its ``refund_id``, else by its order, amount and time; told with an id
-    and without it is one refund. Products without a price are worth what the order says of them.
-    """
-
-    order_id: Text
-    refund_id: str | None = None
-    revenue: Amount | None = None
-    total: Amount | None = None
-    refund_amount: Amount | None = None
-    amount: Amount | None = None
-    value: Amount | None = None
-    currency: str | None = None
-    products: tuple[Product, ...] | None = None
-    #: A code such as ``damaged``; anything else may be personal.
-    reason: str | None = None
-    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
-
-    def __post_init__(self) -> None:
-        _limit(self)
-        force_setattr(self, "reason", code(self.reason))
-        # Under whichever name, for a part that is taken for the whole is a purchase lost.
-        said = (self.total, self.refund_amount, self.amount, self.value)
-        force_setattr(self, "total", next((one for one in said if one is not None), None))
-        for name in ("refund_amount", "amount", "value"):
-            force_setattr(self, name, None)
-
-    @property
-    def stated(self) -> float | None:
-        """What was given back in all, if it says so."""
-        return self.revenue if self.revenue is not None else self.total
-
-    @property
-    def has_amount(self) -> bool:
-        """Whether it says how much was given back."""
-        if self.stated is not None:
-            return True
-        return any(product.unit is not None for product in self.products or ())
-
-
-class OrderCancellation(Struct, frozen=True, omit_defaults=True):
-    """An order cancelled, whatever was said of amounts."""
-
-    order_id: Text
-    #: As that of a refund.
-    reason: str | None = None
-    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
-
-    def __post_init__(self) -> None:
-        force_setattr(self, "reason", code(self.reason))
-
-
-def _limit(news: OrderNews | OrderRefund) -> None:
-    products = news.products
-    if products is not None and len(products) > PRODUCTS_MAX:
-        force_setattr(news, "products", products[:PRODUCTS_MAX])
-
-
-def _check_amount(news: OrderNews) -> None:
-    if news.amount is None:
-        raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
-
-
-def _stated(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"type": ["number", "string"]}}}
-
-
-_NEWS = EventType(
-    shape=OrderNews,
-    check=_check_amount,
-    rules={"anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")]},
-    value=lambda news: news.amount,
-)
-EVENTS = {
-    COMPLETED: _NEWS,
-    UPDATED: _NEWS,
-    REFUNDED: EventType(
-        shape=OrderRefund, value=lambda refund: refund.stated, code=lambda refund: refund.reason
-    ),
-    CANCELLED: EventType(shape=OrderCancellation, code=lambda cancelled: cancelled.reason),
-}
 
 
 class OrderItem(State):

@@ -24,15 +24,15 @@ from config.parameters import Parameters, Section
 from models.customer.decay import added, decayed
 from models.customer.edges import first_after
 from models.customer.motion import steps
-from models.customer.orders import (
+from models.customer.order_news import (
     CANCELLED,
     COMPLETED,
     REFUNDED,
     UPDATED,
-    Order,
     OrderNews,
     number_or_none,
 )
+from models.customer.orders import Order
 from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
 from models.customer.purchases import order_of_event
 from models.customer.row import State

@@ -12,13 +12,8 @@ from models.customer.anomaly import Anomaly, purchase_anomaly
 from models.customer.decay import decayed
 from models.customer.edges import first_after, leaves_window, next_day, passes_cut
 from models.customer.motion import LEARNT, STILL, Motion, Moves, since, steps
-from models.customer.orders import (
-    CANCELLED,
-    EVENTS,
-    REFUNDED,
-    Order,
-    order_id,
-)
+from models.customer.order_news import CANCELLED, EVENTS, REFUNDED
+from models.customer.orders import Order, order_id
 from models.customer.part import SCORE, Basis, Fact, Part, ProfileSection, Timer
 from models.customer.purchase_state import (
     WINDOW_DAYS,

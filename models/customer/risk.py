@@ -28,7 +28,7 @@ from models.customer.edges import of_timer
 from models.customer.evidence import Review
 from models.customer.evidence_words import REVIEWED, EvidenceParameters
 from models.customer.motion import ending, since, steps
-from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
+from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.prices import sensitivity
 from models.customer.purchase_windows import begun_within

@@ -181,11 +181,17 @@ def _plain(text: str) -> str:
 
 
 def _priority(said: str | int | None) -> str | None:
-    """The priority in this engine's words; an empty text if it is none."""
+    """The priority in this engine's words; an empty text if it is none. A rank beside a word, as in
+    "P1 - Critical", is the same one.
+    """
     if said is None or not str(said).strip(" _-"):
         return None
-    known = PRIORITIES.get(_plain(str(said)))
-    return str(known) if known is not None else ""
+    text = _plain(str(said))
+    if (known := PRIORITIES.get(text)) is not None:
+        return str(known)
+    meant = {PRIORITIES.get(word) for word in text.split()}
+    [only] = meant if len(meant) == 1 else [None]
+    return str(only) if only is not None else ""
 
 
 def _first_said(news: TicketNews, names: tuple[str, ...]) -> Any:
@@ -301,6 +307,8 @@ _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
 }
 #: Events whose status is news, and not a word on what the name has said already.
 _WITH_STATUS = frozenset({REPLIED, UPDATED, STATUS_CHANGED, ESCALATED, _BY_CUSTOMER})
+#: A ticket may be told of when it is over: one that is imported, or answered at once.
+_ENDS = frozenset({ticket.SOLVED, ticket.DROPPED})
 _ELSEWHERE = (OPENED, COMPLAINT, REPLIED, ESCALATED, "Ticket Reopened", "Ticket Solved")
 
 #: The events by which somebody writes to the other.
@@ -332,5 +340,7 @@ def marks_of(event: Event, *, is_complaint: bool) -> Iterator[Mark]:
         yield Mark(at_ms, ticket.COMPLAINT)
     if news.priority:
         yield Mark(at_ms, URGENCIES[news.priority])
-    if news.status is not None and event.name in _WITH_STATUS:
+    if news.status is not None and (
+        event.name in _WITH_STATUS or (event.name == OPENED and _STATUSES[news.status] in _ENDS)
+    ):
         yield Mark(at_ms, _STATUSES[news.status])

@@ -22,7 +22,7 @@ from models.customer.engagement import engagement
 from models.customer.life_stages import CustomerClass, LifecycleParameters, next_look_ms
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
-from models.customer.orders import CANCELLED, REFUNDED, UPDATED
+from models.customer.order_news import CANCELLED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.purchase_state import WINDOW_MS_MAX
 from models.customer.purchases import history, purchases, window_365d

@@ -15,7 +15,7 @@ from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Section
 from config.topics import CLICKSTREAM, FEEDBACK
 from config.zones import UTC, zone
-from models.customer.orders import COMPLETED
+from models.customer.order_news import COMPLETED
 from models.events.event import Event
 
 #: The latest hours of all channels together; older ones weigh little.

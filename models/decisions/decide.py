@@ -6,7 +6,7 @@ from math import isfinite, isnan
 
 from msgspec import UNSET, UnsetType
 
-from models.customer.consent import CONSENT_CHANGED, personalisation_refused
+from models.customer.consent import personalisation_refused
 from models.customer.contacts import CONTACTS, COOLDOWN_OVER
 from models.customer.evidence import reason
 from models.customer.holdout import group
@@ -29,7 +29,7 @@ from models.decisions.trigger import (
     Trigger,
     decision_id,
 )
-from models.decisions.withdrawal import withdrawn
+from models.decisions.withdrawal import may_withdraw, withdrawn
 from models.events.times import iso
 from models.learning.churn import Churn
 from models.learning.explanation import Explanation
@@ -40,14 +40,14 @@ BASE = "base"
 
 def decide(scene: Scene, policy: Policy) -> list[Decision]:
     """Evaluate the rules of the scene's moments, and choose one action for all that fire; that
-        nothing is done is a decision as well. Before that, withdraw what the customer refuses by
-    now.
+    nothing is done is a decision as well. Before that, withdraw what the customer refuses by now,
+    and what is pointless since they bought.
 
     Records the decisions in the customer's contacts.
     """
     if not scene.moments:
         return []
-    withdrawals = withdrawn(scene, policy.actions) if CONSENT_CHANGED in scene.moments else []
+    withdrawals = withdrawn(scene, policy.actions) if may_withdraw(scene) else []
     triggers: list[Trigger] = []
     moments = scene.moments
     if len(moments) > 1:

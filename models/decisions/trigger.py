@@ -165,8 +165,9 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
 
 
 class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):
-    """A decision that must not be carried out any more: the customer refused it before it was
-    delivered. ``because``: the gate that is shut now, ``since`` and ``what`` as it says.
+    """A decision that must not be carried out any more: before it was delivered the customer
+    refused it, or bought. ``because``: the gate that is shut now, or ``bought``; ``since`` and
+    ``what`` as it says.
     """
 
     id: str

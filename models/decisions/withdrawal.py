@@ -1,4 +1,6 @@
-"""Decisions that were written, and must not be carried out any more."""
+"""Decisions that were written, and must not be carried out any more: the customer refuses them by
+now, or has bought what they were to bring about.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,6 +8,8 @@ from typing import Final
 from models.customer.consent import CONSENT_CHANGED
 from models.customer.contacts import CONTACTS, Contact, Outcome
 from models.customer.holdout import TREATED
+from models.customer.order_news import COMPLETED
+from models.customer.purchases import purchases
 from models.customer.scene import Scene
 from models.decisions.causes import cause_of
 from models.decisions.gates import CHANNEL_OPT_OUT, CONSENT, GATES, IMPERSONAL, Candidate, Shut
@@ -15,25 +19,48 @@ from models.events.times import iso, iso_or_none
 
 #: The gates that customers shut themselves.
 _THEIR_OWN: Final = (CONSENT, CHANNEL_OPT_OUT, IMPERSONAL)
+#: Why an action is withdrawn that was to last until the customer buys.
+BOUGHT: Final = "bought"
+
+
+def may_withdraw(scene: Scene) -> bool:
+    """Whether this moment may bring a reason to withdraw anything."""
+    if CONSENT_CHANGED in scene.moments:
+        return True
+    return scene.event is not None and scene.event.name == COMPLETED
 
 
 def withdrawn(scene: Scene, actions: Sequence[CompiledAction]) -> list[ActionWithdrawn]:
-    """The customer's decisions, not delivered and not yet over, that they refuse by now; each is
-    withdrawn once, and the customer's contacts remember it.
+    """The customer's decisions, not delivered and not yet over, that they refuse by now or that are
+    pointless since they bought; each is withdrawn once, and the customer's contacts remember it.
 
     The control group's are left out: nobody carries them out.
     """
     by_name = {compiled.rule.name: compiled for compiled in actions}
     told: list[ActionWithdrawn] = []
+    bought = _bought(scene)
     for place, contact in enumerate(scene.row.read(CONTACTS).latest):
         compiled = by_name.get(contact.action)
         if compiled is None or not _is_open(contact, scene):
             continue
         shut = _shut(scene, compiled, contact.channel)
+        if shut is None and compiled.rule.until_bought:
+            shut = bought
         if shut is not None:
             scene.row.edit(CONTACTS).latest[place].outcome = Outcome.WITHDRAWN
             told.append(_withdrawal(scene, contact, shut))
     return told
+
+
+def _bought(scene: Scene) -> Shut | None:
+    """Since when the customer has bought, if this event is the news of it: neither an older order
+    nor a page that is shown again.
+    """
+    event = scene.event
+    if event is None or event.name != COMPLETED:
+        return None
+    bought_ms = scene.of(purchases).last_at_ms
+    return Shut(BOUGHT, since_ms=bought_ms) if event.occurred_at_ms == bought_ms else None
 
 
 def _is_open(contact: Contact, scene: Scene) -> bool:

@@ -18,12 +18,14 @@ def check_currency(properties: Any, at_ms: int, money: Money) -> None:
     code = foreign(named, money)
     if has_rate(code, at_ms, money):
         return
-    # Three letters are no secret; anything else may be.
-    known = code if code != NO_CURRENCY else "USD"
+    path = "$.properties.currency"
+    if code == NO_CURRENCY:
+        # What it says instead may be anything, and is not repeated.
+        raise Rejected(Reason.OUT_OF_RANGE, path, "no currency", "give it a code such as EUR")
     raise Rejected(
         Reason.OUT_OF_RANGE,
-        "$.properties.currency",
+        path,
         f"not the shop's currency, which is {money.currency}, nor one with a rate on that day",
-        f"--set money.currency={known} if that is the shop's, or give a rate: "
-        f"--set money.rates.{known}=1.23 ({money.currency} for one {known})",
+        f"--set money.currency={code} if that is the shop's, or give a rate: "
+        f"--set money.rates.{code}=1.23 ({money.currency} for one {code})",
     )

@@ -28,6 +28,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     Schema, merged into the shape's. ``nobody`` gives the id under which an event without an
     identity is kept. ``value``: the amount of money that the event is about, in the currency of
     its properties, else in the shop's; ``code``: the one of its properties that is a code.
+    ``instead``: by what its properties say, the name and the properties of the event that it is.
     ``has_traits``: what it says is called traits, and costs the event nothing if it can't be read.
     """
 
@@ -37,6 +38,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     check: Callable[[Any], None] | None = None
     rules: Mapping[str, Any] = {}
     nobody: Callable[[Any], str] | None = None
+    instead: Callable[[Any], tuple[str, dict[str, Any]] | None] | None = None
     value: Callable[[Any], float | None] | None = None
     code: Callable[[Any], str | None] | None = None
     has_traits: bool = False

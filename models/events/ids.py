@@ -35,6 +35,9 @@ PLACEHOLDERS: Final = (
     *("not-authenticated", "unauthenticated", "not-logged-in", "logged-out", "unidentified"),
 )
 QUOTES: Final = "\"'"
+#: Blanks of no width and byte-order marks, which copying and files leave at the ends.
+_UNSEEN: Final = "\u200b\u200c\u200d\u2060\ufeff"
+_BLANKS: Final = f" \t\r\n\u00a0{_UNSEEN}"
 
 
 def _spellings(words: tuple[str, ...]) -> frozenset[str]:
@@ -44,6 +47,10 @@ def _spellings(words: tuple[str, ...]) -> frozenset[str]:
 
 
 _NOTHINGS, _PLACEHOLDERS = _spellings(NOTHINGS), _spellings(PLACEHOLDERS)
+#: The words for nothing as they are mostly written, to be found at no cost.
+USUAL_NOTHINGS: Final = frozenset(
+    as_is for word in _NOTHINGS for as_is in (word, word.upper(), word.capitalize(), word.title())
+)
 #: A template that was not filled in, or an object that was printed: all of it in brackets.
 IN_BRACKETS: Final = r"\{.*\}|\[.*\]|<.*>|\(.*\)|[$#]\{.*\}|%.*%|\*\|.*\|\*"
 #: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it.
@@ -62,6 +69,11 @@ def is_no_thing(text: str) -> bool:
     return _is_one_of(_NOTHINGS, text)
 
 
+def is_word_for_nothing(text: str) -> bool:
+    """Whether ``text`` is a word that stands where there is no value; 0 is a value."""
+    return text.strip().lower() in _NOTHINGS
+
+
 def _is_one_of(words: frozenset[str], text: str) -> bool:
     if text[:1] in QUOTES:
         # An empty text, too.
@@ -77,13 +89,16 @@ def is_id(text: str) -> bool:
 
 
 def id_text(value: Any, path: str) -> str | None:
-    """An id as text: an integer's digits, a text without blanks around it; None for nothing.
+    """An id as text: an integer's digits, a text without blanks around it, whether they can be seen
+    or not; None for nothing.
 
     ``value`` is what JSON says. Raises ``Rejected`` for what is no id.
     """
     kind = type(value)
     if kind is str:
-        text: str = value.strip(" ")
+        text: str = value.strip()
+        if (text and not text[0].isprintable()) or text[-1:] in _UNSEEN:
+            text = text.strip(_BLANKS)
     elif kind is int:
         text = str(value)
     elif value is None or value == [] or value == {}:

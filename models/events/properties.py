@@ -2,13 +2,18 @@
 
 The strict decoder comes first. Only what it refuses, and where it may have missed something, is
 read again field by field: under other spellings, with ids as numbers and amounts as texts, and
-without what state can do without. A shape names fields that it can do without even if they say
-something that cannot be read in ``dispensable``; with ``in_any_case``, its fields of one word are
-looked for in other capitals, too.
+without what state can do without. What a shape may say about that, as class variables:
+
+- ``dispensable``: fields that it can do without even if they say something that cannot be read
+- ``in_any_case``: its fields of one word are looked for in other capitals, too
+- ``aliases``: other names of its fields, and ``holders``: objects that senders wrap its fields in;
+  of several the first stands
+- ``as_is``: fields that are mostly missing, so that a hint is looked for before the spelling is
+- ``is_exact``: silence says something here, so that a word for nothing is no number
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from operator import attrgetter
@@ -17,6 +22,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 from msgspec.inspect import (
+    BoolType,
     EnumType,
     FloatType,
     ListType,
@@ -30,9 +36,19 @@ from msgspec.inspect import (
 
 from config.names import folded
 from models.events.foreign import UNREADABLE
-from models.events.ids import SURELY_SHORT, customer_id_text, is_no_thing, is_nobody, thing_id_text
+from models.events.ids import (
+    EXACT_MAX,
+    SURELY_SHORT,
+    USUAL_NOTHINGS,
+    customer_id_text,
+    is_no_thing,
+    is_nobody,
+    is_word_for_nothing,
+    thing_id_text,
+)
 from models.events.leniency import is_nothing, plain, read_json, spelt
 from models.events.numbers import number_in
+from models.events.priced import currency_text, priced_in, without_marks
 from models.events.rejection import Reason, Rejected, rejected_by
 
 _PATH: Final = "$.properties"
@@ -40,6 +56,26 @@ _PATH: Final = "$.properties"
 _OLD_PRODUCT_ID: Final = "id"
 #: Not every larger integer is a float.
 _HUGE: Final = 1e300
+_CURRENCY: Final = "currency"
+_PRODUCT_ID: Final = "product_id"
+#: Fields that most events do without, and what is in JSON, in small letters, if they may be there
+#: in another spelling: it is found many times faster than the spelling is.
+_HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    # In another one than the shop's, an amount is another amount.
+    _CURRENCY: (b"currency",),
+    "products": (b"items", b"content"),
+    "test": (b"test",),
+    "order_status": (b"orderstatus",),
+    "financial_status": (b"financialstatus",),
+    "payment_status": (b"paymentstatus",),
+}
+#: What tells an object that is a product from one that holds others.
+_NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
+_NAMES_IN_OBJECTS: Final = ("name", "label", "value")
+_TRUTHS: Final = {
+    **dict.fromkeys(("true", "yes", "1"), True),
+    **dict.fromkeys(("false", "no", "0"), False),
+}
 
 
 def is_id_field(name: str) -> bool:
@@ -103,7 +139,7 @@ class PropertyReader:
 
     def read_again(self, raw: bytes) -> Any:
         """As `read`, leniently from the first."""
-        values = self._object.values(read_json(raw), _PATH)
+        values = without_marks(self._object.values(read_json(raw), _PATH))
         try:
             return msgspec.convert(values, self._shape)
         except msgspec.ValidationError as error:
@@ -115,32 +151,65 @@ class _Field(NamedTuple):
     read: Callable[[Any, str], Any]
 
 
+class _Amounts(NamedTuple):
+    """How amounts are read: whether a word for nothing is none, and whether a currency beside one
+    has a field to go to.
+    """
+
+    is_exact: bool
+    has_currency: bool
+
+
 class _Object:
     """The fields of a shape, or of the objects in one of its lists."""
 
-    def __init__(self, shape: Type) -> None:
+    def __init__(self, shape: Type, *, has_currency: bool = False) -> None:
         assert isinstance(shape, StructType)
+        has_currency = has_currency or any(one.encode_name == _CURRENCY for one in shape.fields)
         whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
+        amounts = _Amounts(getattr(shape.cls, "is_exact", False), has_currency)
+        self._is_in_any_case = getattr(shape.cls, "in_any_case", False)
+        as_is: frozenset[str] = getattr(shape.cls, "as_is", frozenset())
         self._fields = tuple(
-            _Field(one.encode_name, customer_id_text if one.name in whose else _reader(one))
+            _Field(
+                one.encode_name,
+                customer_id_text if one.name in whose else _reader(one, amounts),
+            )
             for one in shape.fields
         )
         self._names = {folded(field.name): field.name for field in self._fields}
+        aliases: Mapping[str, str] = getattr(shape.cls, "aliases", {})
+        self._aliases = {folded(alias): name for alias, name in aliases.items()}
+        self._holders: tuple[str, ...] = getattr(shape.cls, "holders", ())
         self._dispensable: frozenset[str] = getattr(shape.cls, "dispensable", frozenset())
+        self._types = {one.encode_name: one.type for one in msgspec.structs.fields(shape.cls)}
         self._list_names = {one.encode_name for one in shape.fields if items_of(one.type)}
-        self._has_product = "product_id" in self._names.values()
+        self.has_product = _PRODUCT_ID in self._names.values()
         texts = [one for one in shape.fields if text_of(one.type) is not None]
         ids = [one for one in texts if is_id_field(one.encode_name) or one.name in whose]
         self._customers, self._names_customers = _values_of(whose), bool(whose)
         self._ids = _values_of([one.name for one in ids])
-        self._texts = _values_of([one.name for one in texts if one not in ids])
-        self._spellings = tuple(
-            (attrgetter(one.name), _spelling(one.encode_name))
-            for one in shape.fields
-            if "_" in one.encode_name or getattr(shape.cls, "in_any_case", False)
+        self._texts = _values_of(
+            [one.name for one in texts if one not in ids and one.encode_name not in as_is]
         )
+        hinted = {_CURRENCY, *as_is, *aliases.values()}
+        looked_for = [
+            one
+            for one in shape.fields
+            if self._is_in_any_case
+            or ("_" in one.encode_name and one.encode_name not in as_is)
+            or (one.encode_name in _HINTS and one.encode_name in hinted)
+        ]
+        spellings = {
+            one.encode_name: (attrgetter(one.name), self._spelling(one.encode_name))
+            for one in looked_for
+        }
+        self._hinted = tuple(
+            (hint, *spellings[name]) for name in spellings for hint in _HINTS.get(name, ())
+        )
+        self._spellings = tuple(spellings[name] for name in spellings if name not in _HINTS)
         self._lists = tuple(
-            (attrgetter(one.name), _Object(item))
+            (attrgetter(one.name), _Object(item, has_currency=has_currency))
             for one in shape.fields
             if (item := items_of(one.type)) is not None
         )
@@ -159,16 +228,32 @@ class _Object:
                 return False
         for value in self._texts(properties):
             # Less than "!": empty, or it begins with a blank.
-            if value is not None and value < "!":
+            if value is not None and (value < "!" or value in USUAL_NOTHINGS):
                 return False
         for value_in, is_spelt_in in self._spellings:
             if value_in(properties) is None and is_spelt_in(raw):
                 return False
+        if self._hinted and self._lacks_what_is_there(properties, raw):
+            return False
+        if self._lists and not self._are_items_sound(properties, raw):
+            return False
+        return not self._names_customers or not any(map(is_nobody, self._customers(properties)))
+
+    def _are_items_sound(self, properties: Any, raw: bytes) -> bool:
+        """As `is_sound`, of the objects in lists."""
         for items_in, inner in self._lists:
             for item in items_in(properties) or ():
                 if not inner.is_sound(item, raw):
                     return False
-        return not self._names_customers or not any(map(is_nobody, self._customers(properties)))
+        return True
+
+    def _lacks_what_is_there(self, properties: Any, raw: bytes) -> bool:
+        """Whether a field that most events do without is there in another spelling."""
+        small = raw.lower()
+        for hint, value_in, is_spelt_in in self._hinted:
+            if hint in small and value_in(properties) is None and is_spelt_in(raw):
+                return True
+        return False
 
     def values(self, tree: Any, path: str) -> dict[str, Any]:
         """What the shape can be made of. Raises ``Rejected``."""
@@ -176,9 +261,7 @@ class _Object:
             return {}
         if not isinstance(tree, dict):
             raise Rejected(Reason.WRONG_TYPE, path, "an object")
-        given = spelt(tree, self._names)
-        if self._has_product and not is_nothing(old := tree.get(_OLD_PRODUCT_ID)):
-            given.setdefault("product_id", old)
+        given = self._given(tree)
         # An empty list of things is one, as the strict decoder has it.
         found: dict[str, Any] = {name: [] for name in self._list_names if tree.get(name) == []}
         for name, read in self._fields:
@@ -186,14 +269,55 @@ class _Object:
                 found[name] = value
         return found
 
+    def names_product(self, value: Any) -> bool:
+        """Whether ``value`` is an object that says which product it is."""
+        return isinstance(value, dict) and not _NAMES_OF_PRODUCTS.isdisjoint(self._given(value))
+
+    def _given(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """The values by the names of their fields, from wherever they are."""
+        given = self._given_at(tree)
+        if self._holders:
+            inner = {folded(key): value for key, value in tree.items()}
+            for holder in self._holders:
+                if isinstance(held := inner.get(holder), dict):
+                    given = {**self._given_at(held), **given}
+        return given
+
+    def _given_at(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        given = spelt(tree, self._names)
+        if self._aliases:
+            said = {folded(key): value for key, value in tree.items()}
+            for alias, name in self._aliases.items():
+                if name not in given and not is_nothing(value := said.get(alias)):
+                    given[name] = value
+        if self.has_product and not is_nothing(old := tree.get(_OLD_PRODUCT_ID)):
+            given.setdefault(_PRODUCT_ID, old)
+        return given
+
     def _read(self, name: str, read: Callable[[Any, str], Any], value: Any, path: str) -> Any:
         """A field's value; None for one that cannot be read and that state can do without."""
-        try:
+        if name not in self._dispensable:
             return read(value, f"{path}.{name}")
-        except Rejected:
-            if name in self._dispensable:
-                return None
-            raise
+        try:
+            found = read(value, f"{path}.{name}")
+            msgspec.convert(without_marks(found), self._types[name])
+        except (Rejected, msgspec.ValidationError):
+            return None
+        return found
+
+    def _spelling(self, name: str) -> Callable[[bytes], object]:
+        """Finds a field's name in JSON, in whichever other way it is written: as it is, the strict
+        decoder has read it, and what the objects in a list have under it is none of the list's
+        owner.
+        """
+        others = [alias for alias, meant in self._aliases.items() if meant == name]
+        if name == _PRODUCT_ID:
+            others.append(_OLD_PRODUCT_ID)
+        if name in (_PRODUCT_ID, "order_id", _CURRENCY) or self._is_in_any_case:
+            others += self._holders
+        ways = "|".join(["[ _-]*".join(name.split("_")), *map(_with_gaps, others)])
+        pattern = f'"(?!(?-i:{name})")(?:{ways})"'
+        return re.compile(pattern.encode(), re.IGNORECASE).search
 
 
 def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
@@ -206,37 +330,39 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
     return lambda _: ()
 
 
-def _spelling(name: str) -> Callable[[bytes], object]:
-    """Finds a field's name in JSON, in whichever other way it is written: as it is, the strict
-    decoder has read it, and what the objects in a list have under it is none of the list's owner.
-    """
-    pattern = "[ _-]*".join(name.split("_"))
-    if name == "product_id":
-        pattern = f"{pattern}|{_OLD_PRODUCT_ID}"
-    return re.compile(f'"(?!(?-i:{name})")(?:{pattern})"'.encode(), re.IGNORECASE).search
+def _with_gaps(alias: str) -> str:
+    """A pattern of every way to write a folded name."""
+    return "[ _-]*".join(map(re.escape, alias))
 
 
-def _reader(field: msgspec.inspect.Field) -> Callable[[Any, str], Any]:
+def _reader(field: msgspec.inspect.Field, amounts: _Amounts) -> Callable[[Any, str], Any]:
     """Reads a field's value as its type wants it; None leaves it out. Raises ``Rejected``."""
     text, item = text_of(field.type), items_of(field.type)
+    if field.encode_name == _CURRENCY:
+        return _currency
     if text is not None and is_id_field(field.encode_name):
         return thing_id_text
     if text is not None:
         return partial(_text, length_max=text.max_length, is_needed=field.required)
     if item is not None:
-        return partial(_items, _Object(item))
+        return partial(_items, _Object(item, has_currency=amounts.has_currency))
     if is_amount(field.type):
-        return partial(_number, is_signed=False, such_as="25.00")
+        return partial(_number, is_signed=False, amounts=amounts, such_as="25.00")
     if is_number(field.type):
-        return partial(_number, is_signed=True, such_as="4 or 6.5")
+        return partial(_number, is_signed=True, amounts=amounts, such_as="4 or 6.5")
+    if isinstance(_sole(field.type), BoolType):
+        return _truth
     if isinstance(_sole(field.type), UnionType):
         return _either
     return _code if isinstance(_sole(field.type), EnumType) else _as_it_is
 
 
 def _text(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> str | None:
+    value = _name_in(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if not is_needed and isinstance(value, str) and is_word_for_nothing(value):
+        return None
     fits = isinstance(value, str) and (length_max is None or len(value) <= length_max)
     if fits or (is_needed and isinstance(value, str)):
         return plain(value)
@@ -246,21 +372,53 @@ def _text(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> 
 
 
 def _items(item: _Object, value: Any, path: str) -> list[dict[str, Any]]:
-    if isinstance(value, dict) and all(map(str.isdecimal, value)):
-        # As PHP writes a list that has a gap.
-        value = [*value.values()]
-    if not isinstance(value, list):
+    found = _listed(item, value)
+    if found is None:
         raise Rejected(Reason.WRONG_TYPE, path, "a list of objects")
-    return [item.values(one, f"{path}[{number}]") for number, one in enumerate(value)]
+    return [
+        item.values(one, f"{path}[{number}]") for number, one in enumerate(found) if one is not None
+    ]
 
 
-def _number(value: Any, path: str, *, is_signed: bool, such_as: str) -> Any:
-    if isinstance(value, str):
-        number = number_in(value)
-        if number is None or ("-" in value and not is_signed):
-            raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
+def _listed(item: _Object, value: Any) -> list[Any] | None:
+    """The objects that ``value`` lists, in the ways of all senders; None if it is no list."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        # JSON in JSON, as tag managers write it.
+        try:
+            value = read_json(value.encode("utf-8", "surrogatepass"))
+        except Rejected:
+            return None
+    if isinstance(value, dict):
+        rest = [*value.values()]
+        # As PHP writes a list that has a gap, and one by ids of its own.
+        if all(map(str.isdecimal, value)) or all(map(item.names_product, rest)):
+            return rest
+        return [value] if item.names_product(value) else None
+    if isinstance(value, list) and item.has_product:
+        return [{_PRODUCT_ID: one} if isinstance(one, str | int) else one for one in value]
+    return value if isinstance(value, list) else None
+
+
+def _currency(value: Any, _path: str) -> str | None:
+    return currency_text(value)
+
+
+def _truth(value: Any, _path: str) -> Any:
+    """A truth value; whatever is neither stays, to be refused."""
+    return _TRUTHS.get(str(value).strip().lower(), value)
+
+
+def _number(value: Any, path: str, *, is_signed: bool, amounts: _Amounts, such_as: str) -> Any:
+    if not isinstance(value, str):
+        return _as_it_is(value, path)
+    if is_word_for_nothing(value) and not amounts.is_exact:
+        return None
+    number = number_in(value)
+    if number is not None and ("-" not in value or is_signed):
         return number
-    return _as_it_is(value, path)
+    if amounts.has_currency and not is_signed and (priced := priced_in(value, path)) is not None:
+        return priced
+    raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
 
 
 def _code(value: Any, _path: str) -> Any:
@@ -269,9 +427,20 @@ def _code(value: Any, _path: str) -> Any:
 
 def _either(value: Any, _path: str) -> Any:
     """A number or a text; what is too large for a number is neither."""
+    value = _name_in(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_MAX:
+        return int(value)
     if isinstance(value, int | float):
         return value if abs(value) < _HUGE else None
     return plain(value) if isinstance(value, str) else value
+
+
+def _name_in(value: Any) -> Any:
+    """The name in an object that has one: many systems send ``{"id": 3, "name": "solved"}``."""
+    if not isinstance(value, dict):
+        return value
+    names = (value.get(field) for field in _NAMES_IN_OBJECTS)
+    return next((name for name in names if isinstance(name, str)), value)
 
 
 def _as_it_is(value: Any, path: str) -> Any:

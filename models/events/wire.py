@@ -81,7 +81,7 @@ class Line(Struct, rename="camel"):
     previous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
-    # Of an identify or a group.
+    # Of an identify or a group; looked through for a no, too.
     traits: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
     source: Source | None = None

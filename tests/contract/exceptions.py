@@ -18,7 +18,7 @@ from models.customer.labels import Labels
 from models.customer.lift import FOLLOWED_MAX, FollowedActions
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.margins import MARGINS, Margins
-from models.customer.orders import COMPLETED, UPDATED
+from models.customer.order_news import COMPLETED, UPDATED
 from models.customer.prices import PRICES, Prices
 from models.customer.purchase_state import PurchaseParameters, Purchases
 from models.customer.purchases import PURCHASES

@@ -10,7 +10,7 @@ import pytest
 
 from config.duration import DAY_MS, HOUR_MS
 from models import engine
-from models.customer.orders import CANCELLED, COMPLETED, REFUNDED, UPDATED
+from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row

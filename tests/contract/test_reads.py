@@ -11,7 +11,7 @@ import models.customer
 from config.duration import DAY_MS
 from models import engine
 from models.customer import registry
-from models.customer.orders import COMPLETED
+from models.customer.order_news import COMPLETED
 from models.customer.part import Part, Timer
 from models.customer.purchases import PURCHASES, purchases
 from models.customer.registry import PARTS

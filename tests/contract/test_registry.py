@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from models import engine
 from models.catalogue import KINDS, MISSPELT, kind_of
-from models.customer.orders import COMPLETED
+from models.customer.order_news import COMPLETED
 from models.customer.part import (
     EVERYTHING,
     INTERACTIONS,

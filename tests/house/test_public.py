@@ -210,6 +210,11 @@ def schema_of(file: str, line: dict[str, Any]) -> str:
     return doors.SCHEMA_OF_FILE.get(file) or str(line["type"])
 
 
+def public(file: str, written: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of kinds that are recorded: others are not public yet."""
+    return [line for line in written if schema_of(file, line) in WRITTEN]
+
+
 def test_the_story_has_the_lines_it_should(story: Outcome) -> None:
     right = {(row.file, row.line) for row in RIGHT}
     found = Counter((file, key_of(file, line)) for file in story for line in story[file])
@@ -246,7 +251,7 @@ def test_what_is_written_is_as_recorded(log: str, request: pytest.FixtureRequest
     faults = {
         f"{file}: {fault}"
         for file, written in outcome.items()
-        for line in written
+        for line in public(file, written)
         for fault in unlike(WRITTEN[schema_of(file, line)], line)
     }
 
@@ -257,7 +262,8 @@ def test_every_field_is_seen(story: Outcome, learnt: Outcome) -> None:
     """Between them the two logs fill every recorded field, so that none of it is only promised."""
     unseen = {f"{name}: {path}" for name, fields in WRITTEN.items() for path in fields}
     for outcome in (story, learnt):
-        for name, line in [(schema_of(f, line), line) for f in outcome for line in outcome[f]]:
+        seen = [(f, line) for f in outcome for line in public(f, outcome[f])]
+        for name, line in [(schema_of(f, line), line) for f, line in seen]:
             unseen -= {f"{name}: {path}" for path, _ in members(line, WRITTEN[name])}
 
     # A dead letter's place on a topic is for the live system.

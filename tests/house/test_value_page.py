@@ -119,3 +119,17 @@ def test_a_vip_hears_from_the_shop_by_the_channel_and_at_the_hour_that_they_pref
 
     # Seven in the evening in Berlin: it is her hour.
     assert [("vera", "vip-hello", "app", "2026-02-25T18", None)] == chosen
+
+
+def test_the_traits_that_are_shown_become_the_classes_that_are_said(tmp_path: Path) -> None:
+    [toml] = [b.text for b in BLOCKS if b.language == "toml" and "[traits]" in b.text]
+    [said] = [b.text for b in BLOCKS if b.language == "json" and '"birthday"' in b.text]
+    mine = tmp_path / "mine.toml"
+    mine.write_text(toml)
+    replay = Replay(load_parameters(mine))
+    replay.feed(said.encode(), 1)
+    [view] = replay.profiles()
+
+    shown = {name: trait.value for name, trait in view.traits.items()}
+    assert {"age": "30-49", "region": "north"} == shown
+    assert all(f'"{value}"' in PAGE.read_text() for value in shown.values())

@@ -552,6 +552,14 @@ def test_a_choice_that_nobody_understands_is_refused(name: str, properties: Any)
         ({"granted": True}, False),
         ({"status": "shipped"}, False),
         ({"opted_out": False}, False),
+        ({"marketing_opt_in": "no"}, True),
+        ({"hasOptedOutOfEmail": True}, True),
+        ({"email": False}, True),
+        ({"newsletter": 0}, True),
+        ({"do_not_contact": "yes"}, True),
+        ({"acceptsMarketing": False}, True),
+        ({"email": "ada@example.org", "newsletter": "weekly"}, False),
+        ({"marketing_opt_in": True}, False),
         ({"comment": "granted: false"}, False),
     ],
 )
@@ -564,6 +572,26 @@ def test_a_no_in_an_event_that_nobody_knows_is_told_of(
     own = replace(PARAMETERS, names=replace(PARAMETERS.names, own=frozenset({"panelmoved"})))
     raw = line("Panel Moved", at(days=1), properties=properties)
     assert not admit(raw, own, message_id="m").has_unread_consent
+    # A profile that says so is read by nobody, either.
+    raw = orjson.dumps({**orjson.loads(line("identify", at(days=1))), "traits": properties})
+    assert is_told is admit(raw, PARAMETERS, message_id="m").has_unread_consent
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [
+        *((name, "marketing") for name in ("ad_storage", "adUserData", "Email Marketing", "C0004")),
+        *((name, "analytics") for name in ("analytics_storage", "C0002")),
+        ("ad_personalization", "personalisation"),
+    ],
+)
+def test_a_purpose_is_known_by_what_consent_platforms_call_it(name: str, purpose: str) -> None:
+    viewed = orjson.loads(line("Product Viewed", at(days=1)))
+    stamped = orjson.dumps({**viewed, "context": {"consent": {name: "denied"}}})
+    event = decode_event(stamped, message_id="none")
+    assert (((purpose, False),), False) == (event.consent, event.has_unread_consent)
+    revoked = said("Consent Revoked", 1, purpose=name)
+    assert (name,) == revoked.properties.named
 
 
 def test_a_change_is_told_once() -> None:

@@ -117,7 +117,7 @@ REFUSALS = {
     "user id is an object": (raw(userId={"$oid": "5"}), Reason.WRONG_TYPE, "$.userId"),
     "user id is a list": (raw(userId=["ada"]), Reason.WRONG_TYPE, "$.userId"),
     "message id is a list": (raw(messageId=["m"]), Reason.WRONG_TYPE, "$.messageId"),
-    "user id with a line feed": (raw(userId="ada\n"), Reason.OUT_OF_RANGE, "$.userId"),
+    "user id with a line feed": (raw(userId="a\nda"), Reason.OUT_OF_RANGE, "$.userId"),
     "endless user id": (raw(userId="x" * 257), Reason.OUT_OF_RANGE, "$.userId"),
     "user id of too many bytes": (raw(userId="ä" * 129), Reason.OUT_OF_RANGE, "$.userId"),
     "half a pair in a user id": (
@@ -162,8 +162,8 @@ REFUSALS = {
         Reason.WRONG_TYPE,
         "$.properties.revenue",
     ),
-    "revenue with its currency": (
-        said("Order Completed", revenue="€25"),
+    "revenue with the sign of several currencies": (
+        said("Order Completed", revenue="¥25"),
         Reason.WRONG_TYPE,
         "$.properties.revenue",
     ),

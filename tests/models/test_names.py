@@ -117,10 +117,10 @@ SLIPS = {
     "Order Completion": "Order Completed",
     "OrderComplete": "Order Completed",
     "ordercomplete": "Order Completed",
-    "order.completed": "Order Completed",
+    "order/completed": "Order Completed",
     "Order: Completed!": "Order Completed",
     "Complete Order": "Order Completed",
-    "Order Refund": "Order Refunded",
+    "Orders Refunded": "Order Refunded",
     "Order Cancel": "Order Cancelled",
     "Order Cancellation": "Order Cancelled",
     "Product View": "Product Viewed",
@@ -134,7 +134,54 @@ SLIPS = {
     "Subscripton Cancelled": "Subscription Cancelled",
     "User Erase Request": "User Erase Requested",
 }
+#: What is no slip of a known name, and means what one means or may mean it.
+MEANT_OTHERWISE = {
+    **dict.fromkeys(
+        (
+            "Order Created",
+            "orders/create",
+            "Order Success",
+            "Purchase Confirmed",
+            "New Order",
+            "Sale",
+        ),
+        "Order Completed",
+    ),
+    **dict.fromkeys(
+        ("Partial Refund", "Order Partially Refunded", "Order Returned", "Payment Refunded"),
+        "Order Refunded",
+    ),
+    **dict.fromkeys(("Order Failed", "Order Deleted"), "Order Cancelled"),
+    **dict.fromkeys(("Ticket SLA Breached", "Conversation Auto Closed"), "Ticket Updated"),
+    **dict.fromkeys(("NPS Submitted", "CSAT Score Given", "Ticket Rated"), "Survey Responded"),
+    **dict.fromkeys(("Cart Quantity Changed", "Product Quantity Updated"), "Cart Updated"),
+    **dict.fromkeys(
+        ("Do Not Sell", "Suppressed", "Suppression Added", "Customer Blocked"), "Opted Out"
+    ),
+    **dict.fromkeys(("Objected to Profiling", "Profiling Refused"), "Consent Revoked"),
+    **dict.fromkeys(("STOP Received", "SMS Stop Keyword"), "SMS Opted Out"),
+    **dict.fromkeys(("Account Deleted", "User Deleted"), "User Erase Requested"),
+    "Resubscribed": "Email Subscribed",
+    "Complained": "Email Marked as Spam",
+    "bounce": "Email Bounced",
+}
 OTHERS = [
+    "Order Details Viewed",
+    "Order Tracked",
+    "Refund Requested",
+    "Refund Policy Viewed",
+    "Return Requested",
+    "Returned",
+    "Sale Page Viewed",
+    "Ticket Purchased",
+    "Tickets Viewed",
+    "Case Study Viewed",
+    "Survey Started",
+    "Survey Question Answered",
+    "Survey Dismissed by Bot",
+    "Newsletter Signup",
+    "Profile Updated",
+    "Stop Video",
     "Confetti Thrown",
     "Product Liked",
     "Product Saved",
@@ -145,9 +192,8 @@ OTHERS = [
     "Card Viewed",
     "Car Viewed",
     "Chart Shared",
-    "Order Created",
     "Order Computed",
-    "Order Delivered",
+    "Order Ready",
     "Order Packed",
     "Order Exported",
     "Lead List",
@@ -158,7 +204,7 @@ OTHERS = [
     "Subscription Paused",
     "Coupon Copied",
     "Video Viewed",
-    "Email Sent",
+    "Form Sent",
     "Email Spent",
     "Points Earned",
     "Store Visited",
@@ -183,6 +229,28 @@ def test_a_slip_is_no_interaction_and_it_is_known_what_was_meant(slip: str, mean
     assert event == decode_event(encode_event(event), message_id="")
     assert event.kind.is_passive
     assert CLICKSTREAM == topic_of("track", slip)
+
+
+@pytest.mark.parametrize(("name", "meant"), MEANT_OTHERWISE.items())
+def test_what_may_mean_a_known_name_is_no_click_either(name: str, meant: str) -> None:
+    for spelt in (name, name.lower(), name.replace(" ", "_")):
+        assert MISSPELT is kind_of(spelt)
+        assert meant == nearest_known_name(spelt)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Email Sent", "Received Email", "Email Processed", "SMS Delivered", "Push Sent"),
+        *("Push Notification Delivered", "WhatsApp Message Sent", "Text Message Sent"),
+        *("Order Shipped", "order_fulfilled", "Fulfilled Order", "Package Delivered"),
+        *("Cart Abandoned", "Checkout Abandoned"),
+    ],
+)
+def test_what_the_shop_does_is_no_sign_of_the_customer(name: str) -> None:
+    kind = kind_of(name)
+
+    assert (True, True) == (kind.is_known, kind.is_passive)
 
 
 @pytest.mark.parametrize("other", OTHERS)

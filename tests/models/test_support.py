@@ -119,6 +119,20 @@ STORIES: dict[str, tuple[list[Event], int, int, float | None]] = {
     "assigned to somebody": ([opened(1), news("Ticket Assigned", 2, author="agent")], 1, 1, 25),
     "closed by its status": ([opened(1), news("Ticket Updated", 2, status="Closed")], 0, 1, None),
     "a status of the shop's own": ([opened(1), news("Ticket Updated", 2, status="vip")], 1, 1, 25),
+    "closed by the name of its status": (
+        [opened(1), news("Ticket Updated", 2, status={"id": 3, "name": "Solved"})],
+        0,
+        1,
+        None,
+    ),
+    "told of when it is over": ([news("Ticket Opened", 1, status="closed")], 0, 1, None),
+    "told of while it is held": ([news("Ticket Opened", 1, status="pending")], 1, 1, 25),
+    "told of when it is over, and opened again": (
+        [news("Ticket Opened", 1, status="closed"), news("Ticket Reopened", 5)],
+        1,
+        1,
+        29,
+    ),
     "closed, and opened by its status": (
         [opened(1), news("Ticket Closed", 2), news("Ticket Status Changed", 5, status="open")],
         1,
@@ -387,9 +401,13 @@ def test_tickets_are_understood_under_the_names_of_other_systems(
         ("", None),
         ("minor", "low"),
         (5, "low"),
+        (2.0, "high"),
+        ("P1 - Critical", "urgent"),
+        ("3 - Moderate", "normal"),
+        ({"id": 7, "name": "High"}, "high"),
     ],
 )
-def test_priorities_go_by_the_names_of_other_systems(name: str | int, priority: str | None) -> None:
+def test_priorities_go_by_the_names_of_other_systems(name: Any, priority: str | None) -> None:
     raw = line("Ticket Opened", at(), properties={"ticket_id": "T", "priority": name})
     if name == "p-2":
         with pytest.raises(Rejected) as refused:
@@ -398,6 +416,15 @@ def test_priorities_go_by_the_names_of_other_systems(name: str | int, priority: 
         return
 
     assert priority == decode_event(raw, message_id="none").properties.priority
+
+
+@pytest.mark.parametrize("priority", ["1 - low", {"id": 7}, ["high"], 2.5, "soon"])
+def test_a_priority_that_nobody_knows_is_no_normal_one(priority: Any) -> None:
+    raw = line("Ticket Opened", at(), properties={"ticket_id": "T", "priority": priority})
+    with pytest.raises(Rejected) as refused:
+        decode_event(raw, message_id="none")
+
+    assert "$.properties.priority" == refused.value.path
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TICKETS if name != "Ticket Replied"))

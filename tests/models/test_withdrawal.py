@@ -113,6 +113,55 @@ def test_only_what_is_refused_in_time_is_withdrawn(event: Event, because: str | 
     assert [because] * (because is not None) == [w.because for w in lived_on(row, [event])]
 
 
+def bought(at_ms: int, order_id: str = "o", name: str = "Order Completed") -> Event:
+    return happened(name, at_ms, order_id=order_id, revenue=60.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "since"),
+    [
+        ([bought(at(hours=2))], at(hours=2)),
+        # It was bought before the decision, and that is only heard of now.
+        ([bought(at(minutes=50))], at(minutes=50)),
+        ([bought(at(days=1, hours=1))], None),
+        ([bought(at(hours=2), name="Order Updated")], None),
+        ([happened("Order Cancelled", at(hours=2), order_id="o")], None),
+        ([happened("Cart Emptied", at(hours=2))], None),
+    ],
+)
+def test_who_buys_before_it_was_delivered_is_not_reminded_any_more(
+    events: list[Event], since: int | None
+) -> None:
+    row, action = decided()
+    told = lived_on(row, events)
+
+    found = [(one.decision_id, one.because, one.since) for one in told]
+    assert ([] if since is None else [(action.id, "bought", iso(since))]) == found
+
+
+def test_an_order_whose_page_is_shown_again_withdraws_once() -> None:
+    row, _ = decided()
+
+    assert 1 == len(lived_on(row, [bought(at(hours=2)), bought(at(hours=5)), UNSUBSCRIBED]))
+
+
+def test_an_order_of_before_whose_page_is_shown_again_withdraws_nothing() -> None:
+    within = context(parameters=TREATED)
+    put = happened("Product Added", at(), product_id="P", price=60.0)
+    before = bought(at(days=-1), "old")
+    row, _ = waited(lived([before, put], within=within), at(hours=1), within=within)
+
+    assert [] == lived_on(row, [bought(at(hours=2), "old")])
+
+
+def test_an_action_that_is_not_until_they_buy_stays() -> None:
+    rules = tuple(replace(one, until_bought=False) for one in TREATED.actions.actions)
+    kept = replace(TREATED, actions=replace(TREATED.actions, actions=rules))
+    row, _ = decided(kept)
+
+    assert [] == lived_on(row, [bought(at(hours=2))], kept)
+
+
 def test_what_was_delivered_or_is_of_the_control_group_is_not_withdrawn() -> None:
     row, action = decided()
     delivered = happened("Action Delivered", at(hours=1, minutes=5), decision_id=action.id)

@@ -33,7 +33,7 @@ from streams.decision_ledger import Found
 _OUTCOMES = {
     Outcome.NONE: "Nothing has been heard of it yet",
     Outcome.CONTAMINATED: "Somebody carried it out, though the customer is in the control group",
-    Outcome.WITHDRAWN: "Withdrawn: the customer refused it",
+    Outcome.WITHDRAWN: "Withdrawn before its delivery was heard of",
     Outcome.DELIVERED: "Delivered",
     Outcome.OPENED: "Opened",
     Outcome.CLICKED: "Clicked",

@@ -1,0 +1,347 @@
+"""What shops send about orders, under the names they give it."""
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, ClassVar, Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from config.names import folded
+from models.customer.fingerprint import fingerprint
+from models.events.codes import code
+from models.events.event import Amount, EventType, Text
+from models.events.numbers import number_in
+from models.events.rejection import Reason, Rejected
+
+COMPLETED, UPDATED = "Order Completed", "Order Updated"
+REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
+#: Of one order, this many of its products are looked at.
+PRODUCTS_MAX = 100
+#: No price or quantity is more, so that their product is an amount.
+_NUMBER_MAX = 1e12
+_ITEM_BITS = 32
+
+
+def _named(field: str, *aliases: str) -> dict[str, str]:
+    return dict.fromkeys(aliases, field)
+
+
+class Product(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A product of an order, or of what is given back of it. A price or a quantity that is not a
+    number is not known; a quantity that is not known is one. ``category`` is looked at where one
+    has a margin of its own.
+    """
+
+    product_id: str | int | float | None = None
+    sku: str | int | float | None = None
+    variant: str | int | float | None = None
+    price: float | str | None = None
+    quantity: float | str | None = None
+    category: Any = None
+    #: What it was costs no order.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"product_id", "sku", "variant"})
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("product_id", "item_id"),
+        **_named("variant", "item_variant", "variant_id"),
+        **_named("price", "item_price"),
+        **_named("category", "item_category"),
+    }
+
+    @property
+    def key(self) -> int:
+        """What tells it from the order's other products: the variant, else the product."""
+        sku, variant, product = self.sku, self.variant, self.product_id
+        if sku not in (None, ""):
+            return _key(f"{sku}")
+        if variant not in (None, ""):
+            return _key(f"{product} {variant}")
+        return _key(f"{product}") if product not in (None, "") else 0
+
+    @property
+    def product_key(self) -> int:
+        """The key of a product that is named by its id alone."""
+        return _key(f"{self.product_id}") if self.product_id not in (None, "") else self.key
+
+    @property
+    def unit(self) -> float | None:
+        """The price of one; None if it is not known."""
+        return number_or_none(self.price)
+
+    @property
+    def pieces(self) -> float:
+        found = number_or_none(self.quantity)
+        return 1.0 if found is None else found
+
+
+def _key(text: str) -> int:
+    # 0 is the key of a product without any id, which is no product of the order.
+    return (fingerprint(text) >> (63 - _ITEM_BITS)) or 1
+
+
+def number_or_none(value: float | str | None) -> float | None:
+    """A price, quantity or amount that is none of these without costing its event."""
+    said = number_in(value) if isinstance(value, str) else None
+    try:
+        number = said if said is not None else float(-1.0 if value is None else value)
+    except ValueError:
+        return None
+    # NaN is not within, either.
+    return number if 0.0 <= number <= _NUMBER_MAX else None
+
+
+#: What pixels, tag managers and shop systems call the fields of orders, the likeliest first.
+_IDS: Final = ("transaction_id", "order_number", "increment_id")
+_LISTS: Final = ("items", "line_items", "contents")
+_CURRENCIES: Final = ("currency_code", "order_currency", "presentment_currency")
+_TOTALS: Final = (
+    *("total_price", "grand_total", "order_total", "total_amount", "order_value", "order_amount"),
+    *("amount", "value", "$value"),
+)
+_REFUND_TOTALS: Final = ("refunded_amount", "refund_total", "refund_value", "subtotal", "$value")
+_PARTIAL: Final = ("is_partial", "partial_refund", "refund_type", "type")
+#: What only a part of an order has, and what may be a sum of several refunds.
+_PARTS: Final = (
+    *("amount_refunded", "total_refunded", "refunds", "product_id", "sku", "price", "quantity"),
+)
+_HOLDERS: Final = ("properties", "ecommerce", "order")
+#: What a system says of an order that is none, or is none any more.
+_ENDED: Final = {
+    **dict.fromkeys(
+        (
+            *("cancelled", "canceled", "voided", "void", "failed", "declined", "rejected"),
+            *("expired", "abandoned", "draft", "checkoutdraft", "trash", "deleted"),
+        ),
+        CANCELLED,
+    ),
+    **dict.fromkeys(("refunded", "fullyrefunded"), REFUNDED),
+}
+_STATUSES: Final = ("status", "order_status", "financial_status", "payment_status")
+
+
+class OrderNews(Struct, frozen=True, omit_defaults=True):
+    """An order placed or changed; at least one of the amounts must be there.
+
+    With a status such as ``cancelled``, ``failed`` or ``refunded`` it is news of that.
+    """
+
+    order_id: Text | None = None
+    revenue: Amount | None = None
+    subtotal: Amount | None = None
+    total: Amount | None = None
+    currency: str | None = None
+    coupon: str | None = None
+    products: tuple[Product, ...] | None = None
+    status: str | None = None
+    order_status: str | None = None
+    financial_status: str | None = None
+    payment_status: str | None = None
+    test: Any = None
+    #: They only say what a part of the order is worth, should it be given back.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("order_id", *_IDS, "id"),
+        **_named("subtotal", "subtotal_price"),
+        **_named("total", *_TOTALS),
+        **_named("currency", *_CURRENCIES),
+        **_named("products", *_LISTS),
+        **_named("coupon", "coupon_code", "discount_code", "promo_code"),
+        **_named("test", "is_test", "test_order"),
+    }
+    holders: ClassVar[tuple[str, ...]] = _HOLDERS
+    as_is: ClassVar[frozenset[str]] = frozenset(_STATUSES)
+
+    def __post_init__(self) -> None:
+        _limit(self)
+        said = _statuses_of(self)
+        if said != _NO_STATUSES:
+            force_setattr(self, "status", _ended_by(said))
+            for name in _STATUSES[1:]:
+                force_setattr(self, name, None)
+        if self.test is not None:
+            force_setattr(self, "test", True if _is_said(self.test) else None)
+
+    @property
+    def amount(self) -> float | None:
+        """The most net of the amounts that are there."""
+        if self.revenue is not None:
+            return self.revenue
+        return self.subtotal if self.subtotal is not None else self.total
+
+
+class OrderRefund(Struct, frozen=True, omit_defaults=True):
+    """An order refunded: wholly unless an amount or products say in part.
+
+    A refund counts once: by its ``refund_id``, else by its order, amount and time; told with an id
+    and without it is one refund. Products without a price are worth what the order says of them.
+    """
+
+    order_id: Text
+    refund_id: str | None = None
+    revenue: Amount | None = None
+    total: Amount | None = None
+    refund_amount: Amount | None = None
+    amount: Amount | None = None
+    value: Amount | None = None
+    currency: str | None = None
+    products: tuple[Product, ...] | None = None
+    #: A code such as ``damaged``; anything else may be personal.
+    reason: str | None = None
+    # What says that it is a part, though not how much.
+    partial: Any = None
+    part: Any = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+    in_any_case: ClassVar[bool] = True
+    is_exact: ClassVar[bool] = True
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("order_id", *_IDS),
+        **_named("total", *_REFUND_TOTALS),
+        **_named("currency", *_CURRENCIES),
+        **_named("products", *_LISTS, "refund_line_items", "refunded_items", "refunded_products"),
+        **_named("partial", *_PARTIAL),
+        **_named("part", *_PARTS),
+    }
+    holders: ClassVar[tuple[str, ...]] = (*_HOLDERS, "refund")
+
+    def __post_init__(self) -> None:
+        _limit(self)
+        is_part = not self.products and (self.part is not None or _is_partial(self.partial))
+        force_setattr(self, "part", None)
+        force_setattr(self, "reason", code(self.reason))
+        # Under whichever name, for a part that is taken for the whole is a purchase lost.
+        said = (self.total, self.refund_amount, self.amount, self.value)
+        force_setattr(self, "total", next((one for one in said if one is not None), None))
+        for name in ("refund_amount", "amount", "value"):
+            force_setattr(self, name, None)
+        force_setattr(self, "partial", True if is_part and self.stated is None else None)
+
+    @property
+    def stated(self) -> float | None:
+        """What was given back in all, if it says so."""
+        return self.revenue if self.revenue is not None else self.total
+
+    @property
+    def has_amount(self) -> bool:
+        """Whether it says how much was given back."""
+        if self.stated is not None:
+            return True
+        return any(product.unit is not None for product in self.products or ())
+
+
+class OrderCancellation(Struct, frozen=True, omit_defaults=True):
+    """An order cancelled, whatever was said of amounts."""
+
+    order_id: Text
+    #: As that of a refund.
+    reason: str | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", code(self.reason))
+
+
+_statuses_of: Final = attrgetter(*_STATUSES)
+_NO_STATUSES: Final = (None,) * len(_STATUSES)
+
+
+def _ended_by(said: Sequence[str | None]) -> str | None:
+    """The first status by which an order has ended."""
+    words = (folded(one or "") for one in said)
+    return next((word for word in words if word in _ENDED), None)
+
+
+def _is_said(said: Any) -> bool:
+    """Whether it is a yes, as such or as a text."""
+    return str(said).strip().lower() in ("true", "1", "yes")
+
+
+def _is_partial(said: Any) -> bool:
+    """Whether it says partial: by a yes, or by a word with that in it."""
+    return _is_said(said) or (isinstance(said, str) and "partial" in folded(said))
+
+
+def _limit(news: OrderNews | OrderRefund) -> None:
+    products = news.products
+    if products is not None and len(products) > PRODUCTS_MAX:
+        force_setattr(news, "products", products[:PRODUCTS_MAX])
+
+
+def _check_refund(news: OrderRefund) -> None:
+    if news.partial:
+        raise Rejected(
+            Reason.REQUIRED_MISSING,
+            "$.properties.total",
+            "a part of an order is given back, and it is not said how much",
+            "give the amount in total, or what was given back in products",
+        )
+
+
+def _check_amount(news: OrderNews) -> None:
+    if news.test:
+        raise Rejected(
+            Reason.OUT_OF_RANGE, "$.properties.test", "a test is no purchase", "leave out tests"
+        )
+    if news.status is not None:
+        if news.order_id is None:
+            raise Rejected(
+                Reason.REQUIRED_MISSING, "$.properties.order_id", "which order has ended"
+            )
+        return
+    if news.amount is None:
+        raise Rejected(Reason.REQUIRED_MISSING, "$.properties.revenue", "an order has an amount")
+
+
+def _stated(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": ["number", "string"]}}}
+
+
+def _ended(news: OrderNews) -> tuple[str, dict[str, Any]] | None:
+    """The event that it is if the order has ended by it."""
+    return None if news.status is None else (_ENDED[news.status], {"order_id": news.order_id})
+
+
+#: Stricter than what is understood: any status is that of an order with a digit in its id.
+_WHICH_HAS_ENDED: Final = {
+    "if": {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"type": "string"}}} for name in _STATUSES
+        ]
+    },
+    "then": {
+        "required": ["order_id"],
+        "properties": {
+            "order_id": {
+                "anyOf": [
+                    {"type": "integer", "minimum": 1},
+                    {"type": "string", "pattern": "[1-9]"},
+                ]
+            }
+        },
+    },
+}
+_NEWS = EventType(
+    shape=OrderNews,
+    check=_check_amount,
+    instead=_ended,
+    rules={
+        "anyOf": [_stated(name) for name in ("revenue", "subtotal", "total")],
+        "allOf": [{"properties": {"test": {"enum": [False, None]}}}, _WHICH_HAS_ENDED],
+    },
+    value=lambda news: news.amount,
+)
+EVENTS = {
+    COMPLETED: _NEWS,
+    UPDATED: _NEWS,
+    REFUNDED: EventType(
+        shape=OrderRefund,
+        check=_check_refund,
+        rules={
+            "allOf": [
+                {"properties": {"partial": {"enum": [False, None]}, "part": {"type": "null"}}}
+            ]
+        },
+        value=lambda refund: refund.stated,
+        code=lambda refund: refund.reason,
+    ),
+    CANCELLED: EventType(shape=OrderCancellation, code=lambda cancelled: cancelled.reason),
+}

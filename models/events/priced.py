@@ -1,0 +1,103 @@
+"""Amounts that are written with their currency, such as ``12,50 €`` or ``USD 12``.
+
+The currency beside an amount is never dropped: it must be the event's, and it is the event's where
+that says none.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from models.events.ids import is_word_for_nothing
+from models.events.leniency import is_nothing, plain
+from models.events.numbers import DECIMAL, number_in
+from models.events.rejection import Reason, Rejected
+from models.money import NO_CURRENCY, SIGNS, code_of
+
+#: The sign of all dollars, and what may be meant by it.
+_DOLLAR: Final = "$"
+_DOLLARS: Final = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD"})
+_MARK: Final = rf"([A-Z]{{3}}|{'|'.join(map(re.escape, (*SIGNS, _DOLLAR)))})"
+_GAP: Final = "[ \u00a0\u202f]?"
+_priced = re.compile(
+    rf"{_MARK}{_GAP}(?P<after>{DECIMAL})|(?P<before>{DECIMAL}){_GAP}{_MARK}", re.IGNORECASE
+).fullmatch
+_CURRENCY: Final = "currency"
+
+
+class Priced(float):
+    """An amount whose currency stands beside it: its code, or the sign of all dollars."""
+
+    mark: str
+    path: str
+
+
+def priced_in(text: str, path: str) -> Priced | None:
+    """The amount in ``text`` with its currency; None if it is none."""
+    found = _priced(text.strip())
+    if found is None:
+        return None
+    digits = found["after"] or found["before"]
+    number = number_in(digits)
+    if number is None:
+        return None
+    mark = text.strip().replace(digits, "", 1).strip(" \u00a0\u202f")
+    priced = Priced(number)
+    priced.mark, priced.path = SIGNS.get(mark.upper(), mark.upper()), path
+    return priced
+
+
+def currency_text(value: Any) -> str | None:
+    """What is said of a currency, as text; None for nothing. What is no text is no currency, and
+    not the shop's.
+    """
+    if is_nothing(value) or (isinstance(value, str) and is_word_for_nothing(value)):
+        return None
+    return plain(value) if isinstance(value, str) else NO_CURRENCY
+
+
+def without_marks(values: Any) -> Any:
+    """The values with plain amounts, and the currency that stands beside them as the object's own.
+
+    Raises ``Rejected`` for amounts in several currencies, and in one that nothing names.
+    """
+    amounts = list(_priced_among(values))
+    if not amounts:
+        return values
+    if not isinstance(values, dict):
+        return float(values) if isinstance(values, Priced) else values
+    said = code_of(values.get(_CURRENCY)) or None
+    for amount in amounts:
+        if said is None and amount.mark != _DOLLAR:
+            said = amount.mark
+        if said is None:
+            raise Rejected(
+                Reason.REQUIRED_MISSING,
+                f"$.properties.{_CURRENCY}",
+                "an amount has the sign of several currencies",
+                "give the currency a code of three letters in currency, and the amount as a number",
+            )
+        if amount.mark != said and not (amount.mark == _DOLLAR and said in _DOLLARS):
+            raise Rejected(
+                Reason.OUT_OF_RANGE,
+                amount.path,
+                "an amount in another currency than the event's",
+                "give all amounts of an event in its currency, as numbers",
+            )
+    return {**_plain(values), _CURRENCY: said}
+
+
+def _priced_among(values: Any) -> Iterator[Priced]:
+    if isinstance(values, Priced):
+        yield values
+    elif isinstance(values, dict | list):
+        for one in values.values() if isinstance(values, dict) else values:
+            yield from _priced_among(one)
+
+
+def _plain(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _plain(one) for name, one in values.items()}
+    if isinstance(values, list):
+        return [*map(_plain, values)]
+    return float(values) if isinstance(values, Priced) else values

@@ -1,0 +1,295 @@
+"""Orders, refunds and carts in the words of pixels, tag managers and shop systems."""
+
+import json
+from typing import Any
+
+import pytest
+
+from config.parameters import Parameters
+from models.admission import admit, decode_event
+from models.events.event import Event
+from models.events.rejection import Reason, Rejected
+from models.events.wire import encode_event
+from models.parameters import load_parameters
+from tests.models.lines import at, context, happened, line, lived, of
+
+COMPLETED, UPDATED, REFUNDED = "Order Completed", "Order Updated", "Order Refunded"
+SHOP: Parameters = load_parameters(None, ["money.rates.USD=0.5"])
+
+
+def refusal(name: str, properties: Any) -> Rejected:
+    with pytest.raises(Rejected) as refused:
+        admit(line(name, at(), properties=properties), SHOP, message_id="m")
+    return refused.value
+
+
+def admitted(name: str, day: float = 0, **said: Any) -> Event:
+    return admit(line(name, at(days=day), properties=said), SHOP, message_id=f"{name} {day}")
+
+
+def net_minor(*events: Event) -> int:
+    net: int = of(lived([*events], within=context(parameters=SHOP))).purchases.net_minor
+    return net
+
+
+ITEMS = [{"item_id": "p", "item_name": "Mug", "price": 12.5, "quantity": 2}]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"transaction_id": "o", "value": 25, "items": ITEMS},
+        {"transactionId": "o", "Value": "25,00", "Items": ITEMS},
+        {"id": "o", "total_price": "25.00", "subtotal_price": "25.00"},
+        {"order_number": "o", "grand_total": 25},
+        {"orderNumber": "o", "totalAmount": 25},
+        {"increment_id": "o", "order_total": 25},
+        {"order_id": "o", "$value": 25},
+        {"order_id": "o", "revenue": "N/A", "total": 25},
+        {"ecommerce": {"transaction_id": "o", "value": 25, "items": ITEMS}},
+        {"properties": {"order_id": "o", "revenue": 25}},
+        {"order": {"id": "o", "total": 25}},
+        {"order_id": "o", "revenue": 25, "products": json.dumps(ITEMS)},
+        {"order_id": "o", "revenue": 25, "products": [None, {"product_id": {"id": 1}}]},
+        {"order_id": "o", "revenue": 25, "currency": "€"},
+        {"order_id": "o", "revenue": 25, "currency": "undefined"},
+    ],
+)
+def test_an_order_is_an_order_in_the_words_of_every_shop(said: dict[str, Any]) -> None:
+    event = admitted(COMPLETED, **said)
+
+    assert ("o", 25.0) == (event.properties.order_id, event.properties.amount)
+    assert event == decode_event(encode_event(event), message_id="")
+
+
+def test_the_most_net_amount_counts_whatever_else_is_there() -> None:
+    said = {"order_id": "o", "value": 30, "total_price": 29, "subtotal_price": 25}
+
+    assert 25.0 == admitted(COMPLETED, **said).properties.amount
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        *({name: "USD"} for name in ("Currency", "CURRENCY", "currencyCode", "currency_code")),
+        *({name: "usd"} for name in ("order_currency", "presentment_currency")),
+        {"ecommerce": {"currency": "USD"}},
+    ],
+)
+def test_a_currency_is_never_the_shop_s_because_it_is_named_otherwise(
+    named: dict[str, Any],
+) -> None:
+    assert 5_000 == net_minor(admitted(COMPLETED, order_id="o", revenue=100, **named))
+
+
+@pytest.mark.parametrize(
+    ("said", "currency", "amount"),
+    [
+        ({"revenue": "12,50 €"}, "EUR", 12.5),
+        ({"revenue": "€1.234,50"}, "EUR", 1234.5),
+        ({"revenue": "EUR 12"}, "EUR", 12.0),
+        ({"revenue": "12.50 usd"}, "USD", 12.5),
+        ({"revenue": "$12.50", "currency": "USD"}, "USD", 12.5),
+        ({"revenue": "12,50\u00a0€", "currency": "eur"}, "EUR", 12.5),
+    ],
+)
+def test_the_currency_beside_an_amount_is_read_with_it(
+    said: dict[str, Any], currency: str, amount: float
+) -> None:
+    found = admitted(COMPLETED, order_id="o", **said).properties
+
+    assert (currency, amount) == (found.currency, found.revenue)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "field"),
+    [
+        ({"revenue": "$12"}, Reason.REQUIRED_MISSING, "currency"),
+        ({"revenue": "$12", "currency": "EUR"}, Reason.OUT_OF_RANGE, "revenue"),
+        ({"revenue": "12 USD", "currency": "EUR"}, Reason.OUT_OF_RANGE, "revenue"),
+        ({"revenue": "12 USD", "total": "12 €"}, Reason.OUT_OF_RANGE, "total"),
+        ({"revenue": "12 GBP"}, Reason.OUT_OF_RANGE, "currency"),
+        ({"revenue": "12 kr"}, Reason.WRONG_TYPE, "revenue"),
+        ({"revenue": "€ twelve"}, Reason.WRONG_TYPE, "revenue"),
+        ({"revenue": 12, "currency": "euro"}, Reason.OUT_OF_RANGE, "currency"),
+        ({"revenue": 12, "currency": 978}, Reason.OUT_OF_RANGE, "currency"),
+        ({"revenue": 12, "currency": {"code": "USD"}}, Reason.OUT_OF_RANGE, "currency"),
+    ],
+)
+def test_an_amount_is_in_no_currency_by_guess(
+    said: dict[str, Any], reason: Reason, field: str
+) -> None:
+    refused = refusal(COMPLETED, {"order_id": "o", **said})
+
+    assert (reason, f"$.properties.{field}") == (refused.reason, refused.path)
+
+
+@pytest.mark.parametrize("amount", ["50 PTS", "12 USD", "€12"])
+def test_a_currency_that_nothing_would_keep_is_refused(amount: str) -> None:
+    said = {"points": amount, "redemption_id": "r"}
+
+    assert "$.properties.points" == refusal("Points Redeemed", said).path
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: 40} for name in ("total", "Total", "AMOUNT", "refundAmount", "refunded_amount")),
+        *({name: "40,00 €"} for name in ("value", "$value", "refund_total", "subtotal")),
+        {"refund": {"amount": 40}},
+        {"ecommerce": {"value": 40}},
+        {"items": [{"item_id": "p", "price": 40}]},
+        {"line_items": [{"product_id": "p", "price": 20, "quantity": "2"}]},
+        {"products": {"p": {"product_id": "p", "price": 40}}},
+        {"products": {"product_id": "p", "price": 40}},
+        {"total": 40, "type": "partial", "product_id": "p"},
+    ],
+)
+def test_a_part_that_is_given_back_is_never_taken_for_the_whole(said: dict[str, Any]) -> None:
+    placed = admitted(COMPLETED, order_id="o", revenue=100)
+
+    assert 6_000 == net_minor(placed, admitted(REFUNDED, 1, order_id="o", **said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: True} for name in ("partial", "is_partial", "partialRefund")),
+        *({name: "Partial"} for name in ("type", "refund_type")),
+        *({name: 40} for name in ("amount_refunded", "total_refunded", "price")),
+        {"product_id": "p", "quantity": 1},
+        {"refunds": [{"id": 1}]},
+    ],
+)
+def test_a_part_of_which_nobody_says_how_much_is_refused(said: dict[str, Any]) -> None:
+    refused = refusal(REFUNDED, {"order_id": "o", **said})
+
+    assert (Reason.REQUIRED_MISSING, "$.properties.total") == (refused.reason, refused.path)
+    assert "products" in refused.fix
+
+
+@pytest.mark.parametrize("nothing", ["N/A", "null", "undefined"])
+def test_a_refund_whose_amount_was_never_filled_in_is_not_of_everything(nothing: str) -> None:
+    refused = refusal(REFUNDED, {"order_id": "o", "total": nothing})
+
+    assert (Reason.WRONG_TYPE, "$.properties.total") == (refused.reason, refused.path)
+
+
+@pytest.mark.parametrize("said", [{}, {"type": "full"}, {"partial": False}, {"reason": "damaged"}])
+def test_a_refund_of_which_nothing_is_said_is_of_everything(said: dict[str, Any]) -> None:
+    placed = admitted(COMPLETED, order_id="o", revenue=100)
+
+    assert 0 == net_minor(placed, admitted(REFUNDED, 1, order_id="o", **said))
+
+
+@pytest.mark.parametrize("name", [COMPLETED, UPDATED])
+@pytest.mark.parametrize(
+    ("said", "is_called"),
+    [
+        *(({"status": word}, "Order Cancelled") for word in ("cancelled", "Canceled", "failed")),
+        ({"status": "checkout-draft"}, "Order Cancelled"),
+        ({"financial_status": "voided"}, "Order Cancelled"),
+        ({"orderStatus": "CANCELLED"}, "Order Cancelled"),
+        ({"status": "fulfilled", "payment_status": "refunded"}, REFUNDED),
+    ],
+)
+def test_an_order_that_has_ended_is_no_purchase_whatever_its_event_is_called(
+    name: str, said: dict[str, Any], is_called: str
+) -> None:
+    placed = admitted(COMPLETED, order_id="o", revenue=100)
+    for amount in ({}, {"revenue": 100}):
+        event = admitted(name, 1, order_id="o", **said, **amount)
+
+        assert is_called == event.name
+        assert 0 == net_minor(placed, event)
+        assert event == decode_event(encode_event(event), message_id="")
+    paid = admitted(COMPLETED, 2, order_id="o", revenue=100)
+    assert 10_000 == net_minor(placed, event, paid)
+
+
+@pytest.mark.parametrize("status", ["paid", "processing", "pending", "on-hold", "shipped", 7, None])
+def test_an_order_in_any_other_state_is_one(status: Any) -> None:
+    event = admitted(COMPLETED, order_id="o", revenue=100, status=status)
+
+    assert (COMPLETED, 10_000) == (event.name, net_minor(event))
+
+
+def test_an_end_without_an_order_is_refused() -> None:
+    refused = refusal(UPDATED, {"revenue": 5, "status": "cancelled"})
+
+    assert (Reason.REQUIRED_MISSING, "$.properties.order_id") == (refused.reason, refused.path)
+
+
+@pytest.mark.parametrize("said", [{"test": True}, {"is_test": "true"}, {"testOrder": 1}])
+def test_a_test_is_no_purchase(said: dict[str, Any]) -> None:
+    refused = refusal(COMPLETED, {"order_id": "o", "revenue": 100, **said})
+
+    assert (Reason.OUT_OF_RANGE, "$.properties.test") == (refused.reason, refused.path)
+    assert 10_000 == net_minor(admitted(COMPLETED, order_id="o", revenue=100, test=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "inside"),
+    [
+        ("Product Added", {"items": ITEMS}, (1, 2.0, 2500)),
+        ("Product Added", {"ecommerce": {"items": ITEMS}}, (1, 2.0, 2500)),
+        ("Product Added", {"item_id": "p", "price": 5}, (1, 1.0, 500)),
+        ("Product Added", {"product": {"id": "p", "price": 5}}, (1, 1.0, 500)),
+        ("Product Added", {"properties": {"product_id": "p", "price": 5}}, (1, 1.0, 500)),
+        ("Cart Viewed", {"line_items": [{"product_id": "p", "price": 5}]}, (1, 1.0, 500)),
+        ("Cart Viewed", {"products": ["p", 7]}, (2, 2.0, 0)),
+        ("Product Added", {"content_ids": ["p"], "value": 20}, (1, 1.0, 0)),
+        ("Product Added", {"contents": [{"id": "p", "item_price": 5}]}, (1, 1.0, 500)),
+        ("Product Added", {"Items": [{"ProductID": "p", "ItemPrice": 5}]}, (1, 1.0, 500)),
+        ("Cart Viewed", {"products": [None, {"product_id": "p"}]}, (1, 1.0, 0)),
+        ("Cart Viewed", {"products": {"k": {"sku": "s"}, "m": {"sku": "t"}}}, (2, 2.0, 0)),
+        ("Cart Viewed", {"products": json.dumps(ITEMS)}, (1, 2.0, 2500)),
+        # A price that nobody can read costs no cart.
+        *(
+            ("Product Added", {"product_id": "p", "price": price}, (1, 1.0, 0))
+            for price in ("N/A", "five", -3, True, {"amount": 5}, 1e300)
+        ),
+        ("Product Added", {"product_id": "p", "price": "5,00 €"}, (1, 1.0, 500)),
+        ("Product Added", {"product_id": "p", "price": 5, "Currency": "USD"}, (1, 1.0, 250)),
+        ("Product Added", {"product_id": "p", "quantity": "undefined"}, (1, 1.0, 0)),
+    ],
+)
+def test_what_lies_in_a_cart_is_known_in_the_words_of_every_shop(
+    name: str, said: dict[str, Any], inside: tuple[int, float, int]
+) -> None:
+    row = lived([admitted(name, **said)], within=context(parameters=SHOP))
+    items = of(row).cart.contents()
+
+    found = len(items), sum(one.quantity for one in items), sum(one.value_minor for one in items)
+    assert inside == found
+    event = happened(name, at(), **said)
+    assert event == decode_event(encode_event(event), message_id="")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"product_id": "p", "quantity": -1},
+        {"product_id": "p", "quantity": "two"},
+        {"product_id": "p", "quantity": True},
+        {"products": "p, q"},
+        {"products": {"price": 3}},
+        {"products": "[not json"},
+    ],
+)
+def test_how_many_of_what_is_never_a_guess(said: dict[str, Any]) -> None:
+    assert refusal("Product Added", said).reason in (Reason.WRONG_TYPE, Reason.OUT_OF_RANGE)
+
+
+@pytest.mark.parametrize("word", ["N/A", "null", "undefined", "NONE", "Not Set"])
+def test_a_coupon_that_was_never_filled_in_is_none(word: str) -> None:
+    assert admitted(COMPLETED, order_id="o", revenue=5, coupon=word).properties.coupon is None
+
+
+def test_truth_values_may_be_texts() -> None:
+    said = {"kind": "ces", "score": 6, "higher_is_better": "true"}
+
+    assert True is happened("Survey Responded", at(), **said).properties.higher_is_better
+    assert refusal("Survey Responded", {**said, "higher_is_better": "maybe"}).path.endswith(
+        "higher_is_better"
+    )
