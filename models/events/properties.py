@@ -15,7 +15,6 @@ without what state can do without. What a shape may say about that, as class var
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import isfinite
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -37,25 +36,30 @@ from msgspec.inspect import (
 from config.names import folded
 from models.events.foreign import UNREADABLE
 from models.events.ids import (
-    EXACT_MAX,
     SURELY_SHORT,
     USUAL_NOTHINGS,
     customer_id_text,
     is_no_thing,
     is_nobody,
-    is_word_for_nothing,
     thing_id_text,
 )
-from models.events.leniency import is_nothing, plain, read_json, spelt
-from models.events.numbers import number_in
-from models.events.priced import currency_text, priced_in, without_marks
+from models.events.leniency import is_nothing, read_json, spelt
+from models.events.priced import without_marks
 from models.events.rejection import Reason, Rejected, rejected_by
+from models.events.values import (
+    Amounts,
+    as_it_is_value,
+    code_value,
+    currency_value,
+    either_value,
+    number_value,
+    text_value,
+    truth_value,
+)
 
 _PATH: Final = "$.properties"
 #: The first version of Segment's specification called a product's id so.
 _OLD_PRODUCT_ID: Final = "id"
-#: Not every larger integer is a float.
-_HUGE: Final = 1e300
 _CURRENCY: Final = "currency"
 _PRODUCT_ID: Final = "product_id"
 #: Fields that most events do without, and what is in JSON, in small letters, if they may be there
@@ -71,11 +75,6 @@ _HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
 }
 #: What tells an object that is a product from one that holds others.
 _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
-_NAMES_IN_OBJECTS: Final = ("name", "label", "value")
-_TRUTHS: Final = {
-    **dict.fromkeys(("true", "yes", "1"), True),
-    **dict.fromkeys(("false", "no", "0"), False),
-}
 
 
 def is_id_field(name: str) -> bool:
@@ -151,15 +150,6 @@ class _Field(NamedTuple):
     read: Callable[[Any, str], Any]
 
 
-class _Amounts(NamedTuple):
-    """How amounts are read: whether a word for nothing is none, and whether a currency beside one
-    has a field to go to.
-    """
-
-    is_exact: bool
-    has_currency: bool
-
-
 class _Object:
     """The fields of a shape, or of the objects in one of its lists."""
 
@@ -167,7 +157,7 @@ class _Object:
         assert isinstance(shape, StructType)
         has_currency = has_currency or any(one.encode_name == _CURRENCY for one in shape.fields)
         whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
-        amounts = _Amounts(getattr(shape.cls, "is_exact", False), has_currency)
+        amounts = Amounts(getattr(shape.cls, "is_exact", False), has_currency)
         self._is_in_any_case = getattr(shape.cls, "in_any_case", False)
         as_is: frozenset[str] = getattr(shape.cls, "as_is", frozenset())
         self._fields = tuple(
@@ -335,40 +325,27 @@ def _with_gaps(alias: str) -> str:
     return "[ _-]*".join(map(re.escape, alias))
 
 
-def _reader(field: msgspec.inspect.Field, amounts: _Amounts) -> Callable[[Any, str], Any]:
+def _reader(field: msgspec.inspect.Field, amounts: Amounts) -> Callable[[Any, str], Any]:
     """Reads a field's value as its type wants it; None leaves it out. Raises ``Rejected``."""
     text, item = text_of(field.type), items_of(field.type)
     if field.encode_name == _CURRENCY:
-        return _currency
+        return currency_value
     if text is not None and is_id_field(field.encode_name):
         return thing_id_text
     if text is not None:
-        return partial(_text, length_max=text.max_length, is_needed=field.required)
+        return partial(text_value, length_max=text.max_length, is_needed=field.required)
     if item is not None:
         return partial(_items, _Object(item, has_currency=amounts.has_currency))
     if is_amount(field.type):
-        return partial(_number, is_signed=False, amounts=amounts, such_as="25.00")
+        return partial(number_value, is_signed=False, amounts=amounts, such_as="25.00")
     if is_number(field.type):
-        return partial(_number, is_signed=True, amounts=amounts, such_as="4 or 6.5")
+        return partial(number_value, is_signed=True, amounts=amounts, such_as="4 or 6.5")
     if isinstance(_sole(field.type), BoolType):
-        return _truth
-    if isinstance(_sole(field.type), UnionType):
-        return _either
-    return _code if isinstance(_sole(field.type), EnumType) else _as_it_is
-
-
-def _text(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> str | None:
-    value = _name_in(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not is_needed and isinstance(value, str) and is_word_for_nothing(value):
-        return None
-    fits = isinstance(value, str) and (length_max is None or len(value) <= length_max)
-    if fits or (is_needed and isinstance(value, str)):
-        return plain(value)
-    if is_needed:
-        raise Rejected(Reason.WRONG_TYPE, path, "a text")
-    return None
+        return truth_value
+    if isinstance(kind := _sole(field.type), UnionType):
+        has_fractions = any(isinstance(one, FloatType) for one in kind.types)
+        return partial(either_value, is_whole=not has_fractions)
+    return code_value if isinstance(_sole(field.type), EnumType) else as_it_is_value
 
 
 def _items(item: _Object, value: Any, path: str) -> list[dict[str, Any]]:
@@ -397,53 +374,3 @@ def _listed(item: _Object, value: Any) -> list[Any] | None:
     if isinstance(value, list) and item.has_product:
         return [{_PRODUCT_ID: one} if isinstance(one, str | int) else one for one in value]
     return value if isinstance(value, list) else None
-
-
-def _currency(value: Any, _path: str) -> str | None:
-    return currency_text(value)
-
-
-def _truth(value: Any, _path: str) -> Any:
-    """A truth value; whatever is neither stays, to be refused."""
-    return _TRUTHS.get(str(value).strip().lower(), value)
-
-
-def _number(value: Any, path: str, *, is_signed: bool, amounts: _Amounts, such_as: str) -> Any:
-    if not isinstance(value, str):
-        return _as_it_is(value, path)
-    if is_word_for_nothing(value) and not amounts.is_exact:
-        return None
-    number = number_in(value)
-    if number is not None and ("-" not in value or is_signed):
-        return number
-    if amounts.has_currency and not is_signed and (priced := priced_in(value, path)) is not None:
-        return priced
-    raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
-
-
-def _code(value: Any, _path: str) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _either(value: Any, _path: str) -> Any:
-    """A number or a text; what is too large for a number is neither."""
-    value = _name_in(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_MAX:
-        return int(value)
-    if isinstance(value, int | float):
-        return value if abs(value) < _HUGE else None
-    return plain(value) if isinstance(value, str) else value
-
-
-def _name_in(value: Any) -> Any:
-    """The name in an object that has one: many systems send ``{"id": 3, "name": "solved"}``."""
-    if not isinstance(value, dict):
-        return value
-    names = (value.get(field) for field in _NAMES_IN_OBJECTS)
-    return next((name for name in names if isinstance(name, str)), value)
-
-
-def _as_it_is(value: Any, path: str) -> Any:
-    if isinstance(value, float) and not isfinite(value):
-        raise Rejected(Reason.OUT_OF_RANGE, path, "no finite number")
-    return plain(value) if isinstance(value, str) else value

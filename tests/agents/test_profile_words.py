@@ -44,6 +44,7 @@ from models.customer.segments import MembershipView
 from models.customer.support import AnswerView, SupportView
 from models.customer.tiers import Tier, TierView
 from models.customer.timeline import EventView
+from models.customer.traits import TraitView
 from models.learning.churn import Source
 from models.learning.explanation import Direction, Explanation, Group, GroupContribution
 from models.learning.value import HorizonView, ValueView, Worth
@@ -514,6 +515,10 @@ SAID: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     "relationship": (
         RelationshipView(3, Relationship.RESPONSIBLE, BEFORE, 2),
         [("relationship", "responsible (level 3 of 5), since 2 days before, level 2 before")],
+    ),
+    "traits": (
+        {"age": TraitView("25-34", BEFORE), "company_size": TraitView("50-249", BEFORE)},
+        [("traits", "age 25-34, company size 50-249")],
     ),
     "decisions": (
         (DecisionView("call", "phone", AS_OF, TREATED, str(Outcome.CLICKED)),),

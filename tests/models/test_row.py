@@ -112,8 +112,8 @@ def test_a_row_is_read_as_it_was_written() -> None:
     for part in PARTS:
         assert part.pack(row.read(part)) == part.pack(again.read(part))
     # Costs are a channel's, all products have one margin, no rule of theirs names an event, they
-    # have one id, were told of no improvement, no visit is still to be told of, and nothing was
-    # said of who they are.
+    # have one id, were told of no improvement, no visit is still to be told of, and nobody said
+    # who they are.
     kept_of_others = {"aq", "mg", "ne", "id", "im", "fu", "tr"}
     assert {part.code for part in PARTS} - kept_of_others == set(parts_of(LIVELY))
     empty = decode_row(encode_row(Row()))

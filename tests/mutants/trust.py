@@ -224,4 +224,26 @@ TRUST = (
         "::test_what_may_be_in_the_log_and_has_no_id_is_not_sent_again",
         is_quick=True,
     ),
+    Mutant(
+        "a part of a refund of which nobody says how much is not taken for everything",
+        "models/customer/order_news.py",
+        "    if news.partial:\n",
+        "    if False:\n",
+        "tests/models/test_shop_words.py::test_a_part_of_which_nobody_says_how_much_is_refused",
+    ),
+    Mutant(
+        "a currency beside an amount is the event's",
+        "models/events/priced.py",
+        "        if amount.mark != said and not",
+        "        if False and not",
+        "tests/models/test_shop_words.py::test_an_amount_is_in_no_currency_by_guess",
+    ),
+    Mutant(
+        "who has bought is not reminded any more",
+        "models/decisions/withdrawal.py",
+        "            shut = bought\n",
+        "            shut = None\n",
+        "tests/models/test_withdrawal.py"
+        "::test_who_buys_before_it_was_delivered_is_not_reminded_any_more",
+    ),
 )

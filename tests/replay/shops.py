@@ -10,7 +10,12 @@ from agents.trials.demo.shop import ShopConfig, simulate
 from config.parameters import Parameters
 from models.answer import Score
 from models.customer.profile import encode_profile
-from models.decisions.trigger import NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import (
+    ActionWithdrawn,
+    NextBestAction,
+    Trigger,
+    encode_decision,
+)
 from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, START_MS, at, watermark
@@ -50,7 +55,7 @@ def replayed(
     for number, content in enumerate(lines, 1):
         for output in replay.feed(content, number):
             match output:
-                case Trigger() | NextBestAction():
+                case Trigger() | NextBestAction() | ActionWithdrawn():
                     outcome.triggers.append(encode_decision(output))
                 case DeadLetter():
                     outcome.dead_letters.append(encode_dead_letter(output))

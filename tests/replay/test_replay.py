@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from agents.trials.demo.shop import simulate
 from models.answer import Score
 from models.customer.row import encode_row
-from models.decisions.trigger import NEXT_BEST_ACTION, Trigger
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION, Trigger
 from models.engine import Fate
 from models.events.dead_letter import DeadLetter
 from models.events.rejection import Reason
@@ -54,7 +54,8 @@ def test_the_shop_has_something_of_everything(shop: list[bytes], whole: Outcome)
     # Nobody asks to be erased in it.
     for fate in ({*Fate} - {Fate.ERASED}) | {"deadLettered"}:
         assert summary.events[fate] > 0
-    kinds = {rule.name for rule in PARAMETERS.triggers.triggers} | {NEXT_BEST_ACTION}
+    kinds = {rule.name for rule in PARAMETERS.triggers.triggers}
+    kinds |= {NEXT_BEST_ACTION, ACTION_WITHDRAWN}
     # Too few customers for too short a time for anybody to be at risk or lost, for a year to pass,
     # points to expire, or three purchases of one who pays the full price of none. Of all of these
     # somebody tells in `tests.company`.

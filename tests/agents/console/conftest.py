@@ -38,7 +38,9 @@ PARAMETERS_EAGER = replace(PARAMETERS, triggers=replace(PARAMETERS.triggers, tri
 
 
 class SmallShop(NamedTuple):
-    """Its moments in order, and every profile at its end, by customer."""
+    """The moments in order at which something was decided, and every profile at its end, by
+    customer.
+    """
 
     moments: list[Found]
     profiles: dict[str, Any]
@@ -52,7 +54,8 @@ def small_shop() -> SmallShop:
         for output in replay.feed(record.value, number):
             if isinstance(output, Trigger | NextBestAction | ActionWithdrawn):
                 found += moments.take(output)
-    return SmallShop([*found, *moments.rest()], {one.user_id: one for one in replay.profiles()})
+    decided = [one for one in (*found, *moments.rest()) if one.withdrawal is None]
+    return SmallShop(decided, {one.user_id: one for one in replay.profiles()})
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The shop's page: everybody is counted by the workers, and measures come from the models."""
 
 import re
+from html import unescape
 from itertools import product
 from math import nan
 
@@ -18,13 +19,17 @@ from agents.console.pages.shop import (
     measure_views,
 )
 from agents.console.shop_counts import MAP, WORTH, ways_of
+from agents.words.lift import lift_in_words
 from models.customer.registry import FACTS
 from models.customer_counts import Counted
 from models.customer_list import question
+from models.learning.snapshot import encode_snapshot, prior_snapshot
+from models.learning.tallies import Tallies
 from models.measures import Measure, Sample
 from models.model_history import FeatureShift, JudgedScores, ModelPoint
 from tests.agents.console.conftest import Client, visited
 from tests.agents.console.workers import beside
+from tests.agents.test_lift import BY_HAND, TOLD
 from tests.models.lines import PARAMETERS, START_MS
 from tests.models.test_customer_list import ROWS
 
@@ -220,3 +225,14 @@ def test_many_values_of_two_labels_are_a_grid() -> None:
     ) == view.grid.rows
     [few] = measure_views([ModelPoint(1, START_MS, {}, {}, tuple(samples[:FIGURES_MAX]))])
     assert few.grid is None
+
+
+def test_what_actions_bring_is_said_in_words_and_in_no_table(console: Console) -> None:
+    told = prior_snapshot(PARAMETERS).replace(Tallies({"lift": BY_HAND}), version=2)
+    console.models.add(encode_snapshot(told)[0])
+    page = unescape(visited(console, shown))
+
+    assert "What actions bring</h2>" in page
+    for line in lift_in_words(TOLD, PARAMETERS):
+        assert f">{line.strip()}<" in page
+    assert "lift conversion ratio" not in page

@@ -1,0 +1,102 @@
+"""Values of properties, read as their fields want them, where the strict decoder refuses them.
+
+Each reader takes a value and its JSON path, and raises ``Rejected`` for what it cannot read; None
+leaves the field out.
+"""
+
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from models.events.ids import EXACT_MAX, is_word_for_nothing
+from models.events.leniency import plain
+from models.events.numbers import number_in
+from models.events.priced import currency_text, priced_in
+from models.events.rejection import Reason, Rejected
+
+#: Not every larger integer is a float.
+_HUGE: Final = 1e300
+_NAMES_IN_OBJECTS: Final = ("name", "label", "value")
+_TRUTHS: Final = {
+    **dict.fromkeys(("true", "yes", "1"), True),
+    **dict.fromkeys(("false", "no", "0"), False),
+}
+
+
+class Amounts(NamedTuple):
+    """How amounts are read: whether a word for nothing is none, and whether a currency beside one
+    has a field to go to.
+    """
+
+    is_exact: bool
+    has_currency: bool
+
+
+def text_value(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> str | None:
+    """A text; one that is needed is refused if it is none, and any other left out."""
+    value = _name_in(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not is_needed and isinstance(value, str) and is_word_for_nothing(value):
+        return None
+    fits = isinstance(value, str) and (length_max is None or len(value) <= length_max)
+    if fits or (is_needed and isinstance(value, str)):
+        return plain(value)
+    if is_needed:
+        raise Rejected(Reason.WRONG_TYPE, path, "a text")
+    return None
+
+
+def currency_value(value: Any, _path: str) -> str | None:
+    """What a currency is called."""
+    return currency_text(value)
+
+
+def truth_value(value: Any, _path: str) -> Any:
+    """A truth value; whatever is neither stays, to be refused."""
+    return _TRUTHS.get(str(value).strip().lower(), value)
+
+
+def number_value(value: Any, path: str, *, is_signed: bool, amounts: Amounts, such_as: str) -> Any:
+    """A number, also in a text, and one with its currency where that is kept."""
+    if not isinstance(value, str):
+        return as_it_is_value(value, path)
+    if is_word_for_nothing(value) and not amounts.is_exact:
+        return None
+    number = number_in(value)
+    if number is not None and ("-" not in value or is_signed):
+        return number
+    if amounts.has_currency and not is_signed and (priced := priced_in(value, path)) is not None:
+        return priced
+    raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
+
+
+def code_value(value: Any, _path: str) -> Any:
+    """A word of a list, however it is written."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def either_value(value: Any, _path: str, *, is_whole: bool) -> Any:
+    """A number or a text; what is too large for a number is neither. ``is_whole``: a number that
+    has no fraction, however it is written.
+    """
+    value = _name_in(value)
+    if is_whole and isinstance(value, float) and value.is_integer() and abs(value) < EXACT_MAX:
+        return int(value)
+    if isinstance(value, int | float):
+        return value if abs(value) < _HUGE else None
+    return plain(value) if isinstance(value, str) else value
+
+
+def _name_in(value: Any) -> Any:
+    """The name in an object that has one: many systems send ``{"id": 3, "name": "solved"}``."""
+    if not isinstance(value, dict):
+        return value
+    names = (value.get(field) for field in _NAMES_IN_OBJECTS)
+    return next((name for name in names if isinstance(name, str)), value)
+
+
+def as_it_is_value(value: Any, path: str) -> Any:
+    """Whatever it is, if anything can be made of it."""
+    if isinstance(value, float) and not isfinite(value):
+        raise Rejected(Reason.OUT_OF_RANGE, path, "no finite number")
+    return plain(value) if isinstance(value, str) else value
