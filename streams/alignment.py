@@ -35,7 +35,6 @@ SETTLED_MS = 250
 #: (topic, partition) -> whether it has records that were not offered yet.
 Backlog = Callable[[str, int], bool]
 
-
 #: Up to which time of publication a (topic, partition) is known to have no more records.
 Known = Mapping[tuple[str, int], float]
 
@@ -268,9 +267,9 @@ class _Frontier:
             self._sure_ms, self.settled_ms + self._doubt.leeway_ms, self._passed_ms
         ):  # fmt: skip
             return False
-        # An event pays for each call: no `max` here.
-        self._passed_ms = max(self._passed_ms, at_ms)
-        self._reached_ms[topic] = max(self._reached_ms[topic], at_ms)
+        if at_ms > self._reached_ms[topic]:
+            self._reached_ms[topic] = at_ms
+            self._passed_ms = max(self._passed_ms, at_ms)
         return True
 
 

@@ -27,7 +27,7 @@ from config.topics import (
 )
 from models.customer.profile import Profile
 from models.customer.row import LINKED_FORMAT
-from models.decisions.trigger import NEXT_BEST_ACTION
+from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 from models.events.times import iso
 from models.partition_state import PartitionState, encode_state
 from models.schemas import document_schema, documents
@@ -162,8 +162,10 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
 
     fates = ("treated", "control", "nothing")
 
+    kinds = (NEXT_BEST_ACTION, ACTION_WITHDRAWN)
+
     def counted() -> float:
-        return deployment.metric("keepstream_decisions_total", kind=NEXT_BEST_ACTION, fate=fates)
+        return deployment.metric("keepstream_decisions_total", kind=kinds, fate=fates)
 
     # Decisions are durable first, and counted then.
     deployment.wait("all are counted", lambda: len(deployment.read(NEXT_BEST_ACTIONS)) == counted())
