@@ -22,11 +22,12 @@ from config.parameters import Parameters
 from models.answer import Score
 from models.customer.profile import encode_profile
 from models.customer.row import encode_row
-from models.decisions.trigger import NextBestAction, Trigger, encode_decision
+from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger, encode_decision
 from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.events.times import iso
+from models.learning.lessons import Lesson
 from models.learning.snapshot import Snapshot, encode_snapshot
-from models.learning.trainer import Lesson, Trainer
+from models.learning.trainer import Trainer
 from models.parameters import load_parameters
 from models.replay import Output, Replay
 from tests.compiled_tree import compiled_tree, environment
@@ -110,7 +111,7 @@ def lines(shop: ShopConfig) -> Iterator[bytes]:
 def encoded(output: Output) -> tuple[str, bytes]:
     """What kind of thing it is, and its bytes."""
     match output:
-        case Trigger() | NextBestAction():
+        case Trigger() | NextBestAction() | ActionWithdrawn():
             return "decisions", encode_decision(output)
         case DeadLetter():
             return "dead letters", encode_dead_letter(output)
