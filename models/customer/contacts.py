@@ -61,7 +61,7 @@ OUTCOMES = {
 _OUTCOME_WORDS = {
     Outcome.NONE: "nothing heard of it yet",
     Outcome.FAILED: "could not be delivered",
-    Outcome.WITHDRAWN: "withdrawn, for the customer refused it",
+    Outcome.WITHDRAWN: "withdrawn: refused, or bought before it was heard of",
 }
 
 
