@@ -47,7 +47,7 @@ from models.events.leniency import is_nothing, read_json, spelt
 from models.events.priced import without_marks
 from models.events.rejection import Reason, Rejected, rejected_by
 from models.events.values import (
-    Amounts,
+    AmountReading,
     as_it_is_value,
     code_value,
     currency_value,
@@ -157,7 +157,7 @@ class _Object:
         assert isinstance(shape, StructType)
         has_currency = has_currency or any(one.encode_name == _CURRENCY for one in shape.fields)
         whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
-        amounts = Amounts(getattr(shape.cls, "is_exact", False), has_currency)
+        amounts = AmountReading(getattr(shape.cls, "is_exact", False), has_currency)
         self._is_in_any_case = getattr(shape.cls, "in_any_case", False)
         as_is: frozenset[str] = getattr(shape.cls, "as_is", frozenset())
         self._fields = tuple(
@@ -325,7 +325,7 @@ def _with_gaps(alias: str) -> str:
     return "[ _-]*".join(map(re.escape, alias))
 
 
-def _reader(field: msgspec.inspect.Field, amounts: Amounts) -> Callable[[Any, str], Any]:
+def _reader(field: msgspec.inspect.Field, amounts: AmountReading) -> Callable[[Any, str], Any]:
     """Reads a field's value as its type wants it; None leaves it out. Raises ``Rejected``."""
     text, item = text_of(field.type), items_of(field.type)
     if field.encode_name == _CURRENCY:

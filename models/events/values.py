@@ -22,7 +22,7 @@ _TRUTHS: Final = {
 }
 
 
-class Amounts(NamedTuple):
+class AmountReading(NamedTuple):
     """How amounts are read: whether a word for nothing is none, and whether a currency beside one
     has a field to go to.
     """
@@ -56,7 +56,9 @@ def truth_value(value: Any, _path: str) -> Any:
     return _TRUTHS.get(str(value).strip().lower(), value)
 
 
-def number_value(value: Any, path: str, *, is_signed: bool, amounts: Amounts, such_as: str) -> Any:
+def number_value(
+    value: Any, path: str, *, is_signed: bool, amounts: AmountReading, such_as: str
+) -> Any:
     """A number, also in a text, and one with its currency where that is kept."""
     if not isinstance(value, str):
         return as_it_is_value(value, path)

@@ -99,7 +99,8 @@ def test_what_is_read_leniently_is_read_alike(lines: list[bytes]) -> None:
     for content in lines:
         event = decode_event(content, message_id="")
         assert event == decode_event(b"\xef\xbb\xbf" + content, message_id="")
-        if event.kind.reader is not None:
+        # Traits are read from elsewhere, and what says nothing is nothing.
+        if event.kind.reader is not None and not event.kind.declared.has_traits:
             raw = bytes(decode_line(content).properties)
             assert event.properties == event.kind.reader.read_again(raw)
 

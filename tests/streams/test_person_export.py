@@ -14,6 +14,7 @@ from models.customer.margins import MARGINS, SoldOrder
 from models.customer.named_events import NAMED_EVENTS
 from models.customer.part import Part
 from models.customer.registry import PARTS
+from models.customer.traits import TRAITS_PART, Trait
 from models.events.dead_letter import WEBHOOK, DeadLetter, dead_letter
 from models.events.rejection import Reason, Rejected
 from streams.person_export import is_of_one, names_one_of, of_row
@@ -34,7 +35,7 @@ def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> No
         ]
     )
     # What takes another id, a rule that names an event, margins that differ, long habits, a contact
-    # that reached them, or a cost that is nobody's.
+    # that reached them, a cost that is nobody's, or who they say they are.
     row.edit(IDENTITIES).is_user = True
     row.edit(ACQUISITION).counted.append((at(5), 1))
     row.edit(NAMED_EVENTS).by_key["download"] = [at(6)]
@@ -42,6 +43,7 @@ def test_every_state_is_told_with_the_names_of_its_fields(part: Part[Any]) -> No
     row.edit(MARGINS).orders.append(SoldOrder(at(), 1))
     row.edit(CHANNELS).preferred = "app"
     row.edit(CALENDAR).contacted_ms = at(8)
+    row.edit(TRAITS_PART).known["plan"] = Trait(at(9), "pro")
     told, *_ = of_row("ada", row)
 
     assert isinstance(told["parts"][part.name], dict)
