@@ -19,6 +19,12 @@ _MS_BYTES = 8
 #: Times held in memory before they go to the file.
 _TIMES_HELD = 4_096
 
+#: Of somebody of whom the store has nothing.
+NO_PROFILE = (
+    "customers have no profile in Redis: evicted, deleted, or still to be written after the store "
+    "was emptied"
+)
+
 
 class ReadingTimes:
     """As of when a partition's profiles were to be read after each record, eight bytes each."""
@@ -119,8 +125,7 @@ async def compare_profiles(
     for customer in await still_missing(missing) if missing else ():
         audit.differs(
             "redis",
-            "customers have no profile in Redis: evicted, deleted, or still to be written after "
-            "the store was emptied",
+            NO_PROFILE,
             customer,
         )
 

@@ -28,6 +28,7 @@ from models.plan import plan_for
 from models.replay import Output, Replay
 from models.replay_summary import Summary
 from streams.auditing.audit import audit
+from streams.auditing.profile_audit import NO_PROFILE
 from streams.auditing.report import Audit, Difference
 from streams.metrics import Metrics
 from streams.owned_partitions import OwnedPartitions
@@ -78,6 +79,12 @@ def assert_exact(
     """
     parameters = load_parameters(assignments=assignments)
     outcome = audited(deployment, parameters)
+    if _lacks_profiles(outcome):
+        # They come last, in the time that folding leaves.
+        deployment.wait(
+            "profiles are in Redis", lambda: not _lacks_profiles(audited(deployment, parameters))
+        )
+        outcome = audited(deployment, parameters)
     foreign = sum(d.count for d in outcome.differences if d.words == FOREIGN_ROWS)
     assert quarantined == foreign
     # Whatever a test wrote that is not ours was left out by everybody.
@@ -93,6 +100,10 @@ def assert_exact(
     if is_live:
         _assert_live(deployment, parameters)
     return outcome.checked
+
+
+def _lacks_profiles(outcome: Audit) -> bool:
+    return any(one.words == NO_PROFILE for one in outcome.differences)
 
 
 def assert_replayed(

@@ -19,7 +19,6 @@ from config.topics import (
     RETENTION_TRIGGERS,
 )
 from models.decisions.trigger import (
-    NEXT_BEST_ACTION,
     Decision,
     decode_decision,
     does_nothing,
@@ -32,6 +31,7 @@ from streams.embedded.ports import HOST
 from streams.embedded.valkey import EmbeddedValkey
 from streams.kafka_clients import partition_for
 from streams.store_keys import customer_key, trigger_stream
+from streams.trigger_streams import KINDS_OF_ACTIONS
 from tests.kafka.deployment import Deployment, orderly_shop
 from tests.kafka.exactness import assert_exact, assert_replayed, stored_rows
 from tests.kafka.proxy import Proxy
@@ -170,7 +170,8 @@ def _streamed(client: redis.Redis, deployment: Deployment) -> set[str]:
 
 
 def _kinds() -> list[str]:
-    return [*(rule.name for rule in load_parameters().triggers.triggers), NEXT_BEST_ACTION]
+    named = [rule.name for rule in load_parameters().triggers.triggers]
+    return [*named, *KINDS_OF_ACTIONS]
 
 
 def _are_shown(client: redis.Redis, deployment: Deployment, customers: list[str]) -> bool:
