@@ -14,9 +14,9 @@ STEP_S = 0.02
 #: workers that can't do that much are waited for.
 RATE_AT_FIRST_PER_S, RATE_LEAST_PER_S = 500.0, 500.0
 #: Workers that are behind by what is sent in so many seconds don't keep up ...
-BEHIND_S = 0.25
+BEHIND_S = 0.2
 #: ... and while they are behind by this much, nothing is sent.
-BEHIND_MAX_S = 1.0
+BEHIND_MAX_S = 0.5
 SLOWER, FASTER, FASTER_AT_FIRST = 0.8, 1.04, 1.2
 
 
