@@ -29,12 +29,7 @@ def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
 
     Raises `TopicsError` when there is no changelog.
     """
-    name = settings.topic(topics.CUSTOMERS)
-    with closing(new_admin(settings)) as admin:
-        partitions = all_partitions(partition_counts(admin, [name]))
-        if not partitions:
-            raise TopicsError(f"{name} is missing: run `keepstream topics create`")
-        log = recent_offsets(admin, partitions, set())
+    log, partitions = _log_of(settings, topics.CUSTOMERS)
     return asyncio.run(_states(settings, log, partitions))
 
 
@@ -42,13 +37,19 @@ def newest_snapshot(settings: Settings) -> Snapshot | None:
     """The latest snapshot that can be used; None before there is one. Raises `TopicsError` when
     there is no topic of them.
     """
-    name = settings.topic(topics.MODEL_SNAPSHOTS)
+    log, _ = _log_of(settings, topics.MODEL_SNAPSHOTS)
+    return asyncio.run(_newest(settings, log))
+
+
+def _log_of(settings: Settings, topic: str) -> tuple[RecentOffsets, list[TopicPartition]]:
+    """What the topic holds, and its partitions. Raises `TopicsError` when it is not there."""
+    name = settings.topic(topic)
     with closing(new_admin(settings)) as admin:
         partitions = all_partitions(partition_counts(admin, [name]))
         if not partitions:
             raise TopicsError(f"{name} is missing: run `keepstream topics create`")
         log = recent_offsets(admin, partitions, set())
-    return asyncio.run(_newest(settings, log))
+    return log, partitions
 
 
 async def _newest(settings: Settings, log: RecentOffsets) -> Snapshot | None:
