@@ -1,5 +1,6 @@
 """A decision in one line, to be read while it scrolls by."""
 
+from agents.words.decisions import WITHDRAWN_BECAUSE
 from models.decisions.trigger import ActionWithdrawn, Decision, NextBestAction
 
 _PARTS_SHOWN = 2
@@ -23,7 +24,8 @@ def why(trigger: Decision) -> str:
         worth = f"worth {trigger.priority.priority:.2f}"
         return f"{words_of(trigger.action)} by {trigger.channel}, {worth}, {trigger.group}"
     if isinstance(trigger, ActionWithdrawn):
-        return f"{words_of(trigger.action)} by {trigger.channel}, {words_of(trigger.because)}"
+        because = WITHDRAWN_BECAUSE.get(trigger.because, words_of(trigger.because))
+        return f"{words_of(trigger.action)} by {trigger.channel}, {because}"
     facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
     # A receipt has all that the score is the sum of, which no line has room for.
     moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]

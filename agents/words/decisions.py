@@ -39,7 +39,8 @@ TRUCES = {
     "solved": "a complaint was solved a short while ago",
     "answer": "a survey was answered poorly",
 }
-_BOUGHT_WORDS = "the customer has bought since"
+#: Why an action is withdrawn.
+WITHDRAWN_BECAUSE = {**GATES, BOUGHT: "the customer has bought since"}
 #: What a deadline was of, by the moment that it raised.
 _MOMENTS = {**MOMENTS, COOLDOWN_OVER: "the cooldown that held a rule back is over"}
 
@@ -114,7 +115,7 @@ def _shut(shut: Suppressed) -> str:
 
 
 def _gate(by: str, what: str | None, since: str | None, until: str | None = None) -> str:
-    words = _BOUGHT_WORDS if by == BOUGHT else GATES.get(by, "rejected")
+    words = WITHDRAWN_BECAUSE.get(by, "rejected")
     details = (
         by,
         TRUCES.get(what, what) if by == TRUCE and what is not None else what,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from agents.console.pages.figures import listed, money
 from agents.words.decision_lines import words_of
-from agents.words.decisions import GATES
+from agents.words.decisions import WITHDRAWN_BECAUSE
 from models.customer.holdout import CONTROL
 from models.customer.words import counted
 from models.decisions.trigger import ActionWithdrawn, NextBestAction, ReasonCode
@@ -66,7 +66,7 @@ def _facts(reasons: Sequence[ReasonCode]) -> str:
 
 
 def _withdrawn(news: ActionWithdrawn) -> LiveEntry:
-    because = GATES.get(news.because, words_of(news.because))
+    because = WITHDRAWN_BECAUSE.get(news.because, words_of(news.because))
     outcome = f"{words_of(news.action)} by {news.channel} is withdrawn"
     return LiveEntry(news.id, news.timestamp, news.user_id, (), outcome, because, "withdrawn")
 

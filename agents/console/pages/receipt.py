@@ -14,7 +14,7 @@ from agents.console.pages.figures import (
 )
 from agents.console.pages.live import ANSWERS
 from agents.words.decision_lines import words_of
-from agents.words.decisions import GATES, TRUCES, cause_in_words
+from agents.words.decisions import GATES, TRUCES, WITHDRAWN_BECAUSE, cause_in_words
 from models.customer.contacts import Outcome
 from models.customer.holdout import CONTROL
 from models.decisions.audit import faults, ranked, recomputed
@@ -288,7 +288,7 @@ def _steps(
     if action.not_before is not None:
         steps.append(StepView(action.not_before, "Not before the customer's quiet hours end"))
     if withdrawal is not None:
-        words = GATES.get(withdrawal.because, words_of(withdrawal.because))
+        words = WITHDRAWN_BECAUSE.get(withdrawal.because, words_of(withdrawal.because))
         steps.append(StepView(withdrawal.timestamp, f"Withdrawn: {words}"))
     heard = {(one.action, one.at): Outcome(one.outcome) for one in decisions}
     outcome = heard.get((action.action, action.timestamp))
