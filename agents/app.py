@@ -31,7 +31,7 @@ from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
 from models.customer.profile import encode_profile, profile
-from models.customer.row import NewerRow, OlderRow
+from models.customer.row_formats import NewerRow, OlderRow
 from models.customer.scene import Scene
 from models.customer.segments import member_of
 from models.events.wire import LogFormatError

@@ -14,7 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
-from models.customer.row import LINKED_FORMAT, ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
+from models.customer.row import Row, encode_row
+from models.customer.row_formats import ROW_FORMAT, NewerRow, OlderRow
 from models.partition_state import PartitionState, encode_state, rehearsing_state
 from streams import recovery
 from streams.changelog import (
@@ -174,9 +175,9 @@ def _of_format_1() -> bytes:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (b"c-1", _its_format(row(5), LINKED_FORMAT + 1)),
-        (b"c-1", msgspec.msgpack.encode([LINKED_FORMAT + 1, {"else": 1}])),
-        (STATE_KEY, _its_format(state(5), LINKED_FORMAT + 1)),
+        (b"c-1", _its_format(row(5), ROW_FORMAT + 1)),
+        (b"c-1", msgspec.msgpack.encode([ROW_FORMAT + 1, {"else": 1}])),
+        (STATE_KEY, _its_format(state(5), ROW_FORMAT + 1)),
     ],
 )
 def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: bytes) -> None:
@@ -187,7 +188,7 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
 def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
     """Until the row is rebuilt: whether the one before it is the latest is not known."""
     aside, fold = SetAside(frozenset({f"{CUSTOMERS}-2@41"})), ChangelogFold()
-    newer = _its_format(row(9), LINKED_FORMAT + 1)
+    newer = _its_format(row(9), ROW_FORMAT + 1)
     fold.take(FakeRecord(40, 2, CUSTOMERS, key=b"c-1", value=row(5)), 2, aside)
     fold.take(FakeRecord(41, 2, CUSTOMERS, key=b"c-1", value=newer), 2, aside)
     assert ({"c-1": row(5)}, {"c-1"}, 1) == (fold.packed, fold.damaged, fold.quarantined)
