@@ -88,8 +88,10 @@ def event_of(
         given = message_id_of(line, message_id)
     context = line.context
     stamps = NO_STAMPS
-    if context is not None and context.consent is not None and nobody is None:
-        stamps = stamps_in(context.consent)
+    if context is not None and nobody is None:
+        stamped = context.consent if context.consent is not None else context.consent_management
+        if stamped is not None:
+            stamps = stamps_in(stamped)
     is_unread = not stamps.is_understood
     # Taken for a click, or kept in a profile that nobody reads, a no must at least be heard of.
     if (kind is UNKNOWN and says_no(bytes(line.properties)) and folded(name) not in own) or (

@@ -32,6 +32,7 @@ PLACEHOLDERS: Final = (
     *("distinct-id", "anonymous-id", "visitor-id", "device-id", "session-id", "client-id"),
     *("contact-id", "profile-id", "external-id", "subscriber-id", "member-id", "account-id"),
     *("anon", "anonymous", "anonymous-user", "guest", "guest-user", "visitor"),
+    *("redacted", "anonymized", "anonymised", "deleted", "deleted-user", "masked"),
     *("not-authenticated", "unauthenticated", "not-logged-in", "logged-out", "unidentified"),
 )
 QUOTES: Final = "\"'"
@@ -53,10 +54,11 @@ USUAL_NOTHINGS: Final = frozenset(
 )
 #: A template that was not filled in, or an object that was printed: all of it in brackets.
 IN_BRACKETS: Final = r"\{.*\}|\[.*\]|<.*>|\(.*\)|[$#]\{.*\}|%.*%|\*\|.*\|\*"
-#: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it.
-ZEROS: Final = r"[0-]*(\.0*)?|-1(\.0*)?"
+#: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it;
+#: and what was masked, letter by letter.
+ZEROS: Final = r"[0-]*(\.0*)?|-1(\.0*)?|[*?._#]+"
 _IS_FORM = re.compile(f"(?s:{IN_BRACKETS}|{ZEROS})").fullmatch
-_FORMS = frozenset("{[<($#%*0-.")
+_FORMS = frozenset("{[<($#%*0-.?_")
 
 
 def is_nobody(text: str) -> bool:
