@@ -1,5 +1,6 @@
 """What every event's name means, resolved when the event is decoded."""
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
@@ -115,6 +116,8 @@ _MEANT: dict[str, str] = {
     **{folded(alias): name for alias, name in ALIASES.items()},
     **{folded(name): name for name in TOPICS},
 }
+#: Between words of names, besides what is folded: ``email.unsubscribed``, ``order/completed``.
+_BETWEEN_WORDS = re.compile(r"(?<=\w)[./:](?=\w)")
 _SPELLINGS = Spellings({**ALIASES, **{name: name for name in TOPICS}})
 
 
@@ -128,7 +131,10 @@ def kind_of(name: str) -> Kind:
 
 def known_name(name: str) -> str | None:
     """The name that Keepstream knows an event by, however ``name`` is written; None for others."""
-    return name if name in KIND_BY_NAME else _MEANT.get(folded(name))
+    if name in KIND_BY_NAME:
+        return name
+    meant = _MEANT.get(folded(name))
+    return _MEANT.get(folded(_BETWEEN_WORDS.sub("", name))) if meant is None else meant
 
 
 def nearest_known_name(name: str) -> str | None:

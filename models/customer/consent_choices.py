@@ -110,6 +110,25 @@ def says_no(content: bytes) -> bool:
     return bool(_a_no(content) or _is_out(content))
 
 
+#: What a profile says of somebody who wants no marketing at all, folded.
+_NEVER: Final = frozenset(
+    {
+        *("donotcontact", "donotdisturb", "dnc", "optedout", "optout", "hasoptedout", "deceased"),
+        *("unsubscribed", "isunsubscribed", "globalunsubscribe", "globallyunsubscribed"),
+        *("unsubscribedfromall", "marketingoptout", "marketingoptedout", "optedoutofmarketing"),
+        *("suppressed", "issuppressed", "blacklisted", "isblacklisted"),
+    }
+)
+
+
+def wants_no_contact(fields: Mapping[str, Any]) -> bool:
+    """Whether a profile's own fields say so, beyond doubt."""
+    return any(
+        folded(name) in _NEVER and not is_nothing(value) and choice_of(value) is Choice.GRANTED
+        for name, value in fields.items()
+    )
+
+
 def choice_of(value: Any) -> Choice:
     """What ``value`` says, which is not nothing."""
     if isinstance(value, dict):

@@ -78,6 +78,10 @@ class Stamps(NamedTuple):
     granted: tuple[tuple[str, bool], ...] = ()
     is_understood: bool = True
 
+    def refusing(self, purpose: str) -> "Stamps":
+        """These with a no to the purpose, whatever they say of it."""
+        return self._replace(granted=tuple(sorted({**dict(self.granted), purpose: False}.items())))
+
 
 NO_STAMPS: Final = Stamps()
 

@@ -36,6 +36,7 @@ PLACEHOLDERS: Final = (
     *("not-authenticated", "unauthenticated", "not-logged-in", "logged-out", "unidentified"),
 )
 QUOTES: Final = "\"'"
+_NUMBER_SIGN: Final = "#"
 #: Blanks of no width and byte-order marks, which copying and files leave at the ends.
 _UNSEEN: Final = "\u200b\u200c\u200d\u2060\ufeff"
 _BLANKS: Final = f" \t\r\n\u00a0{_UNSEEN}"
@@ -141,12 +142,17 @@ def thing_id_text(value: Any, path: str) -> str | None:
     """As `id_text`, for ids of orders, products, tickets and the like; None for what stands for
     none of them.
 
-    NULs are left out: fields of a fixed width are filled up with them.
+    NULs are left out: fields of a fixed width are filled up with them. Of an object it is its own
+    ``id``, and a ``#`` before it is how people write it.
     """
+    if type(value) is dict and not isinstance(value.get("id"), dict):
+        value = value.get("id", value)
     if type(value) is str and "\0" in value:
         value = value.replace("\0", "")
     text = None if value is True or value is False else id_text(value, path)
-    return None if text is None or is_no_thing(text) else text
+    if text is None or is_no_thing(text):
+        return None
+    return text[1:].lstrip() if text[0] == _NUMBER_SIGN and len(text) > 1 else text
 
 
 def _fault(text: str) -> str:

@@ -238,7 +238,9 @@ class _Object:
             return False
         for value in self._ids(properties):
             if value is not None and (
-                " " in value
+                # Empty, or it begins with a blank, or a # that is none of it.
+                value < "$"
+                or " " in value
                 or len(value) > SURELY_SHORT
                 or not value.isprintable()
                 or is_no_thing(value)

@@ -83,7 +83,7 @@ def _not_below_0(number: float, path: str, amounts: AmountReading) -> float:
             Reason.OUT_OF_RANGE,
             path,
             "a number of at least 0",
-            "leave out the minus; what is given back of an order is an Order Refunded",
+            "leave out the minus: Product Removed and Order Refunded say what goes back",
         )
     return abs(number)
 

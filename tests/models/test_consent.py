@@ -609,9 +609,57 @@ def test_a_no_in_an_event_that_nobody_knows_is_told_of(
     own = replace(PARAMETERS, names=replace(PARAMETERS.names, own=frozenset({"panelmoved"})))
     raw = line("Panel Moved", at(days=1), properties=properties)
     assert not admit(raw, own, message_id="m").has_unread_consent
-    # A profile that says so is read by nobody, either.
+    # A profile that says so is read by nobody, either, but for what is beyond doubt.
     raw = orjson.dumps({**orjson.loads(line("identify", at(days=1))), "traits": properties})
-    assert is_told is admit(raw, PARAMETERS, message_id="m").has_unread_consent
+    told = admit(raw, PARAMETERS, message_id="m")
+    assert is_told is (told.has_unread_consent or (("marketing", False),) == told.consent)
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        *({name: True} for name in ("do_not_contact", "dnc", "unsubscribed", "hasOptedOut")),
+        *({name: "yes"} for name in ("Opted Out", "marketing_opt_out", "globalUnsubscribe")),
+        {"email": "ada@example.org", "DO-NOT-CONTACT": 1, "newsletter": True},
+    ],
+)
+def test_whoever_wants_no_contact_by_their_profile_has_none(traits: dict[str, Any]) -> None:
+    said = orjson.loads(line("identify", at(days=1)))
+    event = decode_event(orjson.dumps({**said, "traits": traits}), message_id="none")
+
+    assert MARKETING == denied([event])
+    assert not event.has_unread_consent
+    again = decode_event(encode_event(event), message_id="none")
+    assert (event.consent, False) == (again.consent, again.has_unread_consent)
+    assert set() == denied([event, granted(2)])
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        *({name: False} for name in ("do_not_contact", "dnc", "unsubscribed", "hasOptedOut")),
+        *({name: None} for name in ("do_not_contact", "unsubscribed")),
+        {"company": {"do_not_contact": True}},
+        {"notes": "do not contact", "unsubscribed": "maybe"},
+    ],
+)
+def test_a_profile_that_says_nothing_of_the_kind_refuses_nothing(traits: dict[str, Any]) -> None:
+    said = orjson.loads(line("identify", at(days=1)))
+
+    assert () == decode_event(orjson.dumps({**said, "traits": traits}), message_id="none").consent
+
+
+def test_a_text_message_of_stop_is_told_whatever_it_is_called() -> None:
+    stop = {"body": "STOP"}
+
+    assert said("SMS Received", 1, **stop).has_unread_consent
+    assert not said("SMS Received", 1, body="Your parcel is there").has_unread_consent
+
+
+@pytest.mark.parametrize("list_id", ["all", "ALL", "global", "*"])
+def test_whoever_leaves_all_lists_leaves_the_channel(list_id: str) -> None:
+    assert EMAIL == denied([said("Unsubscribed", 1, list_id=list_id)])
+    assert set() == denied([said("Unsubscribed", 1, list_id="weekly")])
 
 
 @pytest.mark.parametrize(

@@ -399,3 +399,18 @@ def test_truth_values_may_be_texts() -> None:
     assert refusal("Survey Responded", {**said, "higher_is_better": "maybe"}).path.endswith(
         "higher_is_better"
     )
+
+
+@pytest.mark.parametrize(("placed", "ended"), [("#1001", 1001), ("1001", " #1001"), (7, {"id": 7})])
+def test_an_order_s_number_is_one_however_people_write_it(placed: Any, ended: Any) -> None:
+    order = admitted(COMPLETED, order_id=placed, revenue=100)
+
+    assert 0 == net_minor(order, admitted(REFUNDED, 1, order_id=ended))
+    assert order == decode_event(encode_event(order), message_id="")
+
+
+@pytest.mark.parametrize(
+    "said", [{"ticket": {"id": 5}}, {"ticket": "5"}, {"case": {"id": 5}}, {"ticket_number": "#5"}]
+)
+def test_a_ticket_is_known_by_its_object(said: dict[str, Any]) -> None:
+    assert "5" == admitted("Ticket Opened", **said).properties.ticket_id
