@@ -182,7 +182,7 @@ def _occasions(scene: Scene) -> list[_Occasion]:
     place, at_ms, bought_ms = _Place(scene), scene.at_ms, scene.of(purchases).first_at_ms
     today = place.day_at(at_ms)
     until = place.day_at(at_ms + scene.parameters.churn.check_in_ms)
-    days = scene.context.of(_named_days).between(today, until)
+    days = scene.context.settled(_named_days).between(today, until)
     if may_be_anniversary(bought_ms // DAY_MS + _EPOCH, today, until):
         again = anniversaries(place.day_at(bought_ms), today, until)
         days += tuple((day, ANNIVERSARY) for day in again)

@@ -167,7 +167,7 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
     one_in = scene.snapshot.of(LabelSampling).one_in
     labels: list[Label] = []
     inputs: Inputs | None = None
-    for horizon_days, days, horizon_ms in scene.context.of(_horizons):
+    for horizon_days, days, horizon_ms in scene.context.settled(_horizons):
         wait_ms = horizon_ms + delay_ms
         weight = one_in * _stride(past, at_ms, wait_ms, check_in_ms, pending_max)
         if draw % weight or not state.has_room(days, pending_max):
@@ -220,7 +220,7 @@ def _labels_thousandths(past: History, scene: Scene) -> int:
     bought_days = len(past.days) - bisect_right(past.days, since_day)
     points = bought_days + (not has_bought_today(past, at_ms))
     expected = 0
-    for _, _, horizon_ms in scene.context.of(_horizons):
+    for _, _, horizon_ms in scene.context.settled(_horizons):
         stride = _stride(past, at_ms, horizon_ms + delay_ms, check_in_ms, pending)
         expected += 1_000 * points // stride
     return expected

@@ -46,6 +46,7 @@ class Context:
     __slots__ = (
         "_known",
         "_known_by",
+        "_settled",
         "begun_ms",
         "clock_ms",
         "facts",
@@ -88,6 +89,7 @@ class Context:
         self.witness: Callable[[Scene, str, Sequence[Any]], None] | None = None
         self._known: dict[Callable[[Context], Any], Any] = {}
         self._known_by = snapshot
+        self._settled: dict[Callable[[Context], Any], Any] = {}
 
     def of(self, reading: "Callable[[Context], T]") -> T:
         """The value of a reading of parameters and snapshot alone: of all customers, and so worked
@@ -99,6 +101,14 @@ class Context:
         if reading in known:
             return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
         found = known[reading] = reading(self)
+        return found
+
+    def settled(self, reading: "Callable[[Context], T]") -> T:
+        """The value of a reading of parameters alone, worked out once and for all."""
+        settled = self._settled
+        if reading in settled:
+            return settled[reading]  # type: ignore[no-any-return]  # the type is the reading's
+        found = settled[reading] = reading(self)
         return found
 
 
