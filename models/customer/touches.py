@@ -247,18 +247,20 @@ def _total(levels: dict[str, float]) -> float:
 
 def timed_hours(touches: Touches) -> list[int]:
     """The hours since 1970 in which they came, each once, ascending."""
-    if len(touches) == 1:
-        return [each >> _SHIFT for known in touches.values() for each in known if each & TIMED]
-    return sorted({each >> _SHIFT for known in touches.values() for each in known if each & TIMED})
+    timed = [each >> _SHIFT for known in touches.values() for each in known if each & TIMED]
+    return timed if len(touches) == 1 else sorted(set(timed))
 
 
 def hour_levels(hours: list[int], zone_name: str, half_life_ms: int) -> list[float]:
     """How often they came in each hour of their day, decayed as of the latest of these."""
     levels, half_life_hours = [0.0] * _DAY_HOURS, half_life_ms / HOUR_MS
-    latest, is_utc = hours[-1], zone_name == UTC
-    for hour in hours:
-        shown = hour % _DAY_HOURS if is_utc else _hour_shown(hour, zone_name)
-        levels[shown] += 0.5 ** ((latest - hour) / half_life_hours)
+    latest = hours[-1]
+    if zone_name == UTC:
+        for hour in hours:
+            levels[hour % _DAY_HOURS] += 0.5 ** ((latest - hour) / half_life_hours)
+    else:
+        for hour in hours:
+            levels[_hour_shown(hour, zone_name)] += 0.5 ** ((latest - hour) / half_life_hours)
     return levels
 
 

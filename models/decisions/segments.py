@@ -294,7 +294,9 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
     next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
     for segment in segments:
         holds, until_ms = segment.timing.at(at)
-        if holds or segment.name in standings:
+        standing = standings.get(segment.name)
+        stands = not holds if standing is None else holds and standing.is_settled(segment.version)
+        if not stands:
             until_ms = looking.follow(segment, holds, until_ms)
         if until_ms < next_ms:
             next_ms = until_ms
