@@ -71,22 +71,24 @@ def touch(touches: Touches, channel: str, event: Event) -> None:
     if not channel and not is_timed:
         return
     new = at_ms // HOUR_MS << _SHIFT | (TIMED if is_timed else 0)
-    _add(touches, channel, new | (event.name == COMPLETED and channel != ""))
-    _limit(touches)
+    if _add(touches, channel, new | (event.name == COMPLETED and channel != "")):
+        _limit(touches)
 
 
-def _add(touches: Touches, channel: str, new: int) -> None:
+def _add(touches: Touches, channel: str, new: int) -> bool:
+    """Add an hour, or to one; whether it is one more."""
     known = touches.get(channel)
     if known is None:
         touches[channel] = [new]
-        return
-    place = len(known)
-    while place and known[place - 1] >> _SHIFT > new >> _SHIFT:
+        return True
+    place, hour = len(known), new >> _SHIFT
+    while place and known[place - 1] >> _SHIFT > hour:
         place -= 1
-    if place and known[place - 1] >> _SHIFT == new >> _SHIFT:
+    if place and known[place - 1] >> _SHIFT == hour:
         known[place - 1] |= new
-    else:
-        known.insert(place, new)
+        return False
+    known.insert(place, new)
+    return True
 
 
 def _limit(touches: Touches) -> None:
