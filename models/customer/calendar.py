@@ -181,14 +181,13 @@ def _occasions(scene: Scene) -> list[_Occasion]:
     """
     place, at_ms, bought_ms = scene.of(_Place), scene.at_ms, scene.of(purchases).first_at_ms
     today = place.day_at(at_ms)
-    until = place.day_at(at_ms + scene.parameters.churn.check_in_ms)
+    until = place.day_at(at_ms + scene.context.check_in_ms)
     days = scene.context.settled(_named_days).between(today, until)
     if may_be_anniversary(bought_ms // DAY_MS + _EPOCH, today, until):
         again = anniversaries(place.day_at(bought_ms), today, until)
         days += tuple((day, ANNIVERSARY) for day in again)
     found = list(_named(scene, place, days)) if days else []
-    waits_ms = _waits_until_ms(scene)
-    due = place.day_at(waits_ms) if waits_ms else 0
+    due = _due_day(scene, place)
     if 0 < due <= until:
         if due < today and place.own_ms(today) <= at_ms:
             # It has been due for long, and their time of today is over.
@@ -212,6 +211,12 @@ def _named(scene: Scene, place: _Place, days: Sequence[tuple[int, str]]) -> Iter
         number, before = number + 1 if day == before else 0, day
         if (day, name) > (state.day, state.name):
             yield _Occasion(place.own_ms(day) + number * MINUTE_MS, day, name)
+
+
+def _due_day(scene: Scene, place: _Place) -> int:
+    """The day on which they are to be contacted next, as an ordinal; 0 for never."""
+    waits_ms = _waits_until_ms(scene)
+    return place.day_at(waits_ms) if waits_ms else 0
 
 
 def _come(scene: Scene) -> None:

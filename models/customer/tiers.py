@@ -164,7 +164,7 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
 def _is_gone(scene: Scene) -> bool:
     """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
     last_ms = scene.of(purchases).last_at_ms
-    last_look_ms = last_ms + WINDOW_MS_MAX - scene.parameters.churn.check_in_ms
+    last_look_ms = last_ms + WINDOW_MS_MAX - scene.context.check_in_ms
     return (
         not last_ms or scene.at_ms > last_look_ms or scene.of(customer_class) == CustomerClass.LOST
     )

@@ -250,7 +250,7 @@ def next_check_in_ms(scene: Scene) -> float:
     """When somebody is looked at next for what cannot be timed: with their next decision point, or
     at a time of their own in each interval of check-ins; inf after a year of silence.
     """
-    row, at_ms, every_ms = scene.row, scene.at_ms, scene.parameters.churn.check_in_ms
+    row, at_ms, every_ms = scene.row, scene.at_ms, scene.context.check_in_ms
     if at_ms > row.latest_ms + _CHECK_INS_MS:
         return inf
     decision_ms = row.due(DECISION).due_ms

@@ -89,7 +89,7 @@ def _poles_avoided(model: BgNbd, repeats: int) -> tuple[float, float]:
 
 
 def _bought(a: float, total: float, left: float, series: float) -> float:
-    bought = total / (a - 1.0) * (1.0 - (1.0 - left) ** (a - 1.0) * series)
+    bought: float = total / (a - 1.0) * (1.0 - (1.0 - left) ** (a - 1.0) * series)
     return max(bought, 0.0)
 
 

@@ -13,7 +13,7 @@ from models.learning.lessons import Lesson, Tally
 from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
-from models.learning.whole_days import Day, WholeDays, lesson_of
+from models.learning.whole_days import Day, WholeDays
 
 
 class TrainerState(Struct, rename="camel"):
@@ -112,7 +112,7 @@ class Trainer:
             if not self._day.lessons:
                 self._end_day(self._day)
         day = self._day
-        lesson = lesson_of(day.lessons.pop())
+        lesson = self._days.taken(day.lessons.pop())
         if not day.lessons:
             self._end_day(day)
         self._state.lessons += 1
