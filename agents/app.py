@@ -169,6 +169,7 @@ class Worker:
                 self.is_leaving,
                 standings,
                 self.traces,
+                profile_agent.own,
             )
             for topic in topics.RAW_TOPICS:
                 self.agents[topic] = partial(ingest.take, topic)

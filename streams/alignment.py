@@ -19,6 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 Item = TypeVar("Item")
 
 #: Records may be disordered by this much without a reason to look closer ...
@@ -58,7 +61,7 @@ class Doubt(NamedTuple):
 NO_DOUBT = Doubt({}, 0, inf)
 
 
-class Queued(NamedTuple, Generic[Item]):
+class Queued(Struct, Generic[Item], frozen=True, gc=False):
     """A record's event time, its offset and what is to be passed on; and when it was published, as
     far as that may be a moment ago.
     """
@@ -69,7 +72,7 @@ class Queued(NamedTuple, Generic[Item]):
     published_ms: int = 0
 
 
-class Passed(NamedTuple, Generic[Item]):
+class Passed(Struct, Generic[Item], frozen=True, gc=False):
     """An item to pass on now, with its topic, partition and offset, and the time it went by."""
 
     topic: str
@@ -289,4 +292,4 @@ def _hurry(queue: deque[Queued[Item]]) -> None:
     for place in range(len(queue) - FEW - 1, -1, -1):
         ahead_ms = max(queue[place + step].at_ms for step in range(1, FEW + 1))
         if 0 < ahead_ms < queue[place].at_ms - FAR_MS:
-            queue[place] = queue[place]._replace(at_ms=ahead_ms)
+            queue[place] = replace(queue[place], at_ms=ahead_ms)

@@ -3,7 +3,7 @@
 Ingest does it, and an audit asks once more.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from config.parameters import Parameters
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS
@@ -17,7 +17,7 @@ from streams.outbox import Headers
 from streams.record_batches import Record
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """A record to write: an event for a customer's partition, or a dead letter."""
 
     topic: str

@@ -14,7 +14,7 @@ without what state can do without. What a shape may say about that, as class var
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -73,6 +73,8 @@ _HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
     "financial_status": (b"financialstatus",),
     "payment_status": (b"paymentstatus",),
 }
+#: Many customers look at the same products.
+_IDS_REMEMBERED_MAX: Final = 16_384
 #: What tells an object that is a product from one that holds others.
 _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
 
@@ -209,12 +211,7 @@ class _Object:
         should be. It may be cautious.
         """
         for value in self._ids(properties):
-            if value is not None and (
-                " " in value
-                or len(value) > SURELY_SHORT
-                or not value.isprintable()
-                or is_no_thing(value)
-            ):
+            if value is not None and not _is_sound_id(value):
                 return False
         for value in self._texts(properties):
             # Less than "!": empty, or it begins with a blank.
@@ -318,6 +315,17 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
         one = attrgetter(names[0])
         return lambda properties: (one(properties),)
     return lambda _: ()
+
+
+@lru_cache(_IDS_REMEMBERED_MAX)
+def _is_sound_id(value: str) -> bool:
+    """Whether the lenient reader would take the id of a thing as it is."""
+    return (
+        " " not in value
+        and len(value) <= SURELY_SHORT
+        and value.isprintable()
+        and not is_no_thing(value)
+    )
 
 
 def _with_gaps(alias: str) -> str:
