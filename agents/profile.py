@@ -127,7 +127,7 @@ class ProfileAgent:
     ) -> OwnedPartition:
         # An archive keeps lines, and so they are read.
         read_own = self.own.read if owned.archive is None else _read_none
-        now_ms = int(time() * 1_000)
+        now_ms, events = int(time() * 1_000), counts.fates.total()
         for index, record in enumerate(piece.records, 1):
             if self._traces is not None:
                 self._trace(self._traces, record, counts)
@@ -139,6 +139,8 @@ class ProfileAgent:
                 self._settle(owned, record, applied, event.source, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
+        if counts.fates.total() > events:
+            owned.last_event_s = monotonic()
         if owned.archive is not None:
             owned.archive.write_to(self._outbox)
         return owned
@@ -189,13 +191,12 @@ class ProfileAgent:
             refused = applied.refused
             self._refuse(owned, record, refused, step="profile", counts=counts, source=source)
         counts.reread += applied is ALREADY_APPLIED
-        if applied.fate is not None:
-            owned.last_event_s = monotonic()
+        if (fate := applied.fate) is not None:
             topic = source.topic if source is not None else CUSTOMER_EVENTS
-            counts.fates[topic, str(applied.fate)] += 1
-        if applied.fate is Fate.LATE:
-            late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
-            self._refuse(owned, record, late, step="profile", counts=counts, source=source)
+            counts.fates[topic, str(fate)] += 1
+            if fate is Fate.LATE:
+                late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
+                self._refuse(owned, record, late, step="profile", counts=counts, source=source)
         if (outcome := applied.outcome) is not None:
             self._count_outcome(owned, outcome, counts)
         for kind in applied.rehearsed:

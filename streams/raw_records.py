@@ -39,7 +39,7 @@ def outgoing_of(
         event = admit(
             raw,
             parameters,
-            message_id=source.message_id,
+            message_id=None,
             topic=topic,
             source=source,
         )

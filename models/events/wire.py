@@ -122,9 +122,8 @@ class Line(Struct, rename="camel"):
 
 
 _DECODE = msgspec.json.Decoder(Line).decode
-_NULL = msgspec.Raw(b"null")
-#: Of an event that says none.
-NO_TRAITS: Final = _NULL
+#: What a field has that is left as it is, if the line does not have it.
+NULL: Final = msgspec.Raw(b"null")
 
 
 class LogFormatError(ValueError):
@@ -231,7 +230,12 @@ def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
     if line.source is not None and line.moves_clock:
         # In the log each field has one spelling.
         return False
-    if line.anonymous_id is None and (b"nonymous" in raw or b"NONYMOUS" in raw):
+    # First in small letters: nearly always it is nowhere, and looked for once.
+    if (
+        line.anonymous_id is None
+        and b"nonymous" in raw.lower()
+        and (b"nonymous" in raw or b"NONYMOUS" in raw)
+    ):
         return line.other_visitor is None
     return line.type == "alias" and line.previous_id is None
 
@@ -447,7 +451,7 @@ def timestamp_ms(line: Line) -> int:
 
 def received_at_ms(line: Line) -> int | None:
     """When whoever collected the event took it, in ms since 1970; None if the line does not say."""
-    if line.received_at == _NULL:
+    if line.received_at == NULL:
         return None
     try:
         text = msgspec.json.decode(line.received_at)
