@@ -20,7 +20,7 @@ from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
 from models.events.rejection import Rejected
 from streams import pacing
-from streams.alignment import NO_DOUBT, Alignment, Backlog, Doubt, Passed, Queued
+from streams.alignment import NO_DOUBT, Alignment, Backlog, Doubt, Queued
 from streams.batch_consumer import BatchConsumer, LogEnd
 from streams.log_records import clock_record
 from streams.metrics import Metrics
@@ -229,11 +229,11 @@ class IngestAgent:
         is_patient = monotonic() - self._moved_s < PATIENCE_S
         doubt = self._doubt(ends) if is_patient else NO_DOUBT
         turn = self._turn(to_come, doubt)
-        passed: Passed[Outgoing] | None = None
         # So far ahead of the others, a record makes none of them late.
         leeway_ms = 0 if is_patient else self._parameters.time.lateness
         add, reached = self._outbox.add, {}
-        for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt):
+        released = self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt)
+        for passed in released:
             outgoing = passed.item
             add(
                 outgoing.topic,
@@ -247,7 +247,7 @@ class IngestAgent:
             reached[passed.topic, passed.partition] = passed.offset + 1
         for (topic, partition), offset in reached.items():
             self._passed[TP(self._settings.topic(topic), partition)] = offset
-        return passed is not None or bool(turn.partitions)
+        return bool(released or turn.partitions)
 
     def _doubt(self, ends: Mapping[TP, LogEnd]) -> Doubt:
         """What is unsure of topics that seem to have no more: those of which something was taken

@@ -11,11 +11,12 @@ import asyncio
 from contextlib import suppress
 from math import ceil, inf
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.protocol.fetch import FetchRequest
+from msgspec import Struct
 
 from streams.bulk_reading import sound_batches
 from streams.fetch_pace import HELD_MS, FetchPace
@@ -27,7 +28,7 @@ UNTAKEN_S = 0.01
 UNTAKEN_HELD_S = 0.05
 
 
-class FetchedRecord(NamedTuple):
+class FetchedRecord(Struct, frozen=True, gc=False):
     """A record as it was fetched."""
 
     partition: int
@@ -45,9 +46,13 @@ class _Unread:
 
     def __init__(self, fetched: Any, tp: TopicPartition) -> None:
         begin = fetched.next_fetch_offset
-        # What was asked for may begin in the middle of a batch.
+        number = tp.partition
         self._records = [
-            one for batch in sound_batches(fetched, tp) for one in batch if one.offset >= begin
+            FetchedRecord(number, one.offset, one.timestamp, one.key, one.value, one.headers)
+            for batch in sound_batches(fetched, tp)
+            for one in batch
+            # What was asked for may begin in the middle of a batch.
+            if one.offset >= begin
         ]
         self._end = fetched.next_fetch_offset
         self._place = 0
@@ -63,14 +68,11 @@ class _Unread:
     def is_used_up(self) -> bool:
         return self._place == len(self._records)
 
-    def take(self, partition: int, records_max: int) -> list[Record]:
+    def take(self, records_max: int) -> list[FetchedRecord]:
         """The next records."""
         taken = self._records[self._place : self._place + records_max]
         self._place += len(taken)
-        return [
-            FetchedRecord(partition, one.offset, one.timestamp, one.key, one.value, one.headers)
-            for one in taken
-        ]
+        return taken
 
 
 def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
@@ -159,13 +161,13 @@ async def _take_from(
         # read all of them.
         await client.getmany(tp)
         return []
-    taken: list[Record] = []
+    taken: list[FetchedRecord] = []
     # What was fetched from another position is dropped.
     if found.check_assignment(tp):
         unread = found._partition_records
         if not isinstance(unread, _Unread):
             unread = found._partition_records = _Unread(unread, tp)
-        taken = unread.take(tp.partition, records_max)
+        taken = unread.take(records_max)
         found._update_position()
         if not unread.is_used_up:
             return taken

@@ -7,11 +7,11 @@ from msgspec import Struct
 
 from config.parameters import Parameters
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS
-from models.admission import admit
+from models.admission import admit_line
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event, Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_log_event
+from models.events.wire import decode_line, encode_log_event
 from streams.kafka_clients import partition_for
 from streams.outbox import Headers
 from streams.record_batches import Record
@@ -36,13 +36,8 @@ def outgoing_of(
     source = Source(topic, record.partition, record.offset, record.timestamp, generation)
     raw = record.value or b""
     try:
-        event = admit(
-            raw,
-            parameters,
-            message_id=None,
-            topic=topic,
-            source=source,
-        )
+        line = decode_line(raw)
+        event = admit_line(line, parameters, message_id=None, topic=topic, source=source)
         content = encode_log_event(event)
     except Rejected as rejected:
         letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))

@@ -71,7 +71,7 @@ class Position(Struct, frozen=True, omit_defaults=True, gc=False):
     offset: int
 
 
-class Line(Struct, rename="camel"):
+class Line(Struct, rename="camel", gc=False):
     """The fields of an event or a control line that Keepstream reads."""
 
     type: str
@@ -176,7 +176,8 @@ def decode_line(raw: bytes) -> Line:
     What is not as it should be costs the line only if it is needed: fields are understood under
     other spellings, and junk in those that nobody reads is left out.
     """
-    _require_size(raw, EVENT_BYTES_MAX)
+    if len(raw) > EVENT_BYTES_MAX:
+        _require_size(raw, EVENT_BYTES_MAX)
     return _decoded(raw)
 
 
@@ -346,6 +347,7 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
     """
     user = _whose(line.user_id, "$.userId", is_blocked)
     if user is not None:
+        # Nearly always.
         return user, True
     for value in (line.other_id, line.id_in_capitals):
         user = _whose(value, "$.userId", is_blocked)
@@ -468,7 +470,8 @@ def received_at_ms(line: Line) -> int | None:
 def encode_log_event(event: Event) -> bytes:
     """The event as a record of the log. Raises ``Rejected`` for one too large to be read there."""
     record = encode_event(event)
-    _require_size(record, LOG_BYTES_MAX)
+    if len(record) > LOG_BYTES_MAX:
+        _require_size(record, LOG_BYTES_MAX)
     return record
 
 
