@@ -288,7 +288,9 @@ def _properties(kind: Kind, line: Line) -> Any:
     if declared.has_traits:
         return _traits(reader, bytes(line.traits))
     content = bytes(line.properties)
-    properties, check = reader.read(content), declared.check
+    # The log has them as we write them.
+    read = reader.read if line.source is None else reader.read_written
+    properties, check = read(content), declared.check
     if check is None:
         return properties
     try:

@@ -20,7 +20,6 @@ from msgspec import Struct
 
 from streams.bulk_reading import sound_batches
 from streams.fetch_pace import HELD_MS, FetchPace
-from streams.record_batches import Record
 
 #: Records that nobody takes for this long don't keep the client from asking for other partitions.
 UNTAKEN_S = 0.01
@@ -131,14 +130,14 @@ def _request(fetcher: Any, due: list[tuple[str, Any]], held_s: float) -> FetchRe
 
 async def take_records(
     client: AIOKafkaConsumer, partitions: list[TopicPartition], records_max: int
-) -> dict[int, list[Record]]:
+) -> dict[int, list[FetchedRecord]]:
     """The fetched records of ``partitions`` (of one topic), up to ``records_max`` in all.
 
     First an equal share for each, then the rest from partitions that have more, so that one busy
     partition can't crowd out the others. Other records stay in the client, in order.
     """
     share = max(1, records_max // len(partitions))
-    taken: dict[int, list[Record]] = {}
+    taken: dict[int, list[FetchedRecord]] = {}
     for tp in partitions[:records_max]:
         taken[tp.partition] = await _take_from(client, tp, share)
     room = records_max - sum(map(len, taken.values()))
@@ -153,7 +152,7 @@ async def take_records(
 
 async def _take_from(
     client: AIOKafkaConsumer, tp: TopicPartition, records_max: int
-) -> list[Record]:
+) -> list[FetchedRecord]:
     fetcher: Any = client._fetcher
     found = fetcher._records.get(tp)
     if type(found) is not FetchResult:
