@@ -9,7 +9,8 @@ from config.topics import CLICKSTREAM, FEEDBACK, SUPPORT, TRANSACTIONS
 #: The types of an event line; only ``track`` events have a name.
 EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 
-_NAMES_BY_TOPIC: Mapping[str, tuple[str, ...]] = {
+#: What customers do, by the topic where it is usually published.
+_DONE_BY_CUSTOMERS: Mapping[str, tuple[str, ...]] = {
     CLICKSTREAM: (
         "Products Searched",
         "Product List Viewed",
@@ -22,7 +23,6 @@ _NAMES_BY_TOPIC: Mapping[str, tuple[str, ...]] = {
         "Checkout Started",
         "Checkout Step Viewed",
         "Checkout Step Completed",
-        "Cart Abandoned",
         "Payment Info Entered",
         "Promotion Viewed",
         "Promotion Clicked",
@@ -35,8 +35,6 @@ _NAMES_BY_TOPIC: Mapping[str, tuple[str, ...]] = {
         "Signed Up",
         "Signed In",
         "Lead Captured",
-        "Lead Qualified",
-        "Lead Lost",
         "Asset Downloaded",
         "Event Attended",
         "Referral Sent",
@@ -44,38 +42,62 @@ _NAMES_BY_TOPIC: Mapping[str, tuple[str, ...]] = {
     ),
     TRANSACTIONS: (
         "Order Completed",
+        "Coupon Entered",
+        "Coupon Applied",
+        "Coupon Removed",
+        "Points Redeemed",
+        "Subscription Started",
+        "Subscription Renewed",
+        "Subscription Cancelled",
+        "Invoice Paid",
+    ),
+    SUPPORT: (
+        "Ticket Opened",
+        "Ticket Replied",
+        "Ticket Reopened",
+        "Complaint Filed",
+        "Live Chat Conversation Started",
+        "Live Chat Conversation Ended",
+        "Survey Responded",
+        "Survey Dismissed",
+        "Brand Mentioned",
+    ),
+    FEEDBACK: (
+        "Email Opened",
+        "Email Link Clicked",
+        "Email Marked as Spam",
+        "Unsubscribed",
+        "Action Opened",
+        "Action Clicked",
+        "Action Accepted",
+        "Action Rejected",
+        "Consent Granted",
+        "Consent Revoked",
+    ),
+}
+#: What the shop, its systems and others do, or what merely happens.
+_DONE_BY_OTHERS: Mapping[str, tuple[str, ...]] = {
+    CLICKSTREAM: (
+        "Cart Abandoned",
+        "Lead Qualified",
+        "Lead Lost",
+    ),
+    TRANSACTIONS: (
         "Order Updated",
         "Order Refunded",
         "Order Cancelled",
         "Order Fulfilled",
         "Order Shipped",
         "Order Delivered",
-        "Coupon Entered",
-        "Coupon Applied",
         "Coupon Denied",
-        "Coupon Removed",
-        "Points Redeemed",
-        "Subscription Started",
-        "Subscription Renewed",
-        "Subscription Cancelled",
         "Invoice Issued",
-        "Invoice Paid",
         "Invoice Overdue",
         "Payment Failed",
     ),
     SUPPORT: (
-        "Ticket Opened",
-        "Ticket Replied",
         "Ticket Escalated",
-        "Ticket Reopened",
         "Ticket Solved",
-        "Complaint Filed",
-        "Live Chat Conversation Started",
-        "Live Chat Conversation Ended",
         "Survey Requested",
-        "Survey Responded",
-        "Survey Dismissed",
-        "Brand Mentioned",
     ),
     FEEDBACK: (
         "Email Sent",
@@ -88,63 +110,22 @@ _NAMES_BY_TOPIC: Mapping[str, tuple[str, ...]] = {
         "WhatsApp Sent",
         "WhatsApp Delivered",
         "Email Delivered",
-        "Email Opened",
-        "Email Link Clicked",
         "Email Bounced",
-        "Email Marked as Spam",
-        "Unsubscribed",
         "Action Delivered",
-        "Action Opened",
-        "Action Clicked",
-        "Action Accepted",
-        "Action Rejected",
         "Action Failed",
         "Campaign Cost",
-        "Consent Granted",
-        "Consent Revoked",
     ),
 }
 
 #: Where each known name is usually published; any raw topic takes any of them.
 TOPIC_BY_NAME: Mapping[str, str] = {
-    name: topic for topic, names in _NAMES_BY_TOPIC.items() for name in names
+    name: topic
+    for table in (_DONE_BY_CUSTOMERS, _DONE_BY_OTHERS)
+    for topic, names in table.items()
+    for name in names
 }
 
 #: Events that the customer did not do: no interactions, and no sign of activity.
 PASSIVE = frozenset(
-    {
-        "Cart Abandoned",
-        "Order Fulfilled",
-        "Order Shipped",
-        "Order Delivered",
-        "Email Sent",
-        "SMS Sent",
-        "SMS Delivered",
-        "SMS Failed",
-        "Push Sent",
-        "Push Delivered",
-        "Push Failed",
-        "WhatsApp Sent",
-        "WhatsApp Delivered",
-        "Email Delivered",
-        "Email Bounced",
-        "Action Delivered",
-        "Action Failed",
-        "Campaign Cost",
-        "Survey Requested",
-        "Invoice Issued",
-        "Invoice Overdue",
-        "Payment Failed",
-        "Lead Lost",
-        "Lead Qualified",
-        "Coupon Denied",
-        "Order Updated",
-        "Order Refunded",
-        "Order Cancelled",
-        "Ticket Escalated",
-        "Ticket Solved",
-        "identify",
-        "alias",
-        "group",
-    }
+    {"identify", "alias", "group", *(name for names in _DONE_BY_OTHERS.values() for name in names)}
 )

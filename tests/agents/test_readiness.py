@@ -1,11 +1,14 @@
 """A worker says that it is ready only when it is, and why it is not."""
 
+from typing import Any
+
 import pytest
 
 from agents.app import Worker, build_app
 from config.settings import load_settings
 from models.parameters import load_parameters
 from streams.kafka_clients import partition_for
+from streams.trigger_streams import TriggerStreams
 
 SILENT = "no Kafka broker has answered for 20 s"
 READING = "the rows of partition 3 are being read"
@@ -15,39 +18,42 @@ READING = "the rows of partition 3 are being read"
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     """A worker that has joined its group, and has read all rows but those of partition 3."""
     worker = Worker(load_settings({}), load_parameters())
-    monkeypatch.setattr(worker, "_is_joining", lambda: False)
-    monkeypatch.setattr(worker, "_unread", lambda: [3])
+    monkeypatch.setattr(worker.condition, "is_joining", lambda: False)
+    monkeypatch.setattr(worker.condition, "unread", lambda: [3])
     return worker
 
 
 def test_a_worker_is_not_ready_while_it_reads_rows(worker: Worker) -> None:
-    assert [READING] == worker.problems()
+    assert [READING] == worker.condition.problems()
 
 
 def test_a_worker_is_not_ready_when_its_broker_hangs(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.broker, "problems", lambda: [SILENT])
-    assert [SILENT, READING] == worker.problems()
-    monkeypatch.setattr(worker, "_is_joining", lambda: True)
-    assert [SILENT, "joining the group"] == worker.problems()
+    assert [SILENT, READING] == worker.condition.problems()
+    monkeypatch.setattr(worker.condition, "is_joining", lambda: True)
+    assert [SILENT, "joining the group"] == worker.condition.problems()
 
 
 def test_customers_are_recovering_until_their_rows_are_read(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_partition = {partition_for(f"c-{n}".encode(), 4): f"c-{n}" for n in range(40)}
-    assert [3] == [n for n, name in sorted(by_partition.items()) if worker.is_recovering(name)]
-    monkeypatch.setattr(worker, "_is_joining", lambda: True)
-    assert all(map(worker.is_recovering, by_partition.values()))
+    assert [3] == [
+        n for n, name in sorted(by_partition.items()) if worker.condition.is_recovering(name)
+    ]
+    monkeypatch.setattr(worker.condition, "is_joining", lambda: True)
+    assert all(map(worker.condition.is_recovering, by_partition.values()))
 
 
 def test_what_waits_for_a_foreign_key_in_redis_is_a_delay(worker: Worker) -> None:
-    assert [] == worker.delays()
-    streams = type("Streams", (), {"foreign_keys": {"keepstream:triggers:x"}})()
-    worker.streams = streams
+    redis: Any = None
+    streams = TriggerStreams(redis, worker.settings, worker.metrics)
+    assert [] == worker.condition.delays(streams)
+    streams.foreign_keys.add("keepstream:triggers:x")
     assert ["decisions wait for the key keepstream:triggers:x, which holds something else"] == (
-        worker.delays()
+        worker.condition.delays(streams)
     )
 
 

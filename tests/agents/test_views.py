@@ -26,8 +26,8 @@ def test_profiles_that_are_read_are_not_kept_alive(monkeypatch: pytest.MonkeyPat
     everybody = [f"c-{number}" for number in range(3_000)]
     monkeypatch.setattr(worker.partitions, "_owned", _partitions(worker, everybody, packed))
 
-    assert all(worker.customer(customer) is not None for customer in everybody)
-    assert not worker.customer("nobody")
+    assert all(worker.customers.profile(customer) is not None for customer in everybody)
+    assert not worker.customers.profile("nobody")
     assert 0 == sum(owned.rows.live for owned in worker.partitions)
 
 
@@ -98,18 +98,18 @@ def test_no_profile_is_written_while_partitions_change_hands(
 ) -> None:
     """Profiles of a partition that is back would hold up those that are not, and the end."""
     worker, unread = Worker(load_settings({}), PARAMETERS), [3]
-    monkeypatch.setattr(worker, "_unread", lambda: unread)
+    monkeypatch.setattr(worker.condition, "unread", lambda: unread)
     views: Any = _Views()
     streams: Any = None
     upkeep = StoreUpkeep(views, streams, worker.partitions)
-    assert not asyncio.run(upkeep.write_some(worker.is_changing_hands))
+    assert not asyncio.run(upkeep.write_some(worker.condition.is_changing_hands))
     assert 0 == views.written
     unread.clear()
-    monkeypatch.setattr(worker, "is_leaving", lambda: True)
-    assert not asyncio.run(upkeep.write_some(worker.is_changing_hands))
+    monkeypatch.setattr(worker.condition, "is_leaving", lambda: True)
+    assert not asyncio.run(upkeep.write_some(worker.condition.is_changing_hands))
     assert 0 == views.written
-    monkeypatch.setattr(worker, "is_leaving", lambda: False)
-    assert asyncio.run(upkeep.write_some(worker.is_changing_hands))
+    monkeypatch.setattr(worker.condition, "is_leaving", lambda: False)
+    assert asyncio.run(upkeep.write_some(worker.condition.is_changing_hands))
     assert 1 == views.written
 
 

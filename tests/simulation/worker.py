@@ -164,7 +164,7 @@ class SimulatedWorker:
         }
 
     def _standings(self) -> dict[int, PartitionStanding]:
-        """As `agents.app.Worker.standings`."""
+        """As `agents.worker_condition.WorkerCondition.standings`."""
         return self._partitions.standings(
             [tp.partition for tp in self.ledger.ended if tp.topic == CUSTOMER_EVENTS],
             self._trainer if self.is_trainer else None,
