@@ -18,12 +18,13 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
-from models.customer.consent_choices import says_no
-from models.customer.consent_purposes import NO_STAMPS, stamps_in
+from models.customer.consent_choices import says_no, wants_no_contact
+from models.customer.consent_purposes import NO_STAMPS, Purpose, Stamps, stamps_in
 from models.customer.trait_classes import NOTHING_SAID, TraitParameters, classified
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.ids import nobody
+from models.events.leniency import read_json
 from models.events.names import EVENT_TYPES
 from models.events.properties import PropertyReader
 from models.events.rejection import Reason, Rejected
@@ -42,6 +43,8 @@ from models.events.wire import (
 
 NO_ALIASES: Mapping[str, str] = {}
 _IDENTIFY = KIND_BY_NAME["identify"]
+#: To some it is what the customer sent, such as STOP.
+_SMS_DELIVERED = KIND_BY_NAME["SMS Delivered"]
 
 
 def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -> Event:
@@ -92,14 +95,12 @@ def event_of(
         given = message_id_of(line, message_id)
     context = line.context
     stamps = NO_STAMPS
-    if context is not None and context.consent is not None and nobody is None:
-        stamps = stamps_in(context.consent)
-    is_unread = not stamps.is_understood
-    # Taken for a click, or kept in a profile that nobody reads, a no must at least be heard of.
-    if (kind is UNKNOWN and says_no(bytes(line.properties)) and folded(name) not in own) or (
-        kind is _IDENTIFY and says_no(bytes(line.traits))
-    ):
-        is_unread = True
+    if context is not None and nobody is None:
+        stamped = context.consent if context.consent is not None else context.consent_management
+        if stamped is not None:
+            stamps = stamps_in(stamped)
+    if kind is UNKNOWN or kind is _IDENTIFY or kind is _SMS_DELIVERED:
+        stamps = _with_a_no(stamps, kind, line, own)
     # With more than fifteen names a call gathers them in a dictionary first, at six times the cost.
     return Event(
         name,
@@ -116,11 +117,27 @@ def event_of(
         else _timezone(context.timezone),
         historical=context is not None and context.historical is True,
         consent=stamps.granted,
-        has_unread_consent=is_unread,
+        has_unread_consent=not stamps.is_understood,
         visitor=visitor,
         previous=previous,
         batched=context is not None and context.batched is True,
     )
+
+
+def _with_a_no(stamps: Stamps, kind: Kind, line: Line, own: Collection[str]) -> Stamps:
+    """The stamps of an event that may say a no where nobody reads it. Taken for a click, or kept in
+    a profile, it must at least be heard of; in a profile, what is beyond doubt holds.
+    """
+    if kind is _IDENTIFY:
+        traits = bytes(line.traits)
+        if not says_no(traits):
+            return stamps
+        said = read_json(traits)
+        if isinstance(said, dict) and wants_no_contact(said):
+            return stamps.refusing(Purpose.MARKETING)
+    elif folded(line.event or "") in own or not says_no(bytes(line.properties)):
+        return stamps
+    return stamps._replace(is_understood=False)
 
 
 def admit(

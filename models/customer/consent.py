@@ -205,10 +205,14 @@ def _channels(said: ConsentNews, meaning: Meaning, *, is_granted: bool) -> list[
     return sorted(named)
 
 
+#: What is sent in a list's place by whoever leaves all of them.
+_ALL_LISTS: Final = frozenset({"all", "all lists", "any", "global", "everything", "*"})
+
+
 def _list(list_id: str | None) -> int:
-    """A list's fingerprint, however it is capitalised; 0 for none."""
+    """A list's fingerprint, however it is capitalised; 0 for none, and for all of them."""
     text = folded_text(list_id) if list_id is not None else ""
-    return fingerprint(text) if text else 0
+    return fingerprint(text) if text and text not in _ALL_LISTS else 0
 
 
 def _note(state: Consent, new: Word) -> None:
@@ -298,7 +302,7 @@ def refusal(
     state = scene.row.read(CONSENT)
     if not state.words:
         # Nearly everybody, and asked with every lesson.
-        return scene.context.of(_by_default)[purpose]
+        return scene.context.settled(_by_default)[purpose]
     parameters = scene.parameters.of(ConsentParameters)
     list_ = _list(list_name)
     holding = [
@@ -310,7 +314,7 @@ def refusal(
         return Refusal(0, f"{purpose}:{channel}:{list_name}")
     word = _latest(holding, purpose, channel, list_)
     if word is None:
-        return scene.context.of(_by_default)[purpose]
+        return scene.context.settled(_by_default)[purpose]
     if word.granted:
         return None
     return Refusal(word.at_ms, f"{word.text}:{list_name}" if word.list else word.text)

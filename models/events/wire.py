@@ -53,8 +53,8 @@ LINK_BYTES_MAX = 768 * 1024
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     """``historical``: what the event brings about is rehearsed, not decided aloud. ``consent``: by
-    purpose, in the words of whoever asked for it. ``batched``: the hour of the event's time is that
-    of its sender's batch.
+    purpose, in the words of whoever asked for it; ``consent_management``: where RudderStack has it.
+    ``batched``: the hour of the event's time is that of its sender's batch.
     """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
@@ -62,6 +62,7 @@ class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     historical: Any = None
     consent: Any = None
     batched: Any = None
+    consent_management: Any = msgspec.field(default=None, name="consentManagement")
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -308,7 +309,7 @@ def _context(value: Any) -> Context | None:
     channel = value.get("channel")
     return Context(
         plain(channel) if isinstance(channel, str) and channel else None,
-        **{name: value.get(name) for name in _CONTEXT_REST},
+        **{name: value.get(key) for name, key in _CONTEXT_REST.items()},
     )
 
 
@@ -330,7 +331,11 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
     return moment
 
 
-_CONTEXT_REST: Final = [name for name in Context.__struct_fields__ if name != "channel"]
+_CONTEXT_REST: Final = {
+    field.name: field.encode_name
+    for field in msgspec.structs.fields(Context)
+    if field.name != "channel"
+}
 #: Lines that are nobody's.
 _CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model", GONE})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}

@@ -53,7 +53,7 @@ def refused(deployment: Deployment, *arguments: str, **environment: str) -> str:
         ({"KEEPSTREAM_TOPIC_PREFIX": "nowhere."}, "run `keepstream topics create`"),
         (
             {"KEEPSTREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
-            "start the broker, or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is",
+            "or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is",
         ),
         ({"KEEPSTREAM_REDIS_URI": "redis://r"}, "did you mean KEEPSTREAM_REDIS_URL?"),
         ({"KEEPSTREAM_SESSION_TIMEOUT_MS": "1"}, "set it to a whole number from 1000 to 300000"),
