@@ -244,7 +244,7 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     # What says that it is a part, though not how much.
     partial: Any = None
     part: Any = None
-    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+    dispensable: ClassVar[frozenset[str]] = frozenset({"reason", "refund_id"})
     in_any_case: ClassVar[bool] = True
     is_exact: ClassVar[bool] = True
     aliases: ClassVar[Mapping[str, str]] = {
