@@ -215,13 +215,13 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
     watch = plan.watch
-    codes, others_ms = row.due_at(due_ms)
+    codes = row.due_at(due_ms)
     scene = Scene(row, customer, due_ms, context)
     is_watched = not watch.timers.isdisjoint(codes)
     if is_watched:
         scene.lessons += catch_up(row, customer, due_ms, context, watch)
     if len(codes) == 1:
-        ran = _run_alone(codes[0], others_ms, scene, plan)
+        ran = _run_alone(codes[0], scene, plan)
     else:
         ran = _run_in_turn(plan.timers.values(), scene)
     if 0 < row.next_due_ms <= due_ms:
@@ -236,14 +236,14 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     return scene
 
 
-def _run_alone(code: str, others_ms: int, scene: Scene, plan: Plan) -> list[Timer]:
+def _run_alone(code: str, scene: Scene, plan: Plan) -> list[Timer]:
     """Run the only timer that is due at the scene's time, as nearly always, and what it sets to
-    that very time; return those that ran. ``others_ms``: when the first of all others is due.
+    that very time; return those that ran.
     """
     row, at_ms, timer = scene.row, scene.at_ms, plan.timers.get(code)
     if timer is None or (timer.waits_for_clock and at_ms > scene.context.clock_ms):
         return []
-    row.finish(code, 0 if timer.may_repeat else at_ms, others_ms)
+    row.finish(code, 0 if timer.may_repeat else at_ms)
     timer.run(scene)
     if not 0 < row.next_due_ms <= at_ms:
         return [timer]
@@ -256,10 +256,10 @@ def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
     in its turn: one may set another to this very time.
     """
     row, at_ms, ran = scene.row, scene.at_ms, list[Timer]()
-    times = row.timers_by_code()
+    pending = row.pending()
     for timer in timers:
         code = timer.code
-        if code not in times or times[code].due_ms != at_ms:
+        if code not in pending or pending[code] != at_ms:
             continue
         if timer.waits_for_clock and at_ms > scene.context.clock_ms:
             continue

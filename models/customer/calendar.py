@@ -157,7 +157,7 @@ def _look(scene: Scene) -> None:
 
 def _wait(scene: Scene, occasions: Sequence[_Occasion]) -> None:
     row, at_ms = scene.row, scene.at_ms
-    if row.due(_NEXT).due_ms or scene.of(purchases).first_at_ms:
+    if row.due(_NEXT).due_ms or (occasions and scene.of(purchases).first_at_ms):
         row.set_due(_NEXT, min([one.at_ms for one in occasions if one.at_ms > at_ms], default=0))
 
 
@@ -179,10 +179,10 @@ def _occasions(scene: Scene) -> list[_Occasion]:
     """What is to be said from today to the next look, and was not said yet. Mostly that is nothing,
     which is found by comparing numbers.
     """
-    place, at_ms, bought_ms = _Place(scene), scene.at_ms, scene.of(purchases).first_at_ms
+    place, at_ms, bought_ms = scene.of(_Place), scene.at_ms, scene.of(purchases).first_at_ms
     today = place.day_at(at_ms)
-    until = place.day_at(at_ms + scene.parameters.churn.check_in_ms)
-    days = scene.context.of(_named_days).between(today, until)
+    until = place.day_at(at_ms + scene.context.check_in_ms)
+    days = scene.context.settled(_named_days).between(today, until)
     if may_be_anniversary(bought_ms // DAY_MS + _EPOCH, today, until):
         again = anniversaries(place.day_at(bought_ms), today, until)
         days += tuple((day, ANNIVERSARY) for day in again)

@@ -67,8 +67,7 @@ def _use(scene: Scene) -> ChannelUse:
 
 def _look(scene: Scene) -> None:
     """Look, unless all that is known was there at the last look."""
-    parameters = scene.parameters
-    seen_ms = parameters.churn.check_in_ms + parameters.time.lateness
+    seen_ms = scene.context.check_in_ms + scene.parameters.time.lateness
     if latest_touch_ms(scene.of(touches)) + HOUR_MS > scene.at_ms - seen_ms:
         _find(scene)
 

@@ -97,7 +97,7 @@ def _record(_state: Labels, _event: Event, scene: Scene) -> None:
 def _set_next_decision(scene: Scene) -> None:
     row = scene.row
     handled_ms, bought = row.due(DECISION).handled_ms, scene.of(purchases)
-    check_in_ms = scene.parameters.churn.check_in_ms
+    check_in_ms = scene.context.check_in_ms
     row.set_due(DECISION, next_decision_ms(bought, handled_ms, check_in_ms))
 
 
@@ -143,7 +143,7 @@ def _decide(scene: Scene) -> None:
         state, teaches = scene.row.edit(CHURN), not scene.context.is_quiet
         if teaches:
             _wait_for(state, found, scene)
-        check_in_ms = scene.parameters.churn.check_in_ms
+        check_in_ms = scene.context.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
             if teaches:
                 scene.teach(_observation(state, found, scene))
@@ -161,13 +161,12 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
     """
     # As a plain number, which it need not be in parameters: it is packed.
     past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
-    parameters = scene.parameters
-    pending_max, check_in_ms = parameters.bounds.pending, parameters.churn.check_in_ms
+    pending_max, check_in_ms = scene.parameters.bounds.pending, scene.context.check_in_ms
     draw = fingerprint_once(f"{scene.customer}:{at_ms}")
     one_in = scene.snapshot.of(LabelSampling).one_in
     labels: list[Label] = []
     inputs: Inputs | None = None
-    for horizon_days, days, horizon_ms in scene.context.of(_horizons):
+    for horizon_days, days, horizon_ms in scene.context.settled(_horizons):
         wait_ms = horizon_ms + delay_ms
         weight = one_in * _stride(past, at_ms, wait_ms, check_in_ms, pending_max)
         if draw % weight or not state.has_room(days, pending_max):
@@ -215,12 +214,12 @@ def _labels_thousandths(past: History, scene: Scene) -> int:
     if not parameters.learning.lessons_per_s:
         return 0
     at_ms, delay_ms = scene.at_ms, int(scene.context.label_delay_ms)
-    check_in_ms, pending = parameters.churn.check_in_ms, parameters.bounds.pending
+    check_in_ms, pending = scene.context.check_in_ms, parameters.bounds.pending
     since_day = (at_ms - check_in_ms) // DAY_MS
     bought_days = len(past.days) - bisect_right(past.days, since_day)
     points = bought_days + (not has_bought_today(past, at_ms))
     expected = 0
-    for _, _, horizon_ms in scene.context.of(_horizons):
+    for _, _, horizon_ms in scene.context.settled(_horizons):
         stride = _stride(past, at_ms, horizon_ms + delay_ms, check_in_ms, pending)
         expected += 1_000 * points // stride
     return expected
@@ -275,7 +274,7 @@ def _observation(state: Labels, found: Seen, scene: Scene) -> Observation:
     cell = cell_of(past.repeats, past.last, past.life)
     counted = (*spend_cell_of(past.repeats + 1, scene.of(net_so_far)), monetary_minor)
     first_channel = scene.of(engagement).first_channel
-    check_in_days = scene.parameters.churn.check_in_ms // DAY_MS
+    check_in_days = scene.context.check_in_ms // DAY_MS
     observation = Observation(
         timestamp_ms=at_ms,
         recency_days=past.recency,

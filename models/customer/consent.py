@@ -302,7 +302,7 @@ def refusal(
     state = scene.row.read(CONSENT)
     if not state.words:
         # Nearly everybody, and asked with every lesson.
-        return scene.context.of(_by_default)[purpose]
+        return scene.context.settled(_by_default)[purpose]
     parameters = scene.parameters.of(ConsentParameters)
     list_ = _list(list_name)
     holding = [
@@ -314,7 +314,7 @@ def refusal(
         return Refusal(0, f"{purpose}:{channel}:{list_name}")
     word = _latest(holding, purpose, channel, list_)
     if word is None:
-        return scene.context.of(_by_default)[purpose]
+        return scene.context.settled(_by_default)[purpose]
     if word.granted:
         return None
     return Refusal(word.at_ms, f"{word.text}:{list_name}" if word.list else word.text)

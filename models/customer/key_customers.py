@@ -105,10 +105,10 @@ def _look(scene: Scene) -> None:
         return
     section, power = scene.parameters.of(KeyParameters), _power(scene)
     percents = [
-        _rounded(_satisfaction(scene)),
-        _rounded(_loyalty(bought, scene)),
+        _satisfaction(scene),
+        _loyalty(bought, scene),
         _UNKNOWN if power is None else round(power.percent),
-        _rounded(_credit(state.credit, section, scene)),
+        _credit(state.credit, section, scene),
     ]
     # Whom they have lost they cannot keep: that is for `customer-lost`.
     is_lost = scene.of(customer_class) == CustomerClass.LOST
@@ -145,42 +145,38 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
     return total / weights if weights else None
 
 
-def _rounded(percent: float | None) -> int:
-    return _UNKNOWN if percent is None else round(percent)
-
-
 def _known(percents: Sequence[int]) -> int:
     return len(percents) - percents.count(_UNKNOWN)
 
 
-def _satisfaction(scene: Scene) -> float | None:
+def _satisfaction(scene: Scene) -> int:
     """The mean of the last answers of each kind, which fade."""
     answers = scene.of(support).answers
     if not answers:
-        return None
+        return _UNKNOWN
     half_life_ms = scene.parameters.of(KeyParameters).half_life
     weights = total = 0.0
     for _, answer in sorted(answers.items()):
         weight = decayed(1.0, scene.at_ms - answer.at_ms, half_life_ms)
         weights += weight
         total += weight * answer.share
-    return 100.0 * total / weights if weights else None
+    return round(100.0 * total / weights) if weights else _UNKNOWN
 
 
-def _loyalty(bought: Purchases, scene: Scene) -> float | None:
-    """How often and for how long they have bought, and how much at full price; None of somebody
-    who has not bought.
+def _loyalty(bought: Purchases, scene: Scene) -> int:
+    """How often and for how long they have bought, and how much at full price; not known of
+    somebody who has not bought.
     """
     if not bought.last_at_ms:
-        return None
+        return _UNKNOWN
     days = len(bought.days) - bisect_right(bought.days, scene.at_ms // DAY_MS - _YEAR_DAYS)
     years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
     of_days, of_years, of_price = _LOYALTY_WEIGHTS
     total = of_days * min(days / _DAYS_MOST, 1.0) + of_years * min(years / _YEARS_MOST, 1.0)
     share = scene.of(full_price_share)
     if share is None:
-        return 100.0 * total / (of_days + of_years)
-    return 100.0 * (total + of_price * share)
+        return round(100.0 * total / (of_days + of_years))
+    return round(100.0 * (total + of_price * share))
 
 
 class _Power(NamedTuple):
@@ -214,11 +210,12 @@ def _customers_up_to(context: Context) -> list[int]:
     return [*accumulate(sums.get(key, 0) for key in _BIN_KEYS)]
 
 
-def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> float | None:
+def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> int:
     if not known.invoices and not known.assessed_ms:
-        return None
+        return _UNKNOWN
     typical, money = scene.parameters.value.typical_order, scene.parameters.money
-    return credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
+    percent = credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
+    return _UNKNOWN if percent is None else round(percent)
 
 
 def _sums(state: KeyCustomer) -> list[Sum]:

@@ -39,7 +39,7 @@ from models.customer.part import Part, Sum, Timer, Told
 from models.customer.purchase_windows import bought_within
 from models.customer.purchases import purchases
 from models.customer.row import State
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.events.event import Event
 from models.learning.acquisition import cohort_of
 
@@ -93,7 +93,7 @@ def follow_action(scene: Scene, action: str, reason: str, *, is_treated: bool) -
     """
     if not LIFT.is_on(scene.parameters) or scene.of(contacts).contaminated_ms:
         return
-    told_of = cells(scene.parameters)
+    told_of = scene.context.settled(_told_of)
     state = scene.row.edit(LIFT)
     if state.is_left_out:
         return
@@ -102,6 +102,10 @@ def follow_action(scene: Scene, action: str, reason: str, *, is_treated: bool) -
             new = FollowedAction(scene.at_ms, name, why, is_treated)
             state.latest = _kept(sorted([*state.latest, new], key=_when))
     _wait(scene)
+
+
+def _told_of(context: Context) -> frozenset[LiftCell]:
+    return frozenset(cells(context.parameters))
 
 
 def _is_followed(state: FollowedActions, action: str, scene: Scene) -> bool:
@@ -136,11 +140,15 @@ def _wait(scene: Scene) -> None:
 def _run(scene: Scene) -> None:
     """Note what came of those whose time is over, and tell it."""
     section, delay_ms = scene.parameters.of(LiftParameters), scene.context.label_delay_ms
-    before, state = _sums(scene.row.read(LIFT)), scene.row.edit(LIFT)
-    for followed in state.latest:
+    state = scene.row.edit(LIFT)
+    # Of all others the sums of all customers hold what they held.
+    due = [one for one in state.latest if 0 < _due_ms(one, section, delay_ms) <= scene.at_ms]
+    before = _sums_of_all(due)
+    for followed in due:
         while 0 < _due_ms(followed, section, delay_ms) <= scene.at_ms:
             _note(followed, section, scene)
-    LIFT.tell_changes(scene, before, _sums(state))
+    if not state.is_left_out:
+        LIFT.tell_changes(scene, before, _sums_of_all(due))
     _wait(scene)
 
 
@@ -171,9 +179,11 @@ def _record(state: FollowedActions, event: Event, scene: Scene) -> None:
 
 def _sums(state: FollowedActions) -> list[Sum]:
     """What the sums of all customers hold of one."""
-    if state.is_left_out:
-        return []
-    return [one for followed in state.latest for one in _sums_of(followed)]
+    return [] if state.is_left_out else _sums_of_all(state.latest)
+
+
+def _sums_of_all(followed: Sequence[FollowedAction]) -> list[Sum]:
+    return [sum_ for one in followed for sum_ in _sums_of(one)]
 
 
 def _sums_of(followed: FollowedAction) -> Iterator[Sum]:

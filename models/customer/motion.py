@@ -62,12 +62,13 @@ def since(anchor_ms: Callable[[Scene], int], unit_ms: int, found: Besides | None
     """A clock: the time since an anchor in units, 0 before it. Without an anchor (0) it stands
     still. ``found``: of an anchor that is found at looks, as in `Moves`.
     """
+    going_on = Motion(1 / unit_ms)
 
     def at(scene: Scene) -> Motion:
         began_ms = anchor_ms(scene)
         if not began_ms:
             return _AT_REST
-        return Motion(until_ms=began_ms) if began_ms > scene.at_ms else Motion(1 / unit_ms)
+        return Motion(until_ms=began_ms) if began_ms > scene.at_ms else going_on
 
     return Moves(at, is_clock=True, found=found)
 

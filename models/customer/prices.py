@@ -261,10 +261,10 @@ def full_price_share(scene: Scene) -> float | None:
     section = scene.parameters.of(PriceParameters)
     if not section.enabled:
         return None
-    from_depth = section.discounted_from
-    at_ms, bought, full = scene.at_ms, 0, 0
+    from_depth, at_ms = section.discounted_from, scene.at_ms
+    after_ms, bought, full = at_ms - _YEAR_MS, 0, 0
     for one in scene.row.read(PRICES).orders:
-        if one.is_purchase and at_ms - _YEAR_MS < one.placed_at_ms <= at_ms:
+        if one.is_purchase and after_ms < one.placed_at_ms <= at_ms:
             bought += 1
             full += not one.has_coupon and one.depth < from_depth
     return full / bought if bought else None

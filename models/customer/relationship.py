@@ -21,7 +21,7 @@ from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.support import is_poor, support
+from models.customer.support import is_poor, support, ticket_standings
 from models.customer.surveys import RESPONDED, SurveyKind
 from models.customer.ticket import TicketStanding
 from models.customer.ticket_news import REPLIES, is_answer
@@ -128,8 +128,7 @@ def _mended(scene: Scene, section: RelationshipParameters, after_ms: int) -> boo
     known = scene.of(support)
     if not known.tickets:
         return None
-    found = [one.standing for one in known.tickets]
-    complaints = [one for one in found if one.complaint_at_ms > after_ms]
+    complaints = [one for one in scene.of(ticket_standings) if one.complaint_at_ms > after_ms]
     if not complaints:
         return None
     tuning = scene.parameters.of(EvidenceParameters)
@@ -256,7 +255,7 @@ RELATIONSHIP: Part[Related] = Part(
     record=_record,
     look=_look,
     moments={RELATIONSHIP_CHANGED: "the relationship is of another level than before, or of none"},
-    reads=(purchases, support),
+    reads=(purchases, support, ticket_standings),
     facts=FACTS,
     sections=(
         ProfileSection(

@@ -145,6 +145,7 @@ class Row:
     __slots__ = (
         "_changed",
         "_packed",
+        "_pending",
         "_states",
         "_stored_timers",
         "_timers",
@@ -164,6 +165,8 @@ class Row:
         # Stored timers are decoded when the first one is needed.
         self._stored_timers: StoredTimers = ()
         self._timers: dict[str, Due] | None = None
+        # When each of them is due that is: half of all that were ever set.
+        self._pending: dict[str, int] = {}
         self._packed: dict[str, bytes] = {}
         self._states: dict[str, Any] = {}
         self._changed: dict[str, Kept[Any]] = {}
@@ -258,41 +261,36 @@ class Row:
         if due_ms == before_ms:
             return
         timer.due_ms = due_ms
+        if due_ms:
+            self._pending[code] = due_ms
+        else:
+            del self._pending[code]
         if before_ms and before_ms == next_ms:
             self._find_next()
         elif due_ms and (due_ms < next_ms or not next_ms):
             self.next_due_ms = due_ms
 
-    def finish(self, code: str, at_ms: int, others_ms: int | None = None) -> None:
-        """Note that a timer was handled up to ``at_ms``. ``others_ms``: the earliest of all others,
-        if it is known; 0 for none.
-        """
+    def finish(self, code: str, at_ms: int) -> None:
+        """Note that a timer was handled up to ``at_ms``."""
         timers = self._timers if self._timers is not None else self.timers_by_code()
         timer = timers[code]
         timer.due_ms, timer.handled_ms = 0, at_ms
-        if others_ms is None:
-            self._find_next()
-        else:
-            self.next_due_ms = others_ms
+        self._pending.pop(code, None)
+        self._find_next()
 
-    def due_at(self, at_ms: int) -> tuple[list[str], int]:
-        """The codes of the timers that are due at exactly this time, and when the first of all
-        others is; 0 for none.
-        """
-        timers = self._timers if self._timers is not None else self.timers_by_code()
-        codes: list[str] = []
-        others_ms = 0
-        for code, timer in timers.items():
-            due_ms = timer.due_ms
-            if due_ms == at_ms:
-                codes.append(code)
-            elif due_ms and (due_ms < others_ms or not others_ms):
-                others_ms = due_ms
-        return codes, others_ms
+    def pending(self) -> Mapping[str, int]:
+        """When each timer is due that is, by its code, as it is from now on; read only."""
+        if self._timers is None:
+            self.timers_by_code()
+        return self._pending
+
+    def due_at(self, at_ms: int) -> list[str]:
+        """The codes of the timers that are due at exactly this time."""
+        return [code for code, due_ms in self.pending().items() if due_ms == at_ms]
 
     def pass_over(self, at_ms: int, known: Container[str]) -> None:
         """Finish due timers that are not ``known``: of parts that are off or unknown."""
-        for code in self.due_at(at_ms)[0]:
+        for code in self.due_at(at_ms):
             if code not in known:
                 self.finish(code, at_ms)
 
@@ -313,24 +311,22 @@ class Row:
         timers = self._timers
         if timers is None:
             timers = {code: Due(due_ms, handled) for code, due_ms, handled in self._stored_timers}
-            self._timers = timers
+            self._set_timers(timers)
         return timers
 
     def take_timers(self, stored: "StoredTimers", but: Container[str]) -> None:
         """Have the timers that were ``stored``, but for those of some codes."""
         kept = {code: due for code, due in self.timers() if code in but}
         taken = {code: Due(due_ms, done) for code, due_ms, done in stored if code not in but}
-        self._timers = {**kept, **taken}
+        self._set_timers({**kept, **taken})
         self._find_next()
 
+    def _set_timers(self, timers: dict[str, Due]) -> None:
+        self._timers = timers
+        self._pending = {code: timer.due_ms for code, timer in timers.items() if timer.due_ms}
+
     def _find_next(self) -> None:
-        next_ms = 0
-        timers = self._timers if self._timers is not None else self.timers_by_code()
-        for timer in timers.values():
-            due_ms = timer.due_ms
-            if due_ms and (due_ms < next_ms or not next_ms):
-                next_ms = due_ms
-        self.next_due_ms = next_ms
+        self.next_due_ms = min(self.pending().values(), default=0)
 
     def _unpacked(self, part: Kept[S]) -> S:
         entry = self._packed.get(part.code)

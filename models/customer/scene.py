@@ -32,13 +32,14 @@ class Context:
     """A partition's clock, and what all its customers share.
 
     ``clock_ms``: event time that the log has reached; ``label_delay_ms``: how long after its
-    horizon a label waits for late events, 0 if the log's clock records are watermarks. ``facts``:
-    the reading of each fact, by name. ``named``: the events that rules name, by their key
-    (`models.customer.named_events`); ``names``: those of events, by the codes that rows have.
-    ``is_rehearsal``: rules are looked at, and what they would decide is only counted. ``is_quiet``:
-    it is one of a person's ids that is folded by itself, and the person decides and teaches.
-    ``is_passed_on``: whether the event is late was judged where it arrived. ``witness``: is told of
-    the rules of each moment before they are looked at; None but in a dry run.
+    horizon a label waits for late events, 0 if the log's clock records are watermarks;
+    ``check_in_ms``: from one check-in to the next. ``facts``: the reading of each fact, by name.
+    ``named``: the events that rules name, by their key (`models.customer.named_events`); ``names``:
+    those of events, by the codes that rows have. ``is_rehearsal``: rules are looked at, and what
+    they would decide is only counted. ``is_quiet``: it is one of a person's ids that is folded by
+    itself, and the person decides and teaches. ``is_passed_on``: whether the event is late was
+    judged where it arrived. ``witness``: is told of the rules of each moment before they are looked
+    at; None but in a dry run.
     ``segments``: those that are declared, None without any. ``begun_ms``: as of when parts that
     were not always in force began, by their codes.
     """
@@ -46,7 +47,9 @@ class Context:
     __slots__ = (
         "_known",
         "_known_by",
+        "_settled",
         "begun_ms",
+        "check_in_ms",
         "clock_ms",
         "facts",
         "is_passed_on",
@@ -81,6 +84,7 @@ class Context:
         self.segments = segments
         self.clock_ms = clock_ms
         self.label_delay_ms = label_delay_ms
+        self.check_in_ms = parameters.churn.check_in_ms
         self.begun_ms = NOTHING_BEGUN
         self.is_rehearsal = False
         self.is_quiet = False
@@ -88,6 +92,7 @@ class Context:
         self.witness: Callable[[Scene, str, Sequence[Any]], None] | None = None
         self._known: dict[Callable[[Context], Any], Any] = {}
         self._known_by = snapshot
+        self._settled: dict[Callable[[Context], Any], Any] = {}
 
     def of(self, reading: "Callable[[Context], T]") -> T:
         """The value of a reading of parameters and snapshot alone: of all customers, and so worked
@@ -99,6 +104,14 @@ class Context:
         if reading in known:
             return known[reading]  # type: ignore[no-any-return]  # the type is the reading's
         found = known[reading] = reading(self)
+        return found
+
+    def settled(self, reading: "Callable[[Context], T]") -> T:
+        """The value of a reading of parameters alone, worked out once and for all."""
+        settled = self._settled
+        if reading in settled:
+            return settled[reading]  # type: ignore[no-any-return]  # the type is the reading's
+        found = settled[reading] = reading(self)
         return found
 
 

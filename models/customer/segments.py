@@ -53,6 +53,15 @@ class SegmentStanding(State):
     turning_ms: int = 0
     announce_ms: int = 0
 
+    def is_settled(self, version: int) -> bool:
+        """Whether it is a membership by this version, and nothing of it has yet to be told."""
+        return (
+            self.since_ms > 0
+            and self.version == version
+            and not self.turning_ms
+            and not self.announce_ms
+        )
+
 
 class Memberships(State):
     """``declared``: the checksum of the segments by which somebody was last looked at, 0 for never.

@@ -221,7 +221,7 @@ def support(scene: Scene) -> Support:
     return scene.row.read(SUPPORT)
 
 
-def _standings(scene: Scene) -> list[TicketStanding]:
+def ticket_standings(scene: Scene) -> list[TicketStanding]:
     """Where each ticket stands: worked out once for all that asks."""
     return [ticket.standing for ticket in scene.row.read(SUPPORT).tickets]
 
@@ -231,13 +231,13 @@ def open_tickets(scene: Scene) -> int:
     # Most customers have none.
     if not scene.row.read(SUPPORT).tickets:
         return 0
-    return len([True for standing in scene.of(_standings) if standing.is_open])
+    return len([True for standing in scene.of(ticket_standings) if standing.is_open])
 
 
 def late_tickets(scene: Scene) -> list[TicketStanding]:
     """Where the open tickets stand that should have had an answer by this moment."""
     sla = scene.parameters.of(SupportParameters).sla
-    found = scene.of(_standings)
+    found = scene.of(ticket_standings)
     return [standing for standing in found if 0 < standing.due_at_ms(sla) <= scene.at_ms]
 
 
@@ -268,7 +268,7 @@ def truce(scene: Scene) -> Truce | None:
     sla, at_ms = scene.parameters.of(SupportParameters).sla, scene.at_ms
     lasting: list[Truce] = []
     passing: list[Truce] = []
-    for standing in scene.of(_standings):
+    for standing in scene.of(ticket_standings):
         due_ms = standing.due_at_ms(sla)
         if standing.is_open and standing.complaint_at_ms:
             lasting.append(Truce("complaint", standing.complaint_at_ms, 0))
@@ -305,8 +305,8 @@ def _waiting_hours(scene: Scene) -> float:
 def _next_late_ms(scene: Scene) -> int:
     """When the next answer is late."""
     sla = scene.parameters.of(SupportParameters).sla
-    tickets = scene.row.read(SUPPORT).tickets
-    return first_after(scene.at_ms, [ticket.standing.due_at_ms(sla) for ticket in tickets])
+    found = scene.of(ticket_standings)
+    return first_after(scene.at_ms, [standing.due_at_ms(sla) for standing in found])
 
 
 def _waiting(scene: Scene) -> Motion:
@@ -478,7 +478,7 @@ SUPPORT: Part[Support] = Part(
         TICKET_WAITING: "an open ticket is past the time its priority allows",
         SURVEY: "a survey was answered",
     },
-    offers=(support, late_tickets, open_tickets, unhappiness, truce),
+    offers=(support, ticket_standings, late_tickets, open_tickets, unhappiness, truce),
     facts=FACTS,
     sections=(
         ProfileSection(

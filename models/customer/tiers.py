@@ -37,7 +37,6 @@ from models.learning.tiers import (
     ENDS,
     TIERS_NAME,
     Side,
-    Spread,
     TierCuts,
     TierParameters,
     key_of,
@@ -165,7 +164,7 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
 def _is_gone(scene: Scene) -> bool:
     """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
     last_ms = scene.of(purchases).last_at_ms
-    last_look_ms = last_ms + WINDOW_MS_MAX - scene.parameters.churn.check_in_ms
+    last_look_ms = last_ms + WINDOW_MS_MAX - scene.context.check_in_ms
     return (
         not last_ms or scene.at_ms > last_look_ms or scene.of(customer_class) == CustomerClass.LOST
     )
@@ -175,8 +174,8 @@ def _standing(scene: Scene) -> TierRanks | None:
     past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
     if past is None or not orders:
         return None
-    typical = scene.parameters.value.typical_order
-    typical_minor = typical * minor_per_unit(scene.parameters.money.currency)
+    parameters = scene.parameters
+    typical_minor = parameters.value.typical_order * minor_per_unit(parameters.money.currency)
     days, expected_minor = scene.of(engagement).active_days, scene.of(expected_spend_90d)
     values = [
         float(orders),
@@ -185,26 +184,38 @@ def _standing(scene: Scene) -> TierRanks | None:
     ]
     if expected_minor is not None:
         values.append(expected_minor / typical_minor)
-    spreads, section = scene.context.of(_spreads), scene.parameters.of(TierParameters)
-    bins, percents, score, rank = [_NO_BIN] * len(_SIDES), [_UNKNOWN] * len(_SIDES), 0.0, nan
-    for number, value in enumerate(values):
-        bins[number] = place = bisect_left(_ENDS[number], value)
-        spread = spreads[number]
-        if spread is not None:
-            rank = spread.rank(place, value)
-        else:
-            rank = section.rank(_SIDES[number], value, typical)
-        percents[number] = round(100 * rank)
-        score += _WEIGHTS[number] * rank
+    bins: list[int] = []
+    percents: list[int] = []
+    score, rank = 0.0, nan
+    for value, (ends, weight, rank_of) in zip(values, scene.context.of(_scales), strict=False):
+        place = bisect_left(ends, value)
+        rank = rank_of(place, value)
+        bins.append(place)
+        percents.append(round(100 * rank))
+        score += weight * rank
+    if expected_minor is not None:
+        return TierRanks(bins, percents, score, rank, orders, net_minor)
     # What is expected is the last of the sides, and not known before there is a model.
-    expected = nan if expected_minor is None else rank
-    return TierRanks(bins, percents, score, expected, orders, net_minor)
+    return TierRanks([*bins, _NO_BIN], [*percents, _UNKNOWN], score, nan, orders, net_minor)
 
 
-def _spreads(context: Context) -> list[Spread | None]:
-    """How all customers are spread on each side."""
-    cuts = context.snapshot.of(TierCuts)
-    return [cuts.spread(side) for side in _SIDES]
+#: The rank of a value that is in the bin at a place.
+_RankOf = Callable[[int, float], float]
+
+
+def _scales(context: Context) -> list[tuple[Sequence[float], float, _RankOf]]:
+    """Of each side the ends of its bins, its weight in the score, and how it ranks."""
+    cuts, parameters = context.snapshot.of(TierCuts), context.parameters
+    section, typical = parameters.of(TierParameters), parameters.value.typical_order
+
+    def rank_of(side: Side) -> _RankOf:
+        spread = cuts.spread(side)
+        if spread is not None:
+            return spread.rank
+        return lambda _place, value: section.rank(side, value, typical)
+
+    sides = zip(_SIDES, _ENDS, _WEIGHTS, strict=True)
+    return [(ends, weight, rank_of(side)) for side, ends, weight in sides]
 
 
 def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:

@@ -71,22 +71,24 @@ def touch(touches: Touches, channel: str, event: Event) -> None:
     if not channel and not is_timed:
         return
     new = at_ms // HOUR_MS << _SHIFT | (TIMED if is_timed else 0)
-    _add(touches, channel, new | (event.name == COMPLETED and channel != ""))
-    _limit(touches)
+    if _add(touches, channel, new | (event.name == COMPLETED and channel != "")):
+        _limit(touches)
 
 
-def _add(touches: Touches, channel: str, new: int) -> None:
+def _add(touches: Touches, channel: str, new: int) -> bool:
+    """Add an hour, or to one; whether it is one more."""
     known = touches.get(channel)
     if known is None:
         touches[channel] = [new]
-        return
-    place = len(known)
-    while place and known[place - 1] >> _SHIFT > new >> _SHIFT:
+        return True
+    place, hour = len(known), new >> _SHIFT
+    while place and known[place - 1] >> _SHIFT > hour:
         place -= 1
-    if place and known[place - 1] >> _SHIFT == new >> _SHIFT:
+    if place and known[place - 1] >> _SHIFT == hour:
         known[place - 1] |= new
-    else:
-        known.insert(place, new)
+        return False
+    known.insert(place, new)
+    return True
 
 
 def _limit(touches: Touches) -> None:
@@ -247,18 +249,20 @@ def _total(levels: dict[str, float]) -> float:
 
 def timed_hours(touches: Touches) -> list[int]:
     """The hours since 1970 in which they came, each once, ascending."""
-    if len(touches) == 1:
-        return [each >> _SHIFT for known in touches.values() for each in known if each & TIMED]
-    return sorted({each >> _SHIFT for known in touches.values() for each in known if each & TIMED})
+    timed = [each >> _SHIFT for known in touches.values() for each in known if each & TIMED]
+    return timed if len(touches) == 1 else sorted(set(timed))
 
 
 def hour_levels(hours: list[int], zone_name: str, half_life_ms: int) -> list[float]:
     """How often they came in each hour of their day, decayed as of the latest of these."""
     levels, half_life_hours = [0.0] * _DAY_HOURS, half_life_ms / HOUR_MS
-    latest, is_utc = hours[-1], zone_name == UTC
-    for hour in hours:
-        shown = hour % _DAY_HOURS if is_utc else _hour_shown(hour, zone_name)
-        levels[shown] += 0.5 ** ((latest - hour) / half_life_hours)
+    latest = hours[-1]
+    if zone_name == UTC:
+        for hour in hours:
+            levels[hour % _DAY_HOURS] += 0.5 ** ((latest - hour) / half_life_hours)
+    else:
+        for hour in hours:
+            levels[_hour_shown(hour, zone_name)] += 0.5 ** ((latest - hour) / half_life_hours)
     return levels
 
 

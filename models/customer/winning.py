@@ -130,9 +130,10 @@ def sums_of(state: Lifecycle) -> list[Sum]:
 
 def tell_changes(scene: Scene, before: Lifecycle, state: Lifecycle) -> None:
     """Correct the sums of all customers when somebody brought more, or gave something back."""
-    if standing(before) == standing(state):
+    was, now = standing(before), standing(state)
+    if was == now:
         return
-    if standing(before)[:3] == standing(state)[:3]:
+    if was[:3] == now[:3]:
         # Won as ever: what they brought in other weeks is told of the same channel and day.
         kept = {*before.brought}.intersection(state.brought)
         before, state = _without(before, kept), _without(state, kept)

@@ -250,7 +250,7 @@ def next_check_in_ms(scene: Scene) -> float:
     """When somebody is looked at next for what cannot be timed: with their next decision point, or
     at a time of their own in each interval of check-ins; inf after a year of silence.
     """
-    row, at_ms, every_ms = scene.row, scene.at_ms, scene.parameters.churn.check_in_ms
+    row, at_ms, every_ms = scene.row, scene.at_ms, scene.context.check_in_ms
     if at_ms > row.latest_ms + _CHECK_INS_MS:
         return inf
     decision_ms = row.due(DECISION).due_ms
@@ -294,7 +294,9 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
     next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
     for segment in segments:
         holds, until_ms = segment.timing.at(at)
-        if holds or segment.name in standings:
+        standing = standings.get(segment.name)
+        stands = not holds if standing is None else holds and standing.is_settled(segment.version)
+        if not stands:
             until_ms = looking.follow(segment, holds, until_ms)
         if until_ms < next_ms:
             next_ms = until_ms

@@ -8,7 +8,7 @@ until the customer's next check-in.
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import ceil, floor, inf, isnan, nan
+from math import ceil, floor, inf, isfinite, nan
 from operator import eq, ge, gt, le, lt
 from typing import Final, NamedTuple
 
@@ -223,7 +223,8 @@ def _joined(parts: Iterable[_At], *, is_all: bool) -> _At:
             found = part(scene)
             if found[0] is not is_all:
                 return found
-            until_ms = min(until_ms, found[1])
+            if found[1] < until_ms:
+                until_ms = found[1]
         return is_all, until_ms
 
     return at
@@ -281,12 +282,10 @@ def _crossing(
             until_ms = other_until_ms
         if check_in is not None and (looked_at_ms := check_in(scene)) < until_ms:
             until_ms = looked_at_ms
-        per_ms, gap = one_per_ms - other_per_ms, one - other
-        if not per_ms or isnan(per_ms) or isnan(gap):
-            return holds, until_ms
-        now_ms = scene.at_ms
-        meets_ms = now_ms - gap / per_ms
-        if abs(meets_ms) == inf:
+        per_ms, now_ms = one_per_ms - other_per_ms, scene.at_ms
+        meets_ms = now_ms - (one - other) / per_ms if per_ms else nan
+        if not isfinite(meets_ms):
+            # They never meet, or nobody knows how far apart they are.
             return holds, until_ms
         grows = per_ms > 0
         if at_once[grows]:

@@ -9,14 +9,12 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
+from models.learning.channel_days import CHANNELS_MAX, OTHER, ChannelDays, Days, KnownDays
 from models.learning.lessons import Cost, Observation, Tally
 from models.learning.tallies import ACQUISITION_NAME
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
-#: Channels beyond this number are counted together as `OTHER`.
-CHANNELS_MAX = 64
-OTHER = "other"
 #: Costs and customers of so many days are compared; whoever was first seen within these has had
 #: time to buy; and of whoever was won within a year it is asked what they brought.
 COST_DAYS: Final = 28
@@ -30,11 +28,7 @@ SEEN, CONVERTED, WON, MARGIN = "seen", "converted", "won", "margin"
 VALUED, WORTH = "valued", "worth"
 #: What is told of costs.
 _COST, _RETENTION = "cost", "retention"
-#: Sums by UTC day.
-_Days = dict[int, int]
-#: Those of one channel, by what.
-_Known = dict[str, _Days]
-_NO_DAYS: Final[_Days] = {}
+_NO_DAYS: Final[Days] = {}
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -77,7 +71,7 @@ class AcquisitionState(Struct, rename="camel"):
     """
 
     channels: dict[str, Channel] = {}
-    days: dict[str, dict[str, _Days]] = {}
+    days: dict[str, dict[str, Days]] = {}
 
 
 class CohortView(Struct, frozen=True, rename="camel"):
@@ -132,6 +126,7 @@ class AcquisitionLearner:
 
     def __init__(self, state: Any, parameters: Parameters) -> None:
         self._state: AcquisitionState = state or AcquisitionState()
+        self._days = ChannelDays(self._state.days)
         # Of the shop's currency.
         self._unit = minor_per_unit(parameters.money.currency)
         # By channel and month, until more is heard of the channel.
@@ -167,14 +162,8 @@ class AcquisitionLearner:
                 self._of(channel).won += amount
 
     def _add(self, what: str, channel: str, day: int, amount: int) -> None:
-        channels = self._state.days.setdefault(what, {})
-        if channel not in channels:
-            channel = channel if len(channels) < CHANNELS_MAX else OTHER
-            days = channels.setdefault(channel, {})
-        else:
-            days = channels[channel]
-        self._cohorts.pop(channel, None)
-        days[day] = days[day] + amount if day in days else amount
+        counted = self._days.add(what, channel, day, amount)
+        self._cohorts.pop(counted, None)
 
     def state(self) -> AcquisitionState:
         """The whole state, enough to restore the learner."""
@@ -183,11 +172,8 @@ class AcquisitionLearner:
     def draw(self, now_ms: int) -> AcquisitionCosts:
         """Costs divided by customers won, and each channel as it did lately."""
         today = now_ms // DAY_MS
-        self._forget(today - RETURN_DAYS)
-        known: dict[str, _Known] = {}
-        for what, channels in self._state.days.items():
-            for name, sums in channels.items():
-                known.setdefault(name, {})[what] = sums
+        self._days.forget(today - RETURN_DAYS)
+        known = self._days.by_channel
         spent = kept = 0
         for days in known.values():
             spent += _between(days, _COST, today - COST_DAYS + 1, today)
@@ -202,7 +188,7 @@ class AcquisitionLearner:
             kept / spent if spent else None,
         )
 
-    def _lately(self, name: str, known: _Known, today: int) -> ChannelView:
+    def _lately(self, name: str, known: KnownDays, today: int) -> ChannelView:
         spent = _between(known, _COST, today - COST_DAYS + 1, today) / self._unit
         won = _between(known, WON, today - COST_DAYS + 1, today)
         seen = _between(known, SEEN, today - SEEN_DAYS + 1, today)
@@ -221,7 +207,7 @@ class AcquisitionLearner:
             cohorts={cohort_name(month): cohorts[month] for month in months},
         )
 
-    def _cohort(self, known: _Known, begin: int, end: int, months: list[int]) -> CohortView:
+    def _cohort(self, known: KnownDays, begin: int, end: int, months: list[int]) -> CohortView:
         """Those who were won from ``begin`` to ``end``, what of them is told by month of these."""
         spent_minor = _between(known, _COST, begin, end) if _COST in known else 0
         won = _between(known, WON, begin, end)
@@ -240,37 +226,20 @@ class AcquisitionLearner:
             value_to_cost=value_minor / cost_minor if value_minor and cost_minor else None,
         )
 
-    def _forget(self, until_day: int) -> None:
-        old = [
-            (what, name)
-            for what, channels in self._state.days.items()
-            for name, days in channels.items()
-            if not days or min(days) <= until_day or 0 in days.values()
-        ]
-        for what, name in old:
-            channels = self._state.days[what]
-            kept = {day: sum_ for day, sum_ in channels[name].items() if day > until_day and sum_}
-            if kept:
-                channels[name] = kept
-            else:
-                del channels[name]
-            if not channels:
-                del self._state.days[what]
-
     def _of(self, name: str) -> Channel:
         channels = self._state.channels
         known = name in channels or len(channels) < CHANNELS_MAX
         return channels.setdefault(name if known else OTHER, Channel())
 
 
-def _between(known: _Known, what: str, begin: int, end: int) -> int:
+def _between(known: KnownDays, what: str, begin: int, end: int) -> int:
     total, days = 0, known.get(what, _NO_DAYS)
     for day in days:
         total += days[day] if begin <= day <= end else 0
     return total
 
 
-def _of_months(known: _Known, what: str, months: list[int]) -> int:
+def _of_months(known: KnownDays, what: str, months: list[int]) -> int:
     total, days = 0, known.get(what, _NO_DAYS)
     for month in months:
         if month in days:
@@ -278,14 +247,14 @@ def _of_months(known: _Known, what: str, months: list[int]) -> int:
     return total
 
 
-def _months(known: _Known, today: int) -> list[int]:
+def _months(known: KnownDays, today: int) -> list[int]:
     """The first days of the months of a year back in which anything was spent or anybody won."""
     days = {*known.get(_COST, _NO_DAYS), *known.get(WON, _NO_DAYS)}
     firsts = {cohort_of(day) for day in days if day <= today}
     return sorted(first for first in firsts if first > today - RETURN_DAYS)
 
 
-def _payback_weeks(known: _Known, spent_minor: int, months: list[int]) -> int | None:
+def _payback_weeks(known: KnownDays, spent_minor: int, months: list[int]) -> int | None:
     """The first week from which on the margin so far is what was spent, or more; None before."""
     total, paid_back = 0, None
     for week in range(BROUGHT_WEEKS_MAX + 1):

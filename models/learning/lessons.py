@@ -138,11 +138,12 @@ class DayEnd(Taught, tag="dayEnd", kw_only=False):
 Lesson = Observation | Example | Cost | Tally | DayEnd
 
 _DECODER: msgspec.json.Decoder[Lesson] = msgspec.json.Decoder(Lesson)
+_ENCODER = msgspec.json.Encoder()
 
 
 def encode_lesson(lesson: Lesson) -> bytes:
     """The lesson as JSON."""
-    return msgspec.json.encode(lesson)
+    return _ENCODER.encode(lesson)
 
 
 def decode_lesson(content: bytes) -> Lesson:

@@ -5,6 +5,7 @@ transformation of the hypergeometric function, its powers of r + x cancel, so th
 purchase days do not overflow.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import ceil, exp, log, log1p
 
@@ -60,13 +61,36 @@ def expected_purchases(
     # A `from … import` would look the name up by a call of Python's.
     import scipy.special  # noqa: PLC0415
 
-    r, alpha, b = model.r, model.alpha, model.b
+    a, total = _poles_avoided(model, repeats)
+    left = horizon_weeks / (model.alpha + life_weeks + horizon_weeks)
+    series = float(scipy.special.hyp2f1(a + model.b - 1.0 - model.r, a - 1.0, total, left))
+    return _bought(a, total, left, series) * p_alive(model, repeats, last_weeks, life_weeks)
+
+
+def expected_by(
+    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, ends: Sequence[float]
+) -> list[float]:
+    """`expected_purchases` within each of these horizons, in weeks; the series of all of them takes
+    as long as three by themselves.
+    """
+    import scipy.special  # noqa: PLC0415 - as above
+
+    a, total = _poles_avoided(model, repeats)
+    left = [weeks / (model.alpha + life_weeks + weeks) for weeks in ends]
+    series = scipy.special.hyp2f1(a + model.b - 1.0 - model.r, a - 1.0, total, left).tolist()
+    alive = p_alive(model, repeats, last_weeks, life_weeks)
+    return [_bought(a, total, *each) * alive for each in zip(left, series, strict=True)]
+
+
+def _poles_avoided(model: BgNbd, repeats: int) -> tuple[float, float]:
+    """a, and a + b + x, off the values at which the formula divides by 0."""
     a = _off(model.a, 1.0)
-    total = _off(a + b + repeats - 1.0, 0.0)
-    left = horizon_weeks / (alpha + life_weeks + horizon_weeks)
-    series = float(scipy.special.hyp2f1(a + b - 1.0 - r, a - 1.0, total, left))
-    bought = total / (a - 1.0) * (1.0 - (1.0 - left) ** (a - 1.0) * series)
-    return max(float(bought), 0.0) * p_alive(model, repeats, last_weeks, life_weeks)
+    return a, _off(a + model.b + repeats - 1.0, 0.0)
+
+
+def _bought(a: float, total: float, left: float, series: float) -> float:
+    bought: float = total / (a - 1.0) * (1.0 - (1.0 - left) ** (a - 1.0) * series)
+    return max(bought, 0.0)
 
 
 def yearly_purchases(model: BgNbd, repeats: int, life_weeks: float) -> float:
@@ -92,8 +116,8 @@ def lifetime_years(
     weeks = limit_ms / (7 * DAY_MS)
     ends = [weeks] if not discount else _quarters(weeks)
     begin, before, counted = 0.0, 0.0, 0.0
-    for end in ends:
-        bought = expected_purchases(model, repeats, last_weeks, life_weeks, end)
+    all_bought = expected_by(model, repeats, last_weeks, life_weeks, ends)
+    for end, bought in zip(ends, all_bought, strict=True):
         years = (begin + end) / 2.0 / _WEEKS_A_YEAR
         counted += (bought - before) * (1.0 + discount) ** -years
         begin, before = end, bought

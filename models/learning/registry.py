@@ -56,7 +56,7 @@ class Learning(NamedTuple):
     ``name``: its key in a snapshot. ``learns``: the lesson types it receives. ``start`` makes a
     learner, new or from an earlier one's encoded state. ``drawn``: the type of what it draws;
     ``prior`` makes the value in force before that. ``measures`` and ``samples``: its metrics on
-    /metrics.
+    /metrics. ``sums_of``: of tallies it receives those of this part alone; None for all.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Learning(NamedTuple):
     prior: Callable[[Parameters], Struct] | None = None
     measures: tuple[Measure, ...] = ()
     samples: Callable[[Any], Iterable[Sample]] | None = None
+    sums_of: str | None = None
 
 
 def _start_churn(state: bytes | None, parameters: Parameters) -> Learner:
@@ -128,6 +129,7 @@ LEARNERS: tuple[Learning, ...] = (
         lambda _: acquisition.AcquisitionCosts(),
         acquisition.MEASURES,
         acquisition.samples,
+        sums_of=tallies.ACQUISITION_NAME,
     ),
     Learning(
         "tallies",
@@ -142,6 +144,7 @@ LEARNERS: tuple[Learning, ...] = (
         _starts(tiers.TierCutsLearner, tiers.TierCutsState),
         tiers.TierCuts,
         lambda _: tiers.TierCuts(),
+        sums_of=tiers.TIERS_NAME,
     ),
     Learning(
         improvements.IMPROVEMENTS_NAME,
@@ -149,6 +152,7 @@ LEARNERS: tuple[Learning, ...] = (
         _starts(improvements.ImprovementsLearner, improvements.ImprovementsState),
         improvements.Improvements,
         lambda _: improvements.Improvements(),
+        sums_of=improvements.IMPROVEMENTS_NAME,
     ),
     Learning(
         "sampling",

@@ -10,8 +10,8 @@ from models.learning.lessons import Tally
 
 #: The day of sums without a day: they count whatever the window is.
 NO_DAY = 0
-#: Before every day that a sum may be of.
-_LONG_AGO = -(1 << 62)
+#: Before every day that a sum may be of, and after.
+_LONG_AGO, _NEVER = -(1 << 62), 1 << 62
 
 
 #: Of channels: how many people were first seen, and how many customers were won.
@@ -41,14 +41,16 @@ class Tallies(Struct, frozen=True, rename="camel"):
 
 class _Known:
     """What follows from one part's sums and is asked with every snapshot: the ``totals`` of each
-    key over all days, and the keys that there are of a day.
+    key over all days, and the keys that there are of a day, of which the first and the last are
+    none outside of these two.
     """
 
-    __slots__ = ("keys_of", "totals")
+    __slots__ = ("first_day", "keys_of", "last_day", "totals")
 
     def __init__(self, tallied: Tallied) -> None:
         self.totals: dict[str, int] = {}
         self.keys_of: dict[int, set[str]] = {}
+        self.first_day, self.last_day = _NEVER, _LONG_AGO
         for key, days in tallied.sums.items():
             self.totals[key] = 0
             for day, amount in days.items():
@@ -60,13 +62,22 @@ class _Known:
         """Note that the key has a sum of this day."""
         if day in self.keys_of:
             self.keys_of[day].add(key)
-        else:
-            self.keys_of[day] = {key}
+            return
+        self.keys_of[day] = {key}
+        self.first_day, self.last_day = min(day, self.first_day), max(day, self.last_day)
+
+    def forget(self, until_day: int) -> list[tuple[int, set[str]]]:
+        """Let go of days up to this one; return them, with the keys that there were of each."""
+        if self.first_day > until_day:
+            return []
+        old = [day for day in self.keys_of if day <= until_day]
+        gone = [(day, self.keys_of.pop(day)) for day in old]
+        self.first_day = min(self.keys_of, default=_NEVER)
+        return gone
 
     def is_within(self, first_day: int, today: int) -> bool:
         """Whether all days are within these two."""
-        keys_of = self.keys_of
-        return not keys_of or (min(keys_of) >= first_day and max(keys_of) <= today)
+        return self.first_day >= first_day and self.last_day <= today
 
 
 class TallyLearner:
@@ -95,14 +106,16 @@ class TallyLearner:
             if key not in sums:
                 sums[key], totals[key] = {}, 0
             days = sums[key]
-            changed = days[day] + amount if day in days else amount
-            if changed:
-                days[day] = changed
-            else:
-                days.pop(day, None)
             totals[key] += amount
-            if day != NO_DAY:
-                known.note(key, day)
+            if day in days:
+                if days[day] + amount:
+                    days[day] += amount
+                else:
+                    del days[day]
+            elif amount:
+                days[day] = amount
+                if day != NO_DAY:
+                    known.note(key, day)
 
     def state(self) -> TallyState:
         """The whole state, enough to restore the learner."""
@@ -124,9 +137,9 @@ class TallyLearner:
         for name, tallied in self._state.parts.items():
             if tallied.window_days <= 0:
                 continue
-            known, last_day = self._known[name], today - tallied.window_days
-            for day in [day for day in known.keys_of if day <= last_day]:
-                for key in known.keys_of.pop(day):
+            known = self._known[name]
+            for day, keys in known.forget(today - tallied.window_days):
+                for key in keys:
                     known.totals[key] -= tallied.sums[key].pop(day, 0)
 
     def _within(self, name: str, today: int) -> dict[str, int]:

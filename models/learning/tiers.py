@@ -8,6 +8,7 @@ who did nothing.
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -97,7 +98,7 @@ class TierCuts(Struct, frozen=True, rename="camel"):
         what is expected of them, before there is a model.
         """
         counts = self.counts.get(side)
-        return Spread(side, counts) if counts is not None and any(counts) else None
+        return _spread(side, counts) if counts is not None and any(counts) else None
 
 
 class Spread:
@@ -123,6 +124,12 @@ class Spread:
         begin = self._ends[place - 1] if place else 0.0
         part = (value - begin) / (self._ends[place] - begin)
         return (below[place] + part * in_bin) / below[-1]
+
+
+@lru_cache(maxsize=64)
+def _spread(side: Side, counts: tuple[int, ...]) -> Spread:
+    # Cut points are those of many snapshots.
+    return Spread(side, counts)
 
 
 def key_of(side: Side, place: int) -> str:

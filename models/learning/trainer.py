@@ -13,7 +13,7 @@ from models.learning.lessons import Lesson, Tally
 from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
-from models.learning.whole_days import Day, WholeDays, lesson_of
+from models.learning.whole_days import Day, WholeDays
 
 
 class TrainerState(Struct, rename="camel"):
@@ -63,6 +63,8 @@ class Trainer:
             kind: tuple(self.learners[one.name] for one in LEARNERS if kind in one.learns)
             for kind in {kind for one in LEARNERS for kind in one.learns}
         }
+        # Of sums, by the part that they are of: nearly all are for one learner.
+        self._taught_sums: dict[str, tuple[Learner, ...]] = {}
         self.alarms: list[DriftAlarm] = []
         self._waits = partitions > 0
         self._days = WholeDays(partitions, state.positions, state.clocks_ms, state.began_ms)
@@ -110,20 +112,33 @@ class Trainer:
             if not self._day.lessons:
                 self._end_day(self._day)
         day = self._day
-        lesson = lesson_of(day.lessons.pop())
+        lesson = self._days.taken(day.lessons.pop())
         if not day.lessons:
             self._end_day(day)
         self._state.lessons += 1
         if lesson.timestamp_ms > self._state.heard_ms:
             self._state.heard_ms = lesson.timestamp_ms
+        if isinstance(lesson, Tally):
+            # It teaches no model, so it does not bring the next snapshot closer.
+            for learner in self._taught_sums.get(lesson.part) or self._learners_of(lesson.part):
+                learner.learn(lesson)
+            return True
         for learner in self._taught[type(lesson)]:
             alarms = learner.learn(lesson)
             if alarms is not None and isinstance(alarms, list):
                 self.alarms += alarms
-        # A sum teaches no model, so it does not bring the next snapshot closer.
-        if not isinstance(lesson, Tally):
-            self._state.latest_ms = max(self._state.latest_ms, lesson.timestamp_ms)
+        self._state.latest_ms = max(self._state.latest_ms, lesson.timestamp_ms)
         return True
+
+    def _learners_of(self, part: str) -> tuple[Learner, ...]:
+        """Those that learn the sums of a part."""
+        found = tuple(
+            self.learners[one.name]
+            for one in LEARNERS
+            if Tally in one.learns and one.sums_of in (None, part)
+        )
+        self._taught_sums[part] = found
+        return found
 
     def learn_all(self) -> list[DriftAlarm]:
         """Learn all that was heard, whole days or not; the alarms that it raised."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
-from models.learning.lessons import DayEnd, Lesson, encode_lesson, own_lesson
+from models.learning.lessons import DayEnd, Lesson, Tally, encode_lesson, own_lesson
 
 #: A partition more days than this behind the one that is ahead is not waited for.
 BEHIND_MAX_MS = 2 * DAY_MS
@@ -78,6 +78,8 @@ class WholeDays:
         self._open: dict[str, _Told] = {}
         self._ended: list[_Told] = []
         self._waiting = 0
+        # Sums as they were heard, which half of all lessons are: to read one again takes longer.
+        self._sums: dict[bytes, Tally] = {}
         # Whether a day may have become whole since it was looked for.
         self._is_new = False
         self._is_over = False
@@ -100,7 +102,10 @@ class WholeDays:
         if isinstance(lesson, DayEnd):
             self._end(told, lesson.timestamp_ms)
         else:
-            told.lessons.append(_in_order(lesson))
+            entry = _in_order(lesson)
+            told.lessons.append(entry)
+            if isinstance(lesson, Tally):
+                self._sums[entry] = lesson
             self._waiting += 1
             self._is_over |= self._waiting >= WAITING_MAX
         return True
@@ -126,6 +131,11 @@ class WholeDays:
         unended = [self._open[partition] for partition in behind if partition in self._open]
         ended = [told for told in self._ended if last_day_end_ms(told.clock_ms) <= end_ms]
         return self._taken([*ended, *unended])
+
+    def taken(self, entry: bytes) -> Lesson:
+        """The lesson of an entry of a day that was given; each is taken once."""
+        heard = self._sums.pop(entry, None)
+        return heard if heard is not None else lesson_of(entry)
 
     @property
     def is_clear(self) -> bool:

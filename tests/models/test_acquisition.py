@@ -17,13 +17,8 @@ from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
 from models.events.wire import encode_event
-from models.learning.acquisition import (
-    CHANNELS_MAX,
-    OTHER,
-    AcquisitionCosts,
-    AcquisitionLearner,
-    samples,
-)
+from models.learning.acquisition import AcquisitionCosts, AcquisitionLearner, samples
+from models.learning.channel_days import CHANNELS_MAX, OTHER
 from models.learning.lessons import Cost, Observation, Tally, decode_lesson, encode_lesson
 from models.learning.tallies import ACQUISITION_NAME
 from models.learning.trainer import Trainer

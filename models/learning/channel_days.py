@@ -1,0 +1,75 @@
+"""Sums by what is summed, channel and UTC day: what acquisition is told of customers and costs.
+
+A snapshot is drawn each day, and most sums are as they were at the one before. So what a snapshot
+asks for is kept beside the sums: those of each channel, and where there may be days to forget.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+#: Channels beyond this number are counted together as `OTHER`.
+CHANNELS_MAX: Final = 64
+OTHER: Final = "other"
+#: Sums by UTC day.
+Days = dict[int, int]
+#: Those of one channel, by what.
+KnownDays = dict[str, Days]
+
+
+class ChannelDays:
+    """Adds to sums, which are part of a learner's state and changed in place."""
+
+    def __init__(self, sums: dict[str, dict[str, Days]]) -> None:
+        """``sums`` by what and channel."""
+        self._sums = sums
+        self._by_channel: dict[str, KnownDays] = {}
+        # No later than the first day of each, and those that were added to since days were last
+        # forgotten: no other has come to nothing.
+        self._first_day: dict[tuple[str, str], int] = {}
+        self._added: set[tuple[str, str]] = set()
+        for what, channels in sums.items():
+            for channel, days in channels.items():
+                self._by_channel.setdefault(channel, {})[what] = days
+                self._first_day[what, channel] = min(days, default=0)
+                self._added.add((what, channel))
+
+    @property
+    def by_channel(self) -> Mapping[str, KnownDays]:
+        """Every channel of which anything is known; read only."""
+        return self._by_channel
+
+    def add(self, what: str, channel: str, day: int, amount: int) -> str:
+        """Add to a sum; return the channel that it is counted under."""
+        channels = self._sums.setdefault(what, {})
+        if channel not in channels:
+            channel = channel if len(channels) < CHANNELS_MAX else OTHER
+            self._by_channel.setdefault(channel, {})[what] = channels.setdefault(channel, {})
+        days, place = channels[channel], (what, channel)
+        self._added.add(place)
+        if day in days:
+            days[day] += amount
+        else:
+            days[day] = amount
+            self._first_day[place] = min(day, self._first_day.get(place, day))
+        return channel
+
+    def forget(self, until_day: int) -> None:
+        """Let go of days up to this one, and of sums of which nothing is left."""
+        old = {place for place, first_day in self._first_day.items() if first_day <= until_day}
+        for what, channel in old | self._added:
+            days = self._sums[what][channel]
+            kept = {day: amount for day, amount in days.items() if day > until_day and amount}
+            if not kept:
+                self._drop(what, channel)
+            elif len(kept) < len(days):
+                self._sums[what][channel] = self._by_channel[channel][what] = kept
+                self._first_day[what, channel] = min(kept)
+        self._added.clear()
+
+    def _drop(self, what: str, channel: str) -> None:
+        channels, known = self._sums[what], self._by_channel[channel]
+        del channels[channel], known[what], self._first_day[what, channel]
+        if not channels:
+            del self._sums[what]
+        if not known:
+            del self._by_channel[channel]
