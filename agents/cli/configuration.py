@@ -23,7 +23,16 @@ def settings() -> None:
         value = in_force[variable.name]
         shown = typer.style(value, fg=None if value == variable.default else "green")
         typer.echo(f"{variable.name}  {shown}".rstrip())
-        typer.echo(fill(variable.description, width, initial_indent=_IN, subsequent_indent=_IN))
+        typer.echo(
+            fill(
+                variable.description,
+                width,
+                initial_indent=_IN,
+                subsequent_indent=_IN,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
 
 
 def parameters(assignments: Assignments = None) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from agents.cli import app
 from agents.trials.demo.shop import ShopConfig, simulate
 from agents.words.parameters import parameters_as_toml
+from config.settings import describe
 from models.events.gone import Gone, encode_gone
 from models.graves import Grave, encode_grave
 from models.learning.population import Population
