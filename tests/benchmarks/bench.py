@@ -34,6 +34,7 @@ from tests.benchmarks.figures import Measured, Stage, gathered
 from tests.benchmarks.peers.programs import (
     KEEPSTREAM,
     KEEPSTREAM_JOB,
+    KEEPSTREAM_ONE_HOP,
     PEERS,
     PEERS_PYTHON,
     runs_here,
@@ -92,7 +93,9 @@ def peers(bench: Bench) -> list[Measured]:
             (one.name, partial(race.run, one), len(log.rest)) for one in PEERS if runs_here(one)
         ]
         expected = by_id(expected_triggers(Keyed(one.key or b"", one.value) for one in records))
+        one_hop = partial(whole.job, records, expected, is_in_log=True)
         runs.append((KEEPSTREAM_JOB, partial(whole.job, records, expected), len(records)))
+        runs.append((KEEPSTREAM_ONE_HOP, one_hop, len(records)))
         runs.append((KEEPSTREAM, partial(whole.drained, records), len(records)))
         for number in bench.rounds():
             # Each begins a round once, so that nobody always comes after the same one.
