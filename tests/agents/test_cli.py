@@ -182,6 +182,12 @@ def test_a_replay_of_which_much_is_refused_says_so_after_its_outcome_is_written(
     assert (wrong, "$.properties.currency") == (cause["count"], cause["path"])
     loud = [line for line in result.stderr.splitlines() if "are refused" in line]
     assert (code == 3) == bool(loud)
+    # Less is told, too, with its fix and where all of it is.
+    quiet = [line for line in result.stderr.splitlines() if line.startswith("refused: ")]
+    assert (code == 0) == bool(quiet) == ("dead-letters.jsonl" in result.stderr)
+    for line in quiet:
+        assert line.startswith(f"refused: {wrong} for out_of_range at $.properties.currency")
+        assert line.endswith(f" → {cause['fix']}")
     for line in loud:
         assert f"{wrong} of {count} events" in line
         assert f"$.properties.currency: {cause['detail']} → {cause['fix']}" in line
