@@ -32,7 +32,7 @@ from agents.worker_condition import WorkerCondition
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
-from models.customer.row import NewerRow, OlderRow
+from models.customer.row_formats import NewerRow, OlderRow
 from models.events.wire import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.plan import plan_for

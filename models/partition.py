@@ -17,7 +17,8 @@ from models.catalogue import KIND_BY_NAME
 from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.labels import LabelsDropped
-from models.customer.row import NO_IDS, Row, RowError, decode_row
+from models.customer.row import NO_IDS, Row, decode_row
+from models.customer.row_formats import RowError
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased

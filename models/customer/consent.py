@@ -497,6 +497,7 @@ def _view(scene: Scene) -> ConsentView | None:
 CONSENT: Part[Consent] = Part(
     name="consent",
     code="cs",
+    is_apart=True,
     about="What the customer agreed to, by purpose, channel and list, and whether e-mail arrives.",
     state=Consent,
     united=_united,

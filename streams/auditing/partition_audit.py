@@ -21,7 +21,7 @@ from models.comparison import different_parts, has_content
 from models.customer.labels import LabelsDropped
 from models.customer.profile import begun_after, encode_profile, profile
 from models.customer.registry import PARTS, VERSIONS
-from models.customer.row import check_row
+from models.customer.row_layout import check_row
 from models.customer.scene import Context, Scene
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed

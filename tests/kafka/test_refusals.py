@@ -16,7 +16,8 @@ from config.topics import (
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
 )
-from models.customer.row import LINKED_FORMAT, Row, encode_row
+from models.customer.row import Row, encode_row
+from models.customer.row_formats import ROW_FORMAT
 from models.events.dead_letter import decode_dead_letter
 from models.events.times import iso
 from models.events.wire import LOG_FORMAT
@@ -107,7 +108,7 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     assert "set another KEEPSTREAM_TOPIC_PREFIX" in text
 
     for partition in range(4):
-        deployment.write(CUSTOMERS, partition, (b"c-1", row_in_format(LINKED_FORMAT + 1)))
+        deployment.write(CUSTOMERS, partition, (b"c-1", row_in_format(ROW_FORMAT + 1)))
     assert "a newer release; upgrade this worker" in last_words(deployment)
 
 
@@ -152,7 +153,7 @@ def test_a_forged_record_of_a_newer_release_is_set_aside_by_naming_it(
     deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
     records = orderly_shop(3)
     deployment.publish(records)
-    deployment.write(CUSTOMERS, 1, (b"nobody", row_in_format(LINKED_FORMAT + 1)))
+    deployment.write(CUSTOMERS, 1, (b"nobody", row_in_format(ROW_FORMAT + 1)))
     clock = {"type": "clock", "timestamp": iso(START_MS), "logFormat": LOG_FORMAT + 1}
     deployment.write(CUSTOMER_EVENTS, 2, (None, msgspec.json.encode(clock)))
     # Whichever it meets first, and then both.
