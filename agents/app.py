@@ -32,7 +32,7 @@ from agents.worker_condition import WorkerCondition
 from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
-from models.customer.row import NewerRow, OlderRow
+from models.customer.row_formats import NewerRow, OlderRow
 from models.events.wire import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.plan import plan_for
@@ -152,6 +152,7 @@ class Worker:
                 self.parameters,
                 self.metrics,
             )
+            profile = self._profile_agent(producer, views)
             ingest = IngestAgent(
                 Outbox(ingest_producer, settings),
                 settings,
@@ -160,8 +161,9 @@ class Worker:
                 self.condition.is_leaving,
                 partial(self.condition.standings, trainer),
                 self.traces,
+                profile.own,
             )
-            self._set_agents(ingest, self._profile_agent(producer, views), trainer, streams)
+            self._set_agents(ingest, profile, trainer, streams)
             time = WebTime(self.condition.is_behind, unhurried_s=lambda: views.spent_s)
             await self._serve(stack, time, streams)
             idle_clocks = IdleClocks(

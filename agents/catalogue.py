@@ -37,10 +37,11 @@ customer, and when rules are looked at because of it. Made from the registries b
   [at the end](#silent-customers).
 - **Readings** are what a part tells other parts; no part looks into the state of another.
 - **Timers** are what a part waits for in silence.
-- **State** is what it keeps of each customer, in bytes: the median in a simulated shop of
-  {customers} customers after {days} days, among those of whom there is anything to keep. All
-  together, such a row takes {row:,} bytes. What a part that can be switched off costs an event
-  is told by `make parts`, as in [Performance](performance.md#what-each-part-costs).
+- **State** is what it keeps of each customer, in bytes before they are compressed: the median in a
+  simulated shop of {customers} customers after {days} days, among those of whom there is anything
+  to keep. As it is stored, such a row takes {row:,} bytes in all. What a part that can be switched
+  off costs an event is told by `make parts`, as in
+  [Performance](performance.md#what-each-part-costs).
 """
 
 

@@ -12,6 +12,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from faust.types import TP
+from msgspec.structs import replace
 
 from config.parameters import Parameters
 from config.settings import Settings
@@ -19,11 +20,12 @@ from config.topics import CUSTOMER_EVENTS, LABELLED_EXAMPLES, RAW_TOPICS
 from models.catalogue import MISSPELT, nearest_known_name
 from models.events.rejection import Rejected
 from streams import pacing
-from streams.alignment import NO_DOUBT, Alignment, Backlog, Doubt, Passed, Queued
+from streams.alignment import NO_DOUBT, Alignment, Backlog, Doubt, Queued
 from streams.batch_consumer import BatchConsumer, LogEnd
 from streams.log_records import clock_record
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
+from streams.own_events import OwnEvents
 from streams.pacing import Pace, Standings, Turn
 from streams.raw_records import Outgoing, outgoing_of
 from streams.record_batches import Record, RecordBatch
@@ -62,6 +64,7 @@ class IngestAgent:
     """The agents of the raw topics, and the task that passes on what they took.
 
     ``standings``: how far the partitions of the log are that this worker owns and that rehearse.
+    ``own``: is told of the events that go to the log, if this process folds them, too.
     ``is_leaving``: whether partitions are about to be taken away. Then no more
     records arrive, so those held back are dropped: without the missing ones they would be passed on
     out of order.
@@ -76,6 +79,7 @@ class IngestAgent:
         is_leaving: Callable[[], bool],
         standings: Standings,
         traces: "Traces | None" = None,
+        own: OwnEvents | None = None,
     ) -> None:
         times = parameters.time
         self._pace = Pace(standings, disorder_ms=times.disorder, lateness_ms=times.lateness)
@@ -95,6 +99,7 @@ class IngestAgent:
         #: The raw (topic, partition) that are not waited for until they give something.
         self._given_up: set[tuple[str, int]] = set()
         self._traces = traces
+        self._own = own
         #: Steps of traced events that wait for their turn, and of those that were passed on.
         self._steps: dict[Headers, TracedStep] = {}
         self._passed_steps: list[TracedStep] = []
@@ -224,11 +229,11 @@ class IngestAgent:
         is_patient = monotonic() - self._moved_s < PATIENCE_S
         doubt = self._doubt(ends) if is_patient else NO_DOUBT
         turn = self._turn(to_come, doubt)
-        passed: Passed[Outgoing] | None = None
         # So far ahead of the others, a record makes none of them late.
         leeway_ms = 0 if is_patient else self._parameters.time.lateness
         add, reached = self._outbox.add, {}
-        for passed in self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt):
+        released = self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt)
+        for passed in released:
             outgoing = passed.item
             add(
                 outgoing.topic,
@@ -242,7 +247,7 @@ class IngestAgent:
             reached[passed.topic, passed.partition] = passed.offset + 1
         for (topic, partition), offset in reached.items():
             self._passed[TP(self._settings.topic(topic), partition)] = offset
-        return passed is not None or bool(turn.partitions)
+        return bool(released or turn.partitions)
 
     def _doubt(self, ends: Mapping[TP, LogEnd]) -> Doubt:
         """What is unsure of topics that seem to have no more: those of which something was taken
@@ -315,6 +320,8 @@ class IngestAgent:
             counts.refused[str(found.reason), found.path, found.fix] += 1
             # It has no time that could be relied on: it goes at once.
             return Queued(0, record.offset, outgoing)
+        if self._own is not None:
+            self._own.wrote(outgoing.value, found)
         if found.kind is MISSPELT:
             counts.misnamed[nearest_known_name(found.name) or ""] += 1
         counts.unread_consents += found.has_unread_consent
@@ -345,4 +352,4 @@ def _traced(
     if step is None:
         return outgoing
     counts.steps[step.headers] = step
-    return outgoing._replace(headers=step.headers)
+    return replace(outgoing, headers=step.headers)

@@ -25,18 +25,19 @@ from models.customer.labels import Dropped
 from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.erasure_record import Erased, encode_notice, notice_of
-from models.events.event import Event
+from models.events.event import Event, Source
 from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Tally, Taught
-from models.partition import ALREADY_APPLIED
+from models.partition import ALREADY_APPLIED, Applied
 from streams.cloud_events import decision_headers, notice_headers
 from streams.kafka_clients import partition_for
-from streams.log_records import clock_record, log_line_of
+from streams.log_records import clock_record, is_event_to_come, log_line_of
 from streams.metrics import Metrics
 from streams.outbox import Headers, Outbox
 from streams.outputs import OUTPUTS, Output
+from streams.own_events import OwnEvents
 from streams.owned_partitions import OwnedPartition, OwnedPartitions
 from streams.profile_views import ProfileViews
 from streams.pulse import Pulse
@@ -69,6 +70,8 @@ class ProfileAgent:
         traces: "Traces | None" = None,
     ) -> None:
         self._traces = traces
+        #: What this process writes to the log need not be decoded, if ingest says it here.
+        self.own = OwnEvents()
         self._partitions = partitions
         self._outbox = outbox
         self._views = views
@@ -122,19 +125,38 @@ class ProfileAgent:
     async def _fold(
         self, owned: OwnedPartition, piece: PartitionSlice, counts: "_Counts"
     ) -> OwnedPartition:
+        # An archive keeps lines, and so they are read.
+        read_own = self.own.read if owned.archive is None else _read_none
+        now_ms, events = int(time() * 1_000), counts.fates.total()
         for index, record in enumerate(piece.records, 1):
             if self._traces is not None:
                 self._trace(self._traces, record, counts)
-            line = self._read(owned, record, counts)
-            if line is not None:
-                if owned.fold.adopts(record.offset, line):
-                    await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
-                self._apply(owned, record, line, counts)
+            event = read_own(record.value)
+            if event is None or is_event_to_come(event, now_ms):
+                await self._fold_line(owned, record, counts)
+            else:
+                applied = owned.fold.fold(record.offset, event, moves_clock=True)
+                self._settle(owned, record, applied, event.source, counts)
             if not index % RECORDS_PER_TURN:
                 await asyncio.sleep(0)
+        if counts.fates.total() > events:
+            owned.last_event_s = monotonic()
         if owned.archive is not None:
             owned.archive.write_to(self._outbox)
         return owned
+
+    async def _fold_line(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> None:
+        line = self._read(owned, record, counts)
+        if line is None:
+            return
+        if owned.fold.adopts(record.offset, line):
+            await self._partitions.snapshots.fetch(line.version or 0, line.sha256 or "")
+        try:
+            applied = owned.apply(record.offset, line, record.value or b"")
+        except Rejected as rejected:
+            self._pass_over(owned, record, rejected, counts, line)
+            return
+        self._settle(owned, record, applied, line.source, counts)
 
     def _read(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> Line | None:
         """The line in a record; None for one that ingest did not write."""
@@ -153,26 +175,28 @@ class ProfileAgent:
         line: Line | None,
     ) -> None:
         """Change nothing by a record that ingest did not write, as a replay does not."""
-        self._refuse(owned, record, rejected, step="profile", counts=counts)
+        self._refuse(owned, record, rejected, step="profile", counts=counts, source=None)
         owned.skip(record.offset, line)
 
-    def _apply(self, owned: OwnedPartition, record: Record, line: Line, counts: "_Counts") -> None:
-        try:
-            applied = owned.apply(record.offset, line, record.value or b"")
-        except Rejected as rejected:
-            self._pass_over(owned, record, rejected, counts, line)
-            return
+    def _settle(
+        self,
+        owned: OwnedPartition,
+        record: Record,
+        applied: Applied,
+        source: Source | None,
+        counts: "_Counts",
+    ) -> None:
+        """Count what a record did, and write what it brought about."""
         if applied.refused is not None:
             refused = applied.refused
-            self._refuse(owned, record, refused, step="profile", counts=counts, line=line)
+            self._refuse(owned, record, refused, step="profile", counts=counts, source=source)
         counts.reread += applied is ALREADY_APPLIED
-        if applied.fate is not None:
-            owned.last_event_s = monotonic()
-            topic = line.source.topic if line.source is not None else CUSTOMER_EVENTS
-            counts.fates[topic, str(applied.fate)] += 1
-        if applied.fate is Fate.LATE:
-            late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
-            self._refuse(owned, record, late, step="profile", counts=counts, line=line)
+        if (fate := applied.fate) is not None:
+            topic = source.topic if source is not None else CUSTOMER_EVENTS
+            counts.fates[topic, str(fate)] += 1
+            if fate is Fate.LATE:
+                late = Rejected(Reason.TOO_LATE, "$.timestamp", "older than time.lateness allows")
+                self._refuse(owned, record, late, step="profile", counts=counts, source=source)
         if (outcome := applied.outcome) is not None:
             self._count_outcome(owned, outcome, counts)
         for kind in applied.rehearsed:
@@ -180,7 +204,7 @@ class ProfileAgent:
         for why, count in applied.dropped:
             counts.dropped_labels[why] += count
         for effect in applied.effects:
-            self._emit(owned, effect, line, counts)
+            self._emit(owned, effect, source, counts)
 
     @staticmethod
     def _trace(traces: "Traces", record: Record, counts: "_Counts") -> None:
@@ -206,7 +230,9 @@ class ProfileAgent:
         elif contact.outcome == Outcome.CONTAMINATED:
             counts.control_treated[contact.channel] += 1
 
-    def _emit(self, owned: OwnedPartition, effect: Effect, line: Line, counts: "_Counts") -> None:
+    def _emit(
+        self, owned: OwnedPartition, effect: Effect, source: Source | None, counts: "_Counts"
+    ) -> None:
         if isinstance(effect, Erased):
             self._tell_readers(owned, effect)
             return
@@ -214,7 +240,7 @@ class ProfileAgent:
         headers: Headers = ()
         if output.type_name is not None:
             headers = [
-                *self._headers(effect, output.type_name(effect), line, counts),
+                *self._headers(effect, output.type_name(effect), source, counts),
                 *counts.carried,
             ]
         counts.count(effect, output)
@@ -237,11 +263,13 @@ class ProfileAgent:
                 topic, owned.fold.number, key=key, value=encode_notice(notice), headers=headers
             )
 
-    def _headers(self, decision: Any, type_name: str, line: Line, counts: "_Counts") -> Headers:
+    def _headers(
+        self, decision: Any, type_name: str, source: Source | None, counts: "_Counts"
+    ) -> Headers:
         received_at_ms = None
         # A deadline that ran before an event was not caused by it.
-        if decision.cause.message_id is not None and line.source is not None:
-            received_at_ms = line.source.received_at
+        if decision.cause.message_id is not None and source is not None:
+            received_at_ms = source.received_at
             counts.received_at_ms.append(received_at_ms)
         return decision_headers(decision, type_name, received_at_ms)
 
@@ -253,12 +281,10 @@ class ProfileAgent:
         *,
         step: str,
         counts: "_Counts",
-        line: Line | None = None,
+        source: Source | None,
     ) -> None:
         counts.refused[str(rejected.reason), rejected.path, rejected.fix] += 1
-        letter = dead_letter(
-            rejected, record.value or b"", step=step, source=line.source if line else None
-        )
+        letter = dead_letter(rejected, record.value or b"", step=step, source=source)
         self._outbox.add(
             DEAD_LETTERS, owned.fold.number, key=record.key, value=encode_dead_letter(letter)
         )
@@ -306,6 +332,10 @@ class ProfileAgent:
         now_ms = time() * 1_000
         for received_at_ms in counts.received_at_ms:
             self._metrics.event_to_trigger.observe(max(now_ms - received_at_ms, 0.0) / 1_000)
+
+
+def _read_none(_value: bytes | None) -> None:
+    return None
 
 
 class _Counts:

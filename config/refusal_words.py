@@ -15,8 +15,35 @@ def pattern(expression: str, words: str) -> Meta:
     return Meta(pattern=expression)
 
 
+#: What msgspec calls types, in words.
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a group of names and values",
+    "null": "nothing",
+}
+_PLACE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+_EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+
+
 def in_words(error: msgspec.ValidationError) -> str:
-    """What msgspec says, with words in place of a pattern."""
-    return _MATCHING.sub(
+    """What msgspec says of a value in a file, and where it is, in words."""
+    text = _MATCHING.sub(
         lambda found: f"Expected {_WORDS.get(found[1], 'another text')}", f"{error}"
     )
+    place = _PLACE.fullmatch(text)
+    said, where = (place[1], f"{place[2]}: ") if place else (text, "")
+    if missing := _MISSING.fullmatch(said):
+        said = f"{missing[1]} is missing"
+    elif expected := _EXPECTED.fullmatch(said):
+        said = f"expected {_kinds(expected[1])}, got {_kinds(expected[2])}"
+    return where + said[:1].lower() + said[1:]
+
+
+def _kinds(named: str) -> str:
+    names = [name for name in named.split(" | ") if name != "null"] or ["null"]
+    return " or ".join(_KINDS.get(name, name) for name in names)

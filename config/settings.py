@@ -422,17 +422,21 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
         if not name.startswith(PREFIX) or name in known:
             continue
         nearest = _nearest(name, known)
-        # The value is left out: a misspelled password would otherwise end up in a log.
-        raise SettingsError(
-            f"{name} is not a setting: did you mean {nearest}? Rename it or unset it"
+        hint = (
+            f"did you mean {nearest}? Rename it"
+            if nearest
+            else "see `keepstream settings`, rename it"
         )
+        # The value is left out: a misspelled password would otherwise end up in a log.
+        raise SettingsError(f"{name} is not a setting: {hint} or unset it")
 
 
-def _nearest(name: str, known: frozenset[str]) -> str:
+def _nearest(name: str, known: frozenset[str]) -> str | None:
     # Without the prefix, which makes all of them look alike.
     suffixes = sorted(variable.removeprefix(PREFIX) for variable in known)
     wanted = name.removeprefix(PREFIX).upper()
-    return PREFIX + difflib.get_close_matches(wanted, suffixes, n=1, cutoff=0.0)[0]
+    close = difflib.get_close_matches(wanted, suffixes, n=1)
+    return PREFIX + close[0] if close else None
 
 
 def _convert(name: str, raw: Any, kind: Any) -> Any:

@@ -18,18 +18,19 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
-from models.customer.consent_choices import says_no
-from models.customer.consent_purposes import NO_STAMPS, stamps_in
+from models.customer.consent_choices import says_no, wants_no_contact
+from models.customer.consent_purposes import NO_STAMPS, Purpose, Stamps, stamps_in
 from models.customer.trait_classes import NOTHING_SAID, TraitParameters, classified
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.ids import nobody
+from models.events.leniency import read_json
 from models.events.names import EVENT_TYPES
 from models.events.properties import PropertyReader
 from models.events.rejection import Reason, Rejected
 from models.events.wire import (
     MESSAGE_ID_LENGTH_MAX,
-    NO_TRAITS,
+    NULL,
     Line,
     decode_line,
     identity,
@@ -42,6 +43,8 @@ from models.events.wire import (
 
 NO_ALIASES: Mapping[str, str] = {}
 _IDENTIFY = KIND_BY_NAME["identify"]
+#: To some it is what the customer sent, such as STOP.
+_SMS_DELIVERED = KIND_BY_NAME["SMS Delivered"]
 
 
 def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -> Event:
@@ -52,13 +55,14 @@ def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -
 def event_of(
     line: Line,
     *,
-    message_id: str,
+    message_id: str | None,
     source: Source | None = None,
     aliases: Mapping[str, str] = NO_ALIASES,
     own: Collection[str] = (),
     is_blocked: Callable[[str], bool] | None = None,
 ) -> Event:
-    """The event in a decoded line. Raises ``Rejected``.
+    """The event in a decoded line. Raises ``Rejected``. ``message_id`` is used if it has none; if
+    that is None, the one that its ``source`` gives.
 
     Its name is the one that Keepstream knows it by, however the line writes it. ``aliases``,
     ``own`` and ``is_blocked`` are the operator's (`config.parameters`); a record of the log has
@@ -85,48 +89,68 @@ def event_of(
     # Nearly every event has one: a call less.
     given = line.message_id
     if given.__class__ is not str or not 0 < len(given) <= MESSAGE_ID_LENGTH_MAX:
+        if message_id is None:
+            assert source is not None
+            message_id = source.message_id
         given = message_id_of(line, message_id)
     context = line.context
     stamps = NO_STAMPS
-    if context is not None and context.consent is not None and nobody is None:
-        stamps = stamps_in(context.consent)
-    is_unread = not stamps.is_understood
-    # Taken for a click, or kept in a profile that nobody reads, a no must at least be heard of.
-    if (kind is UNKNOWN and says_no(bytes(line.properties)) and folded(name) not in own) or (
-        kind is _IDENTIFY and says_no(bytes(line.traits))
-    ):
-        is_unread = True
+    if context is not None and nobody is None:
+        stamped = context.consent if context.consent is not None else context.consent_management
+        if stamped is not None:
+            stamps = stamps_in(stamped)
+    if kind is UNKNOWN or kind is _IDENTIFY or kind is _SMS_DELIVERED:
+        stamps = _with_a_no(stamps, kind, line, own)
+    # With more than fifteen names a call gathers them in a dictionary first, at six times the cost.
     return Event(
-        name=name,
-        kind=kind,
-        customer=customer,
+        name,
+        kind,
+        customer,
         message_id=given,
         occurred_at_ms=timestamp_ms(line),
         properties=properties,
         channel=context.channel if context is not None else None,
         source=line.source if source is None else source,
         identified=identified,
-        timezone=_timezone(context.timezone) if context is not None else None,
+        timezone=None
+        if context is None or context.timezone is None
+        else _timezone(context.timezone),
         historical=context is not None and context.historical is True,
         consent=stamps.granted,
-        has_unread_consent=is_unread,
+        has_unread_consent=not stamps.is_understood,
         visitor=visitor,
         previous=previous,
         batched=context is not None and context.batched is True,
     )
 
 
+def _with_a_no(stamps: Stamps, kind: Kind, line: Line, own: Collection[str]) -> Stamps:
+    """The stamps of an event that may say a no where nobody reads it. Taken for a click, or kept in
+    a profile, it must at least be heard of; in a profile, what is beyond doubt holds.
+    """
+    if kind is _IDENTIFY:
+        traits = bytes(line.traits)
+        if not says_no(traits):
+            return stamps
+        said = read_json(traits)
+        if isinstance(said, dict) and wants_no_contact(said):
+            return stamps.refusing(Purpose.MARKETING)
+    elif folded(line.event or "") in own or not says_no(bytes(line.properties)):
+        return stamps
+    return stamps._replace(is_understood=False)
+
+
 def admit(
     raw: bytes,
     parameters: Parameters,
     *,
-    message_id: str,
+    message_id: str | None,
     topic: str = CLICKSTREAM,
     source: Source | None = None,
 ) -> Event:
     """The event in ``raw`` as published on ``topic``. Raises ``Rejected``.
 
-    ``message_id`` is used if the event has none; ``source`` says when the broker took it, the
+    ``message_id``: as of `event_of`; ``source`` says when the broker took it, the
     line's ``receivedAt`` when whoever collected it did. An event more than ``time.future`` later
     than either is refused, so that one bad date cannot move the clock of all customers.
     """
@@ -139,34 +163,35 @@ def admit_line(
     line: Line,
     parameters: Parameters,
     *,
-    message_id: str,
+    message_id: str | None,
     topic: str = CLICKSTREAM,
     source: Source | None = None,
 ) -> Event:
     """``admit`` for a line that is decoded already."""
-    names = parameters.names
+    names, ids = parameters.names, parameters.identity
     event = event_of(
         line,
         message_id=message_id,
         source=source,
         aliases=names.aliases,
         own=names.own,
-        is_blocked=parameters.identity.is_blocked if parameters.identity.blocked else None,
+        is_blocked=ids.is_blocked if ids.blocked else None,
     )
     if not event.kind.is_known:
         _check_unknown(event.name, topic)
     elif event.kind.declared.has_traits:
         event = _with_classes(event, line, parameters)
-    if parameters.identity.blocked:
-        _check_named(event, parameters.identity)
+    if ids.blocked:
+        _check_named(event, ids)
     _check_arrival(event, line, parameters.time.future)
-    check_currency(event.properties, event.occurred_at_ms, parameters.money)
+    if event.properties is not NOTHING:
+        check_currency(event.properties, event.occurred_at_ms, parameters.money)
     return event
 
 
 def _with_classes(event: Event, line: Line, parameters: Parameters) -> Event:
     """The event with the classes of its traits in their place."""
-    if line.traits == NO_TRAITS:
+    if line.traits == NULL:
         return event
     classes = classified(
         bytes(line.traits),
@@ -244,7 +269,8 @@ def _check_unknown(name: str, topic: str) -> None:
 
 def _check_arrival(event: Event, line: Line, future_ms: int) -> None:
     """Compare with each arrival that is known: the broker's, and the one that the line states."""
-    source, stated_ms = event.source, received_at_ms(line)
+    source = event.source
+    stated_ms = None if line.received_at == NULL else received_at_ms(line)
     # No earlier one may be the event's arrival.
     earliest_ms = event.occurred_at_ms - future_ms
     if (source is not None and source.received_at < earliest_ms) or (
@@ -273,19 +299,22 @@ def _identity_or(
 
 
 def _properties(kind: Kind, line: Line) -> Any:
-    if kind.reader is None:
+    reader, declared = kind.reader, kind.declared
+    if reader is None:
         return NOTHING
-    if kind.declared.has_traits:
-        return _traits(kind.reader, bytes(line.traits))
+    if declared.has_traits:
+        return _traits(reader, bytes(line.traits))
     content = bytes(line.properties)
-    properties, check = kind.reader.read(content), kind.declared.check
+    # The log has them as we write them.
+    read = reader.read if line.source is None else reader.read_written
+    properties, check = read(content), declared.check
     if check is None:
         return properties
     try:
         check(properties)
     except Rejected:
         # What it lacks may be there under another spelling.
-        properties = kind.reader.read_again(content)
+        properties = reader.read_again(content)
         check(properties)
     return properties
 

@@ -1,7 +1,7 @@
 """What every event's name means, resolved when the event is decoded."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from models.customer.timeline import code_of
 from models.events.event import EventType, Kind, Nothing
 from models.events.names import EVENT_TYPES, PASSIVE, TOPIC_BY_NAME
 from models.events.properties import PropertyReader
+from models.events.sounds import meant_by_sound
 from models.events.spelling import Spellings
 
 NAME_LENGTH_MAX: Final = 256
@@ -115,6 +116,8 @@ _MEANT: dict[str, str] = {
     **{folded(alias): name for alias, name in ALIASES.items()},
     **{folded(name): name for name in TOPICS},
 }
+#: Between words of names, besides what is folded: ``email.unsubscribed``, ``order/completed``.
+_BETWEEN_WORDS = re.compile(r"(?<=\w)[./:](?=\w)")
 _SPELLINGS = Spellings({**ALIASES, **{name: name for name in TOPICS}})
 
 
@@ -128,7 +131,10 @@ def kind_of(name: str) -> Kind:
 
 def known_name(name: str) -> str | None:
     """The name that Keepstream knows an event by, however ``name`` is written; None for others."""
-    return name if name in KIND_BY_NAME else _MEANT.get(folded(name))
+    if name in KIND_BY_NAME:
+        return name
+    meant = _MEANT.get(folded(name))
+    return _MEANT.get(folded(_BETWEEN_WORDS.sub("", name))) if meant is None else meant
 
 
 def nearest_known_name(name: str) -> str | None:
@@ -151,65 +157,9 @@ def _kind_of_spelling(name: str) -> Kind:
     return UNKNOWN if _meant_by(name) is None else MISSPELT
 
 
-_ANEW: Final = "chang|updat|modif|edit|sav|set|toggl|switch"
-_MAY_BE_REFUSED: Final = (
-    "consent|(?:e ?mail|sms|push|phone|whatsapp|marketing|communication|contact|mailing|newsletter)"
-    " (?:preference|subscription|permission|opt in)"
-)
-_DONE: Final = r"( (is|was|has been|been))?( (success|successful|successfully|new))?"
-_WHERE: Final = r"( (success|successful|successfully|page|event|viewed|notification))*"
-#: What sounds like somebody's no, or may be one, and the name that it may be meant for: taken for a
-#: click, the customer would go on being contacted and nobody would know. Likewise what sounds like
-#: an order or the end of one, an answer to a survey, and news of a ticket or a cart.
-_SOUNDS_LIKE: Mapping[str, Callable[[str], object]] = {
-    name: re.compile(pattern).search
-    for name, pattern in {
-        "Unsubscribed": r"\bunsubscri",
-        "Email Subscribed": r"\bresubscri",
-        "Opted Out": r"\bopt(s|ed|ing)? ?outs?\b|\bsuppress(ed|ion)\b"
-        r"|\bdo not (contact|e?mail|call|text|market|track|sell|profile)"
-        r"|^(customer|user|contact|profile|subscriber) (was )?blocked$",
-        "SMS Opted Out": r"\bstop (received|keyword|reply|request)|\b(sms|text|message) stop",
-        "Consent Revoked": r"\bconsent\w* (was )?(revo|withdr|deni|refus|declin|reject|remov)"
-        r"|\b(revo|withdr|deni|refus|declin|reject|remov)\w* (of )?consent"
-        r"|\bobject(ed|s|ion) to\b|\bprofiling (object|refus|den|declin|revok|opposed)",
-        "User Erase Requested": r"^(account|user|customer|profile) (was )?(delet(ed|ion)|erased)$",
-        "Email Marked as Spam": r"\bspam|^complain(t|ed)$",
-        "Email Bounced": r"\b(e ?mails?|hard|soft) (was )?bounc|^bounced?$",
-        "Consent Changed": rf"\b({_MAY_BE_REFUSED})s? (status |state |settings? )?(was |were )?"
-        rf"({_ANEW})|\b({_ANEW})\w* ({_MAY_BE_REFUSED})s?\b",
-        "Order Completed": rf"^(orders?|purchases?|transactions?|sales?){_DONE} "
-        r"(paid|payment|creat|confirm|success|process|submit|receiv|complet|plac|made|finali|done"
-        rf"|finish)\w*{_WHERE}$|^checkout success\w*{_WHERE}$"
-        r"|^(new|submitted|created?|confirmed|ordered|bought|made|made an?) (order|purchase)$"
-        r"|^(bought|ordered|transaction|order success\w*|sale)$",
-        "Order Refunded": r"^((order|payment|purchase|transaction|item|product|money) )?"
-        r"(partial(ly)? )?refund(s|ed|ing)?( (was|has been))?"
-        r"( (order|issu|creat|process|succe|made|approv|partial)\w*)*$"
-        r"|^(order|item|product|purchase)s? (partial(ly)? )?returned$"
-        r"|^returned (order|item|product)s?$",
-        "Order Cancelled": r"^order (was |has been )?"
-        r"(void|fail|delet|reject|declin|expir|trash)\w*$",
-        "Ticket Updated": r"^(ticket|case|conversation)s? "
-        r"((auto|automatically|was|sla|comment|reply|agent) )*"
-        r"(clos|solv|resolv|merg|delet|spam|escalat|reopen|repl|assign|answer|updat|status|priorit"
-        r"|sla|breach|creat|open)\w*",
-        "Survey Responded": r"\b(nps|csat|ces|survey|satisfaction)( (?!question)\w+)* "
-        r"(respon(se|ded)|answer|submi|complet|receiv|rated|score|given)\w*|^ticket rated$",
-        "Cart Updated": r"^(cart|basket|bag|product|item)s? (\w+ )?"
-        r"(quantity|qty) (chang|updat)\w*$",
-    }.items()
-}
-_BETWEEN_WORDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
-
-
 def _meant_by(name: str) -> str | None:
     """The known name that this other one was probably meant to be."""
-    nearest = _SPELLINGS.nearest(name)
-    if nearest is not None:
-        return nearest
-    words = _BETWEEN_WORDS.sub(" ", name).lower()
-    return next((known for known, sounds in _SOUNDS_LIKE.items() if sounds(words)), None)
+    return _SPELLINGS.nearest(name) or meant_by_sound(name)
 
 
 def topic_of(event_type: str, name: str | None) -> str:

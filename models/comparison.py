@@ -9,7 +9,8 @@ import msgspec
 from models.customer.contacts import CONTACTS, SUPPRESSIONS_MAX, Contacts
 from models.customer.identities import note_visitor
 from models.customer.registry import PARTS
-from models.customer.row import Row, RowError, decode_row, encode_row
+from models.customer.row import Row, decode_row, encode_row
+from models.customer.row_formats import RowError
 
 
 def has_content(written: bytes, expected: bytes) -> bool:
@@ -30,9 +31,9 @@ def has_content(written: bytes, expected: bytes) -> bool:
 
 
 def _overlook(row: Row, other: Row) -> None:
-    """Have ``row`` be as this release would have written it, where it may differ."""
-    for part in PARTS:
-        row.renew(part)
+    """Have both be as this release would have written them, where they may differ."""
+    row.renew(PARTS)
+    other.renew(PARTS)
     if row.messages.endswith(other.messages):
         row.messages = other.messages
     note_visitor(row, other)

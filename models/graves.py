@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from models.customer.row import NewerRow, RowError
+from models.customer.row_formats import NewerRow, RowError
 from models.events.foreign import UNREADABLE
 
 GRAVE_FORMAT: Final = 1

@@ -338,7 +338,7 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
         if part not in OF_THE_PERSON:
             if len(rows) == 1:
                 # Exactly its own.
-                row.take(part, rows[0])
+                row.replace(part, rows[0].read(part))
             else:
                 row.replace(part, part.united([one.read(part) for one in rows], parameters))
         elif change.sign > 0:

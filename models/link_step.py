@@ -6,7 +6,8 @@ import msgspec
 
 from models.admission import event_of
 from models.customer.identities import IDENTITIES, Identities
-from models.customer.row import Row, RowError, decode_row
+from models.customer.row import Row, decode_row
+from models.customer.row_formats import RowError
 from models.customer.scene import Context
 from models.engine import Effect, Fate, pass_over
 from models.events.event import Event

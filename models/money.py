@@ -21,7 +21,28 @@ _MINOR_PER_UNIT = {
 NO_CURRENCY = "XXX"
 _CODE_LENGTH = 3
 #: Signs that mean one currency. Others are of several, such as those of the dollar and the yen.
-SIGNS: Final = {"€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₺": "TRY", "ZŁ": "PLN"}
+SIGNS: Final = {
+    "€": "EUR",
+    "£": "GBP",
+    "₹": "INR",
+    "₩": "KRW",
+    "₺": "TRY",
+    "ZŁ": "PLN",
+    "KČ": "CZK",
+    "US$": "USD",
+    "A$": "AUD",
+    "AU$": "AUD",
+    "CA$": "CAD",
+    "NZ$": "NZD",
+    "HK$": "HKD",
+    "S$": "SGD",
+    "NT$": "TWD",
+    "R$": "BRL",
+    "MX$": "MXN",
+    "₫": "VND",
+    "₪": "ILS",
+    "₴": "UAH",
+}
 #: Few currencies are named, again and again.
 _CODES_MAX = 256
 

@@ -5,8 +5,9 @@ The live worker and ``replay`` use this same class, so that both give the same r
 
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
@@ -16,7 +17,8 @@ from models.catalogue import KIND_BY_NAME
 from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
 from models.customer.labels import LabelsDropped
-from models.customer.row import NO_IDS, Row, RowError, decode_row
+from models.customer.row import NO_IDS, Row, decode_row
+from models.customer.row_formats import RowError
 from models.customer.scene import Context
 from models.engine import Effect, Fate, Rehearsed, step
 from models.events.erasure_record import ERASE_REQUESTED, Erased
@@ -66,7 +68,7 @@ class Rows(Protocol):
         ...
 
 
-class Applied(NamedTuple):
+class Applied(Struct, frozen=True, gc=False):
     """What one record of the log did. ``fate`` and ``event`` are None for control records and
     for records that were applied before. ``rehearsed``: the rules that would have fired.
     ``refused``: why a part refused the event, which then has no fate. ``passed_on``: the event of
@@ -255,6 +257,7 @@ class Partition:
         noted = known(state.in_force, state.applied)
         state.in_force = switched(noted, since, self.as_of_ms, plan.parts)
         self._context = plan.context(self.snapshot)
+        self._disorder_ms = int(plan.parameters.time.disorder)
         self._context.begun_ms = begun_later(state.in_force)
         self._refresh()
 
@@ -330,12 +333,13 @@ class Partition:
         row, grave = self._rows.get(customer), self._graves.get(customer)
         is_applied = _knows(row, grave, offset)
         effects: list[Effect] = []
-        if moves_clock:
+        if moves_clock and event.occurred_at_ms - self._disorder_ms > state.clock_ms:
             effects = self._moved_by(offset, event.occurred_at_ms, source)
             row = self._rows.get(customer)
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
-        fate = self._fate_of_erased(offset, event, row, grave, effects)
+        is_marked = grave is not None or event.kind is ERASE_KIND
+        fate = self._fate_of_erased(offset, event, row, grave, effects) if is_marked else None
         if fate is not None:
             return self._placed(offset, effects, fate, event)
         row = row or Row()
@@ -345,7 +349,7 @@ class Partition:
             stepped, caused = step(row, event, self._context, self._plan)
         except Rejected as refused:
             # By a part, before anything of the customer changed.
-            return self._placed(offset, effects)._replace(event=event, refused=refused)
+            return replace(self._placed(offset, effects), event=event, refused=refused)
         except BaseException:
             # The row may be half changed: discard it and use the stored one.
             self._rows.forget(customer)
@@ -419,7 +423,7 @@ class Partition:
         if stepped.fate is Fate.APPLIED or row.applied >= 0 or row.ids is not NO_IDS:
             self._put(offset, event.customer, row)
         applied = self._placed(offset, [*effects, *stepped.effects], stepped.fate, event)
-        return applied._replace(refused=stepped.refused)
+        return replace(applied, refused=stepped.refused)
 
     def _link(self, offset: int, line: Line) -> Applied:
         """Fold what another row tells one of this partition's of who is who."""
@@ -447,7 +451,7 @@ class Partition:
             raise
         self._put(offset, record.customer, stepped.row)
         applied = self._placed(offset, stepped.effects)
-        return applied._replace(refused=stepped.refused, passed_on=stepped.passed_on)
+        return replace(applied, refused=stepped.refused, passed_on=stepped.passed_on)
 
     def _gone(self, offset: int, line: Line) -> Applied:
         """Fold what is left of a record as the record was, but for its customer, of whom it may
@@ -482,12 +486,13 @@ class Partition:
         if self._plan.inactive_ms:
             inactivity.watch(row, self.state.clock_ms, self._plan.inactive_ms)
         self._rows.put(customer, row)
-        self._schedule(customer, row.wakes_ms)
+        wakes_ms = row.next_due_ms if row.ids is NO_IDS else row.wakes_ms
+        if wakes_ms:
+            self._schedule(customer, wakes_ms)
 
     def _moved_by(self, offset: int, at_ms: int, source: Source | None) -> list[Effect]:
         """Move the clock by an event, unless watermarks do or history must be waited for."""
-        clock_ms = at_ms - self._plan.parameters.time.disorder
-        state = self.state
+        clock_ms, state = at_ms - self._disorder_ms, self.state
         if clock_ms <= state.clock_ms or state.is_delivered:
             return []
         if state.live_at_ms is None and self._may_precede_history(at_ms, source):

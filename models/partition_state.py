@@ -3,10 +3,12 @@
 import msgspec
 from msgspec import Struct
 
-from models.customer.row import ROW_FORMAT, RowError, format_of, require_format
+from models.customer.row_formats import RowError, format_of, require_format
 from models.events.foreign import UNREADABLE
 from models.parts_in_force import InForce, Replaced
 
+#: The layout of a partition's state.
+STATE_FORMAT = 2
 #: The format of the state of a partition in which somebody was erased, so that a release that would
 #: bring them back refuses it. All others stay as they are.
 GRAVES_FORMAT = 3
@@ -26,7 +28,7 @@ class PartitionState(Struct, array_like=True):
     are made of, and ``replaced``: those of rows before a rebuild; see `models.parts_in_force`.
     """
 
-    format: int = ROW_FORMAT
+    format: int = STATE_FORMAT
     applied: int = -1
     clock_ms: int = 0
     latest_ms: int = 0

@@ -15,9 +15,12 @@ No I/O and no clock: the caller says which topics have more records to come.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Item = TypeVar("Item")
 
@@ -58,7 +61,7 @@ class Doubt(NamedTuple):
 NO_DOUBT = Doubt({}, 0, inf)
 
 
-class Queued(NamedTuple, Generic[Item]):
+class Queued(Struct, Generic[Item], frozen=True, gc=False):
     """A record's event time, its offset and what is to be passed on; and when it was published, as
     far as that may be a moment ago.
     """
@@ -69,7 +72,7 @@ class Queued(NamedTuple, Generic[Item]):
     published_ms: int = 0
 
 
-class Passed(NamedTuple, Generic[Item]):
+class Passed(Struct, Generic[Item], frozen=True, gc=False):
     """An item to pass on now, with its topic, partition and offset, and the time it went by."""
 
     topic: str
@@ -179,40 +182,37 @@ class Alignment(Generic[Item]):
         until_ms: float = inf,
         leeway_ms: int = 0,
         doubt: Doubt = NO_DOUBT,
-    ) -> Iterator[Passed[Item]]:
+    ) -> list[Passed[Item]]:
         """The records up to ``until_ms`` to pass on now, oldest first in each partition.
 
         A topic with nothing here but more to come holds the others back at the time it has
         reached, and ``leeway_ms`` later; one of ``doubt`` as that says.
         """
+        released: list[Passed[Item]] = []
+        limits = _Limits(backlog, until_ms, leeway_ms, doubt)
         for partition, queues in self._queues.items():
-            limits = _Limits(backlog, until_ms, leeway_ms, doubt)
             settled_ms = self._settled_ms.get(partition, 0)
             frontier = _Frontier(partition, self._reached_ms[partition], settled_ms, limits)
-            yield from self._released(partition, queues, frontier)
+            self._release(queues, frontier, released)
             self._settled_ms[partition] = frontier.settled_ms
+        return released
 
-    def _released(
-        self, partition: int, queues: dict[str, deque[Queued[Item]]], frontier: "_Frontier"
-    ) -> Iterator[Passed[Item]]:
+    def _release(
+        self,
+        queues: dict[str, deque[Queued[Item]]],
+        frontier: "_Frontier",
+        released: list[Passed[Item]],
+    ) -> None:
         for topic, queue in queues.items():
             if not queue:
                 frontier.lower(topic)
         filled = {topic: queue for topic, queue in queues.items() if queue}
         while filled:
-            topic = min(filled, key=lambda name: filled[name][0].at_ms)
-            queue = filled[topic]
-            # Until another one's turn comes, it is not asked whose it is.
-            others_ms = min(
-                (other[0].at_ms for name, other in filled.items() if name != topic), default=inf
-            )
-            while frontier.lets_pass(topic, queue[0]):
-                record = queue.popleft()
-                self._held[topic] -= 1
-                yield Passed(topic, partition, record.offset, record.item, record.at_ms)
-                if not queue or queue[0].at_ms >= others_ms:
-                    break
-            else:
+            topic, others_ms = _next_of(filled)
+            queue, before = filled[topic], len(released)
+            is_held = frontier.pass_on(topic, queue, others_ms, released)
+            self._held[topic] -= len(released) - before
+            if is_held:
                 return
             if not queue:
                 del filled[topic]
@@ -255,22 +255,52 @@ class _Frontier:
             self._sure_ms = min(self._sure_ms, reached_ms + self._doubt.leeway_ms)
             self._known_ms = min(self._known_ms, known_ms)
 
-    def lets_pass(self, topic: str, record: Queued[Item]) -> bool:
-        """Whether this one of ``topic`` goes now; all go that are asked for until one does not."""
+    def pass_on(
+        self,
+        topic: str,
+        queue: deque[Queued[Item]],
+        others_ms: float,
+        released: list[Passed[Item]],
+    ) -> bool:
+        """Release the records of ``topic`` until another one's turn comes, ``others_ms``; return
+        whether the next one is held back.
+        """
+        reached_ms, partition = self._reached_ms[topic], self._partition
+        while True:
+            record = queue[0]
+            at_ms = record.at_ms
+            if at_ms > self._limit_ms or self._is_doubtful(record):
+                return True
+            if at_ms > reached_ms:
+                self._reached_ms[topic] = reached_ms = at_ms
+                self._passed_ms = max(self._passed_ms, at_ms)
+            released.append(Passed(topic, partition, record.offset, record.item, at_ms))
+            queue.popleft()
+            if not queue or queue[0].at_ms >= others_ms:
+                return False
+
+    def _is_doubtful(self, record: Queued[Item]) -> bool:
+        """Whether older ones may be missing; if it is known that none is, that is noted."""
         at_ms = record.at_ms
-        if at_ms > self._limit_ms:
-            return False
         if record.published_ms <= self._known_ms:
             self.settled_ms = max(self.settled_ms, at_ms)
-        elif self._doubt.is_about(record, self._known_ms) and at_ms > max(
+            return False
+        return self._doubt.is_about(record, self._known_ms) and at_ms > max(
             # What is no later than what went before makes nothing late.
             self._sure_ms, self.settled_ms + self._doubt.leeway_ms, self._passed_ms
-        ):  # fmt: skip
-            return False
-        if at_ms > self._reached_ms[topic]:
-            self._reached_ms[topic] = at_ms
-            self._passed_ms = max(self._passed_ms, at_ms)
-        return True
+        )  # fmt: skip
+
+
+def _next_of(filled: Mapping[str, deque[Queued[Item]]]) -> tuple[str, float]:
+    """The topic whose turn it is, and when that of another one comes."""
+    found, first_ms, others_ms = "", inf, inf
+    for topic, queue in filled.items():
+        at_ms = queue[0].at_ms
+        if at_ms < first_ms:
+            found, first_ms, others_ms = topic, at_ms, first_ms
+        elif at_ms < others_ms:
+            others_ms = at_ms
+    return found, others_ms
 
 
 def _hurry(queue: deque[Queued[Item]]) -> None:
@@ -289,4 +319,4 @@ def _hurry(queue: deque[Queued[Item]]) -> None:
     for place in range(len(queue) - FEW - 1, -1, -1):
         ahead_ms = max(queue[place + step].at_ms for step in range(1, FEW + 1))
         if 0 < ahead_ms < queue[place].at_ms - FAR_MS:
-            queue[place] = queue[place]._replace(at_ms=ahead_ms)
+            queue[place] = replace(queue[place], at_ms=ahead_ms)

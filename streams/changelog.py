@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from models.customer.registry import VERSIONS
-from models.customer.row import LINKED_FORMAT
+from models.customer.row_formats import ROW_FORMAT
 
 #: The key of a partition's own state; no customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
@@ -79,7 +79,7 @@ class Marks(NamedTuple):
 def known_by(versions: Mapping[str, int]) -> bytes:
     """A fingerprint of what a release knows: the layout of rows, and the versions of parts."""
     told = (f"{code}:{version}" for code, version in sorted(versions.items()))
-    return sha256(" ".join((str(LINKED_FORMAT), *told)).encode()).digest()[:4]
+    return sha256(" ".join((str(ROW_FORMAT), *told)).encode()).digest()[:4]
 
 
 #: What this release knows. No worker takes up a row in which something is newer than that.

@@ -11,15 +11,15 @@ import asyncio
 from contextlib import suppress
 from math import ceil, inf
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.protocol.fetch import FetchRequest
+from msgspec import Struct
 
 from streams.bulk_reading import sound_batches
 from streams.fetch_pace import HELD_MS, FetchPace
-from streams.record_batches import Record
 
 #: Records that nobody takes for this long don't keep the client from asking for other partitions.
 UNTAKEN_S = 0.01
@@ -27,7 +27,7 @@ UNTAKEN_S = 0.01
 UNTAKEN_HELD_S = 0.05
 
 
-class FetchedRecord(NamedTuple):
+class FetchedRecord(Struct, frozen=True, gc=False):
     """A record as it was fetched."""
 
     partition: int
@@ -45,9 +45,13 @@ class _Unread:
 
     def __init__(self, fetched: Any, tp: TopicPartition) -> None:
         begin = fetched.next_fetch_offset
-        # What was asked for may begin in the middle of a batch.
+        number = tp.partition
         self._records = [
-            one for batch in sound_batches(fetched, tp) for one in batch if one.offset >= begin
+            FetchedRecord(number, one.offset, one.timestamp, one.key, one.value, one.headers)
+            for batch in sound_batches(fetched, tp)
+            for one in batch
+            # What was asked for may begin in the middle of a batch.
+            if one.offset >= begin
         ]
         self._end = fetched.next_fetch_offset
         self._place = 0
@@ -63,14 +67,11 @@ class _Unread:
     def is_used_up(self) -> bool:
         return self._place == len(self._records)
 
-    def take(self, partition: int, records_max: int) -> list[Record]:
+    def take(self, records_max: int) -> list[FetchedRecord]:
         """The next records."""
         taken = self._records[self._place : self._place + records_max]
         self._place += len(taken)
-        return [
-            FetchedRecord(partition, one.offset, one.timestamp, one.key, one.value, one.headers)
-            for one in taken
-        ]
+        return taken
 
 
 def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
@@ -129,14 +130,14 @@ def _request(fetcher: Any, due: list[tuple[str, Any]], held_s: float) -> FetchRe
 
 async def take_records(
     client: AIOKafkaConsumer, partitions: list[TopicPartition], records_max: int
-) -> dict[int, list[Record]]:
+) -> dict[int, list[FetchedRecord]]:
     """The fetched records of ``partitions`` (of one topic), up to ``records_max`` in all.
 
     First an equal share for each, then the rest from partitions that have more, so that one busy
     partition can't crowd out the others. Other records stay in the client, in order.
     """
     share = max(1, records_max // len(partitions))
-    taken: dict[int, list[Record]] = {}
+    taken: dict[int, list[FetchedRecord]] = {}
     for tp in partitions[:records_max]:
         taken[tp.partition] = await _take_from(client, tp, share)
     room = records_max - sum(map(len, taken.values()))
@@ -151,7 +152,7 @@ async def take_records(
 
 async def _take_from(
     client: AIOKafkaConsumer, tp: TopicPartition, records_max: int
-) -> list[Record]:
+) -> list[FetchedRecord]:
     fetcher: Any = client._fetcher
     found = fetcher._records.get(tp)
     if type(found) is not FetchResult:
@@ -159,13 +160,13 @@ async def _take_from(
         # read all of them.
         await client.getmany(tp)
         return []
-    taken: list[Record] = []
+    taken: list[FetchedRecord] = []
     # What was fetched from another position is dropped.
     if found.check_assignment(tp):
         unread = found._partition_records
         if not isinstance(unread, _Unread):
             unread = found._partition_records = _Unread(unread, tp)
-        taken = unread.take(tp.partition, records_max)
+        taken = unread.take(records_max)
         found._update_position()
         if not unread.is_used_up:
             return taken

@@ -5,7 +5,8 @@ in the changelog.
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
-from models.customer.row import Row, decode_row, encode_row, next_due_ms_of
+from models.customer.row import Row, decode_row, encode_row
+from models.customer.row_layout import next_due_ms_of
 from streams.changelog import ChangelogRecord, row_record
 from streams.row_file import packed_bytes_of
 from streams.row_keys import RowsWithKeys

@@ -180,8 +180,8 @@ def require_broker(settings: Settings) -> None:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
     raise BrokerUnreachable(
-        f"no Kafka broker at {settings.bootstrap_servers} ({reason}): start the broker, "
-        f"or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is"
+        f"no Kafka broker at {settings.bootstrap_servers} ({reason}): start the broker "
+        f"(`keepstream up` comes with one), or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is"
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from config.duration import DAY_MS
 from config.topics import CUSTOMER_EVENTS
+from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso, milliseconds
 from models.events.wire import (
@@ -59,6 +60,14 @@ def log_line_of(record: Any, set_aside: SetAside) -> Line:
         )
     require_past(line, int(time() * 1_000))
     return line
+
+
+def is_event_to_come(event: Event, now_ms: int) -> bool:
+    """As `is_to_come`, for an event that was read already."""
+    source, latest_ms = event.source, now_ms + AHEAD_MAX_MS
+    return event.occurred_at_ms > latest_ms or (
+        source is not None and source.received_at > latest_ms
+    )
 
 
 def is_to_come(line: Line, now_ms: int) -> bool:

@@ -53,7 +53,7 @@ class Outbox:
         buffers = self._buffers.get(place)
         if buffers is None:
             buffers = self._buffers[place] = [self._producer.create_batch()]
-        fields = [*headers]
+        fields = [*headers] if headers else []
         if buffers[-1].append(timestamp=None, key=key, value=value, headers=fields) is None:
             # The first record of a buffer always fits, whatever its size.
             buffers.append(self._producer.create_batch())

@@ -11,7 +11,8 @@ from config.settings import Settings
 from config.topics import CUSTOMERS
 from models.customer.identities import IDENTITIES
 from models.customer.registry import VERSIONS
-from models.customer.row import Row, check_row, decode_row
+from models.customer.row import Row, decode_row
+from models.customer.row_layout import check_row
 from models.graves import Grave, decode_grave
 from models.linked_id import goes_with, owner_of
 from streams.changelog import GRAVE_KEY

@@ -3,21 +3,21 @@
 Ingest does it, and an audit asks once more.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from config.parameters import Parameters
 from config.topics import CUSTOMER_EVENTS, DEAD_LETTERS
-from models.admission import admit
+from models.admission import admit_line
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Event, Source
 from models.events.rejection import Rejected
-from models.events.wire import encode_log_event
+from models.events.wire import decode_line, encode_log_event
 from streams.kafka_clients import partition_for
 from streams.outbox import Headers
 from streams.record_batches import Record
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """A record to write: an event for a customer's partition, or a dead letter."""
 
     topic: str
@@ -36,13 +36,8 @@ def outgoing_of(
     source = Source(topic, record.partition, record.offset, record.timestamp, generation)
     raw = record.value or b""
     try:
-        event = admit(
-            raw,
-            parameters,
-            message_id=source.message_id,
-            topic=topic,
-            source=source,
-        )
+        line = decode_line(raw)
+        event = admit_line(line, parameters, message_id=None, topic=topic, source=source)
         content = encode_log_event(event)
     except Rejected as rejected:
         letter = encode_dead_letter(dead_letter(rejected, raw, step="ingest", source=source))

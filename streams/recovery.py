@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from config.settings import Settings
 from config.topics import ARCHIVE_TOPICS, CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
-from models.customer.row import NewerRow, OlderRow, RowError, check_row, place_of, require_known
+from models.customer.row_formats import NewerRow, OlderRow, RowError
+from models.customer.row_layout import check_row, place_of, require_known
 from models.events.foreign import UNREADABLE
 from models.events.ids import is_id
 from models.partition_state import PartitionState, decode_state, rehearsing_state

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from config.settings import Settings
 from config.topics import CUSTOMERS
 from models.customer.registry import VERSIONS
-from models.customer.row import Row, check_row, decode_row
+from models.customer.row import Row, decode_row
+from models.customer.row_layout import check_row
 from streams.kafka_clients import new_reader, partition_for, running
 from streams.topic_scan import scan, spans_of
 

@@ -8,7 +8,7 @@ from kafka import TopicPartition
 
 from config import topics
 from config.settings import Settings
-from models.customer.row import NewerRow, OlderRow, RowError
+from models.customer.row_formats import NewerRow, OlderRow, RowError
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot
 from models.partition_state import PartitionState, decode_state
 from streams.changelog import STATE_KEY, Marks, marks_of

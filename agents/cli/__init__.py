@@ -39,7 +39,7 @@ from agents.cli import (
     webhooks,
     worker,
 )
-from agents.cli.errors import ExplainingGroup
+from agents.cli.errors import ExplainingGroup, ListingGroup
 from config import VERSION
 from config.compiled import flavour
 
@@ -93,14 +93,14 @@ app.command("deliver", epilog="Example: keepstream deliver --endpoints endpoints
 )
 app.command("live", epilog="Example: keepstream live --bootstrap-servers kafka:9092")(live.live)
 app.command("publish", epilog="Example: keepstream publish yesterday.jsonl.gz")(publish.publish)
-app.add_typer(collector.app, name="collector")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(console.app, name="console")
-app.add_typer(archive.app, name="archive")
-app.add_typer(topics.app, name="topics")
-app.add_typer(customers.app, name="customers")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(undelivered.app, name="undelivered")
+app.add_typer(collector.app, name="collector", cls=ListingGroup)
+app.add_typer(webhooks.app, name="webhooks", cls=ListingGroup)
+app.add_typer(console.app, name="console", cls=ListingGroup)
+app.add_typer(archive.app, name="archive", cls=ListingGroup)
+app.add_typer(topics.app, name="topics", cls=ListingGroup)
+app.add_typer(customers.app, name="customers", cls=ListingGroup)
+app.add_typer(dead_letters.app, name="dead-letters", cls=ListingGroup)
+app.add_typer(undelivered.app, name="undelivered", cls=ListingGroup)
 app.add_typer(erase.app, name="erase")
 app.command("export", epilog="Example: keepstream export --out log.jsonl.gz --models models")(
     export.export
@@ -121,8 +121,8 @@ app.command("explain", epilog="Example: keepstream explain 6c5d446a2f6173f2816cd
 app.command("lift", epilog="Example: keepstream lift --file out/summary.json")(lift.lift)
 app.command("schema", epilog="Example: keepstream schema 'Order Completed'")(schema.schema)
 app.command("facts", epilog="Example: keepstream facts")(rules.facts)
-app.add_typer(rules.app, name="rules")
-app.add_typer(segments.app, name="segments")
+app.add_typer(rules.app, name="rules", cls=ListingGroup)
+app.add_typer(segments.app, name="segments", cls=ListingGroup)
 app.command("settings", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream settings")(
     configuration.settings
 )

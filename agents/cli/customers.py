@@ -48,7 +48,7 @@ def show(
     content = _read(settings, customer)
     if content is None:
         complain(
-            f"no customer {customer!r}: letters count. "
+            f"no customer {customer!r}: ids are case-sensitive. "
             f"`keepstream customers ids {quote(customer)}` says whether it is somebody else's. "
             f"Is a worker running, and has it caught up?"
         )
@@ -96,7 +96,9 @@ def export(
             lines = asyncio.run(export_person(settings, person, write, on_progress))
     typer.echo(f"{lines:,} lines about {', '.join(sorted(person))}", err=True)
     if not lines:
-        complain(f"nothing is held of {customer!r}: letters count. Have the workers caught up?")
+        complain(
+            f"nothing is held of {customer!r}: ids are case-sensitive. Have the workers caught up?"
+        )
         raise typer.Exit(EXIT_FOUND)
 
 

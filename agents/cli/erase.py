@@ -7,9 +7,8 @@ from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from agents.cli.errors import EXIT_FOUND, complain
+from agents.cli.errors import EXIT_FOUND, ListingGroup, complain
 from agents.cli.identities import publish_event
 from agents.cli.options import (
     BootstrapServers,
@@ -36,7 +35,7 @@ class Mode(StrEnum):
     UNSUPPRESS = UNSUPPRESS
 
 
-class _RequestUnlessNamed(TyperGroup):
+class _RequestUnlessNamed(ListingGroup):
     """`keepstream erase ID` is `keepstream erase request ID`."""
 
     default_command = "request"
@@ -121,7 +120,7 @@ def status(
     grave = kept.grave
     if grave is None or not grave.at_ms:
         if kept.row is None:
-            complain(f"no customer {customer!r}, and none was erased: letters count")
+            complain(f"no customer {customer!r}, and none was erased: ids are case-sensitive")
         else:
             complain(f"{customer} is not erased: never asked for, or the workers are behind")
         raise typer.Exit(EXIT_FOUND)
@@ -138,8 +137,8 @@ def _tell_nobody(customer: str, kept: "KeptOfId") -> None:
         )
     else:
         complain(
-            f"nothing is held of {customer!r}, so nothing was published: letters count. Have the "
-            f"workers caught up?"
+            f"nothing is held of {customer!r}, so nothing was published: ids are case-sensitive. "
+            f"Have the workers caught up?"
         )
     raise typer.Exit(EXIT_FOUND)
 

@@ -16,6 +16,8 @@ EXIT_FAILED = 2
 #: The command ran, and so many events were refused for one reason that its outcome misleads.
 EXIT_REFUSED = 3
 
+#: No command's first sentence is longer.
+_SENTENCE_LENGTH_MAX = 200
 _OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
 #: Added to the number of the signal that stopped the command, as shells do.
 EXIT_STOPPED = 128
@@ -28,7 +30,24 @@ class CommandError(Exception):
     """A command can't do what it was asked; the message says why and what to do."""
 
 
-class ExplainingGroup(TyperGroup):
+class ListingGroup(TyperGroup):
+    """Its help says of each command the whole first sentence: on a narrow terminal Typer would cut
+    off most of them.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [
+            (name, command.get_short_help_str(_SENTENCE_LENGTH_MAX))
+            for name, command in named
+            if command is not None and not command.hidden
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+class ExplainingGroup(ListingGroup):
     """Shows errors with an explanation as text, and bugs with their traceback. Whoever stops a
     command, by whatever signal, gets what Ctrl-C gives: it puts away what it has begun.
     """

@@ -79,7 +79,7 @@ def explain(
 def _not_found(wanted: "Question", file: Path | None) -> str:
     where = str(file) if file is not None else "the decision ledger, which is kept for 90 days"
     if wanted.customer is not None:
-        return f"no decision for customer {wanted.customer!r} in {where}: letters count"
+        return f"no decision for customer {wanted.customer!r} in {where}: ids are case-sensitive"
     return (
         f"no decision {wanted.decision!r} in {where}: an id is the `id` of a trigger or of a next "
         f"best action, 32 signs of 0-9 and a-f"

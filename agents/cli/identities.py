@@ -142,7 +142,7 @@ def _rows(settings: Settings, customers: list[str]) -> "dict[str, Row]":
 def _known(rows: "dict[str, Row]", customer: str) -> "Row":
     row = rows.get(customer)
     if row is None:
-        complain(f"no customer {customer!r}: letters count. Have the workers caught up?")
+        complain(f"no customer {customer!r}: ids are case-sensitive. Have the workers caught up?")
         raise typer.Exit(EXIT_FOUND)
     return row
 

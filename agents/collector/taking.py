@@ -213,7 +213,7 @@ class Collector:
         records = intake.records
         if (step := asked.step) is not None:
             step.note({"source": source, "events": intake.accepted})
-            records = [record._replace(headers=step.headers) for record in records]
+            records = [replace(record, headers=step.headers) for record in records]
         if records:
             try:
                 await self._outbox.write(records)

@@ -18,7 +18,9 @@ SHOP = ShopConfig(seed=0, customers=60, start_ms=1_700_000_000_000, days=200)
 
 
 class Sizes(NamedTuple):
-    """Median bytes: of each part, by its name, among those who have any of it; and of a row."""
+    """Median bytes: of each part, by its name, among those who have any of it, before they are
+    compressed; and of a row as it is stored.
+    """
 
     parts: dict[str, int]
     row: int
@@ -28,7 +30,7 @@ def typical_sizes() -> Sizes:
     """The same on every machine. Parts that nobody has anything of are left out."""
     rows = _rows()
     bytes_by_part = {
-        part.name: [len(packed[part.code]) for row in rows if part.code in (packed := row.packed())]
+        part.name: [len(part.pack(row.read(part))) for row in rows if row.has(part)]
         for part in PARTS
     }
     return Sizes(

@@ -577,6 +577,7 @@ EVENTS = {
 CART: Part[Cart] = Part(
     name="cart",
     code="ca",
+    is_apart=True,
     about="What was put into the cart and neither taken out nor bought.",
     state=Cart,
     version=3,

@@ -483,6 +483,7 @@ def _worth_in_words(value: ValueView, _as_of: str, currency: str) -> Iterator[Li
 CHURN: Part[Labels] = Part(
     name="churn",
     code="la",
+    is_apart=True,
     about="Who is leaving, why a score says so, and what would be lost with them.",
     state=Labels,
     version=3,

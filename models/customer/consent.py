@@ -205,10 +205,14 @@ def _channels(said: ConsentNews, meaning: Meaning, *, is_granted: bool) -> list[
     return sorted(named)
 
 
+#: What is sent in a list's place by whoever leaves all of them.
+_ALL_LISTS: Final = frozenset({"all", "all lists", "any", "global", "everything", "*"})
+
+
 def _list(list_id: str | None) -> int:
-    """A list's fingerprint, however it is capitalised; 0 for none."""
+    """A list's fingerprint, however it is capitalised; 0 for none, and for all of them."""
     text = folded_text(list_id) if list_id is not None else ""
-    return fingerprint(text) if text else 0
+    return fingerprint(text) if text and text not in _ALL_LISTS else 0
 
 
 def _note(state: Consent, new: Word) -> None:
@@ -493,6 +497,7 @@ def _view(scene: Scene) -> ConsentView | None:
 CONSENT: Part[Consent] = Part(
     name="consent",
     code="cs",
+    is_apart=True,
     about="What the customer agreed to, by purpose, channel and list, and whether e-mail arrives.",
     state=Consent,
     united=_united,

@@ -62,35 +62,71 @@ CHOICE_FIELDS: Final = (*YES_FIELDS, *NO_FIELDS, *CONFIRMED_FIELDS)
 _VAGUE: Final = frozenset({"state", "consent"})
 
 
-_IS_NO: Final = r'(?:false|0|"(?:false|no|0|denied|revoked|withdrawn|declined|refused)")'
-_IS_YES: Final = r'(?:true|1|"(?:true|yes|1)")'
-_IS_OUT: Final = r'"(?:unsubscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact)"'
+_IS_NO: Final = (
+    r'(?:false|0|"(?:false|no|n|off|0|denied|revoked|withdrawn|declined|refused|disabled)")'
+)
+_IS_YES: Final = r'(?:true|1|"(?:true|yes|y|on|1)")'
+_IS_OUT: Final = r'"(?:unsubscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact|suppressed)"'
+#: What people answer to a text message who want no more of them.
+_IS_STOP: Final = r'"\s*(?:stop|stop ?all|unsubscribe)\W{0,3}"'
 #: What the name of a choice may have around it: ``marketing_opt_in``, ``hasOptedOutOfEmail``.
 _AROUND: Final = r"[\w -]{0,40}"
+_BY: Final = r"(?:e?mails?|sms|push|whatsapp|phone|marketing|newsletters?|notifications?|contact)"
 _YES_NAME: Final = (
     r"(?:(?:is|has)[ _-]?)?(?:granted|consent(?:ed)?|subscribed)"
-    rf"|{_AROUND}opt(?:ed)?[ _-]?in{_AROUND}|(?:{_AROUND}[ _-])?consent"
-    r"|accepts?[ _-]?marketing|e?mail|sms|push|(?:e?mail[ _-])?marketing|newsletters?"
-    r"|e?mail[ _-]?subscribed?"
+    rf"|{_AROUND}opt(?:ed)?[ _-]?in{_AROUND}|(?:{_AROUND}[ _-]|\$)?consent"
+    r"|accepts?[ _-]?marketing|(?:e?mail[ _-])?marketing|mailing[ _-]?list"
+    rf"|{_BY}|{_BY}[ _-]?(?:subscribed?|enabled|allowed|permission|consent)"
+    rf"|(?:allows?|receives?|wants?)[ _-]?{_BY}|can[ _-]?(?:be[ _-]?)?contact(?:ed)?|contactable"
 )
 _NO_NAME: Final = (
-    rf"(?:is[ _-]?)?unsubscribed|{_AROUND}opt(?:ed)?[ _-]?out{_AROUND}"
-    r"|do[ _-]?not[ _-]?(?:contact|e?mail|call|track|profile)"
+    rf"{_AROUND}unsubscribed?{_AROUND}|{_AROUND}opt(?:ed)?[ _-]?out{_AROUND}"
+    r"|do[ _-]?not[ _-]?(?:contact|e?mail|call|text|track|profile|disturb)|dnc"
+    r"|(?:is[ _-]?)?(?:suppressed|blacklisted|deceased)"
 )
+_REPLY: Final = r"(?:message[ _-]?)?body|message|keyword|reply"
 # In small letters, each beginning with letters that all of its matches share: many times faster.
-_a_choice: Final = re.compile(rf'"\s*:\s*(?:{_IS_NO}|{_IS_YES}|{_IS_OUT})'.encode()).search
-_a_no: Final = re.compile(
-    rf'"(?:(?:{_YES_NAME})"\s*:\s*(?:{_IS_NO}|{_IS_OUT})|(?:{_NO_NAME})"\s*:\s*{_IS_YES})'.encode()
+_a_choice: Final = re.compile(
+    rf'"\s*:\s*(?:{_IS_NO}|{_IS_YES}|{_IS_OUT}|{_IS_STOP})'.encode()
 ).search
-_is_out: Final = re.compile(rf'stat(?:us|e)"\s*:\s*{_IS_OUT}'.encode()).search
+_a_no: Final = re.compile(
+    rf'"(?:(?:{_YES_NAME})"\s*:\s*(?:{_IS_NO}|{_IS_OUT})|(?:{_NO_NAME})"\s*:\s*{_IS_YES}'
+    rf'|(?:{_REPLY})"\s*:\s*{_IS_STOP})'.encode()
+).search
+_is_out: Final = re.compile(rf'(?:stat(?:us|e)|subscribe)"\s*:\s*{_IS_OUT}'.encode()).search
+#: When somebody left says that they did.
+_since: Final = re.compile(
+    rb'"(?:unsubscribed|opted[ _-]?out)[ _-]?(?:at|on|date|time)"\s*:\s*"?[1-9]'
+).search
 
 
 def says_no(content: bytes) -> bool:
     """Whether there is a no in JSON that nobody reads: an unknown event's, or a profile's."""
     content = content.lower()
+    if (b'"unsubscribed' in content or b'"opted' in content) and _since(content):
+        return True
     if not _a_choice(content):
         return False
     return bool(_a_no(content) or _is_out(content))
+
+
+#: What a profile says of somebody who wants no marketing at all, folded.
+_NEVER: Final = frozenset(
+    {
+        *("donotcontact", "donotdisturb", "dnc", "optedout", "optout", "hasoptedout", "deceased"),
+        *("unsubscribed", "isunsubscribed", "globalunsubscribe", "globallyunsubscribed"),
+        *("unsubscribedfromall", "marketingoptout", "marketingoptedout", "optedoutofmarketing"),
+        *("suppressed", "issuppressed", "blacklisted", "isblacklisted"),
+    }
+)
+
+
+def wants_no_contact(fields: Mapping[str, Any]) -> bool:
+    """Whether a profile's own fields say so, beyond doubt."""
+    return any(
+        folded(name) in _NEVER and not is_nothing(value) and choice_of(value) is Choice.GRANTED
+        for name, value in fields.items()
+    )
 
 
 def choice_of(value: Any) -> Choice:

@@ -61,6 +61,8 @@ PURPOSES: Mapping[str, str] = {
 }
 #: Where an event's context has the choices by purpose, unless it has them at once.
 _HOLDERS: Final = ("categoryPreferences", "purposes", "categories")
+#: As RudderStack has them: which purposes were allowed, and which were denied.
+_ALLOWED, _DENIED = "allowedConsentIds", "deniedConsentIds"
 
 
 def purpose_called(name: str) -> str | None:
@@ -76,13 +78,17 @@ class Stamps(NamedTuple):
     granted: tuple[tuple[str, bool], ...] = ()
     is_understood: bool = True
 
+    def refusing(self, purpose: str) -> "Stamps":
+        """These with a no to the purpose, whatever they say of it."""
+        return self._replace(granted=tuple(sorted({**dict(self.granted), purpose: False}.items())))
+
 
 NO_STAMPS: Final = Stamps()
 
 
 def stamps_in(consent: Any) -> Stamps:
     """Read ``context.consent``: choices by purpose, under ``categoryPreferences`` or ``purposes``,
-    or at once.
+    or at once; or lists of the purposes that were allowed and denied.
 
     What is not named is neither granted nor revoked. Of two names for one purpose, a no stands.
     """
@@ -90,6 +96,8 @@ def stamps_in(consent: Any) -> Stamps:
         return NO_STAMPS
     if not isinstance(consent, dict):
         return Stamps(is_understood=False)
+    if _ALLOWED in consent or _DENIED in consent:
+        return _listed(consent)
     holder = next((name for name in _HOLDERS if name in consent), None)
     choices = consent if holder is None else consent[holder]
     if is_nothing(choices):
@@ -97,6 +105,22 @@ def stamps_in(consent: Any) -> Stamps:
     if not isinstance(choices, dict):
         return Stamps(is_understood=False)
     return _read(choices)
+
+
+def _listed(consent: Mapping[str, Any]) -> Stamps:
+    choices: dict[str, bool] = {}
+    is_understood = True
+    for name, is_granted in ((_ALLOWED, True), (_DENIED, False)):
+        ids = consent.get(name)
+        if is_nothing(ids):
+            continue
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            is_understood = False
+            continue
+        # In both lists, an id was denied.
+        choices.update(dict.fromkeys(ids, is_granted))
+    found = _read(choices)
+    return found if is_understood else found._replace(is_understood=False)
 
 
 def _read(choices: Mapping[str, Any]) -> Stamps:

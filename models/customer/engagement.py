@@ -349,6 +349,7 @@ def _anomaly_lines(found: Anomaly, _as_of: str, _currency: str) -> Iterator[Line
 ENGAGEMENT: Part[Engagement] = Part(
     name="engagement",
     code="en",
+    is_apart=True,
     about="What customers do themselves: how much lately, in which sessions, by which channel.",
     state=Engagement,
     united=_united,

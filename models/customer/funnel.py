@@ -228,6 +228,7 @@ def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sampl
 FUNNEL: Part[Visits] = Part(
     name="funnel",
     code="fu",
+    is_apart=True,
     about="How far visits go on the way to an order, by channel.",
     state=Visits,
     united=_united,

@@ -351,6 +351,7 @@ def _in_words(view: LifecycleView | None, as_of: str, _currency: str) -> Iterato
 LIFECYCLE: Part[Lifecycle] = Part(
     name="lifecycle",
     code="lc",
+    is_apart=True,
     version=2,
     older={1: _unpack_first},
     about="What class customers are of, how far they have come, and the funnel of all of them.",

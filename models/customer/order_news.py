@@ -1,5 +1,6 @@
 """What shops send about orders, under the names they give it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, Final
@@ -13,6 +14,7 @@ from models.events.codes import code
 from models.events.event import Amount, EventType, Text
 from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected
+from models.events.times import moment_of
 
 COMPLETED, UPDATED = "Order Completed", "Order Updated"
 REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
@@ -41,6 +43,7 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     category: Any = None
     #: What it was costs no order.
     dispensable: ClassVar[frozenset[str]] = frozenset({"product_id", "sku", "variant"})
+    holders: ClassVar[tuple[str, ...]] = ("lineitem", "item", "product")
     aliases: ClassVar[Mapping[str, str]] = {
         **_named("product_id", "item_id"),
         **_named("variant", "item_variant", "variant_id"),
@@ -92,31 +95,65 @@ def number_or_none(value: float | str | None) -> float | None:
 
 #: What pixels, tag managers and shop systems call the fields of orders, the likeliest first.
 _IDS: Final = ("transaction_id", "order_number", "increment_id")
-_LISTS: Final = ("items", "line_items", "contents")
-_CURRENCIES: Final = ("currency_code", "order_currency", "presentment_currency")
+_LISTS: Final = ("items", "line_items", "contents", "lines", "order_items", "order_lines")
+_RETURNED: Final = (
+    *("refund_line_items", "refunded_items", "refunded_products", "returned_items"),
+    *("returned_products", "product"),
+)
+_CURRENCIES: Final = (
+    *("currency_code", "order_currency", "order_currency_code", "transaction_currency"),
+    "presentment_currency",
+)
 _TOTALS: Final = (
     *("total_price", "grand_total", "order_total", "total_amount", "order_value", "order_amount"),
     *("amount", "value", "$value"),
 )
 _REFUND_TOTALS: Final = ("refunded_amount", "refund_total", "refund_value", "subtotal", "$value")
 _PARTIAL: Final = ("is_partial", "partial_refund", "refund_type", "type")
-#: What only a part of an order has, and what may be a sum of several refunds.
-_PARTS: Final = (
-    *("amount_refunded", "total_refunded", "refunds", "product_id", "sku", "price", "quantity"),
+_CANCELLED_IN_PART: Final = (*_PARTIAL, "cancellation_type", "cancel_type", "status")
+#: What a refund says under no name that is known, and that may be how much of the order it is of.
+_says_how_much: Final = re.compile(
+    r"(?!order|original|tax|shipping|discount|fee|currency|customer).*"
+    r"(amount|total|price|value|cents|percent|item|lines?$|lineid|product|sku|quantity|qty"
+    r"|creditmemo|exchanged?$)|(refunds?|refunded|refundsum|transactions)$"
+).match
+_HOLDERS: Final = (
+    "properties",
+    "data",
+    "ecommerce",
+    "checkout",
+    "purchase",
+    "actionfield",
+    "order",
 )
-_HOLDERS: Final = ("properties", "ecommerce", "order")
 #: What a system says of an order that is none, or is none any more.
 _ENDED: Final = {
     **dict.fromkeys(
         (
             *("cancelled", "canceled", "voided", "void", "failed", "declined", "rejected"),
             *("expired", "abandoned", "draft", "checkoutdraft", "trash", "deleted"),
+            *("paymentfailed", "refused", "incomplete", "quote", "fraud", "fraudulent"),
+            *("cancelledbycustomer", "cancelledbymerchant", "canceledbycustomer"),
         ),
         CANCELLED,
     ),
-    **dict.fromkeys(("refunded", "fullyrefunded"), REFUNDED),
+    **dict.fromkeys(
+        ("refunded", "fullyrefunded", "chargeback", "chargedback", "returned"), REFUNDED
+    ),
 }
-_STATUSES: Final = ("status", "order_status", "financial_status", "payment_status")
+_STATUSES: Final = (
+    *("status", "order_status", "financial_status", "payment_status"),
+    *("state", "order_state", "payment_state"),
+)
+_ENDED_BY_FLAG: Final = (
+    *("cancelled", "canceled", "is_cancelled", "is_canceled", "cancelled_at", "canceled_at"),
+    *("voided", "is_voided", "voided_at", "draft", "is_draft"),
+)
+#: Where what is tried out is said to be, and the words for it.
+_TRIALS: Final = ("is_test", "test_order", "sandbox", "is_sandbox", "environment")
+_TRIED_OUT: Final = frozenset({"test", "testing", "sandbox", "staging", "development", "dev"})
+#: What Stripe calls its own objects, whose amounts are in smallest units.
+_OF_STRIPE: Final = frozenset({"payment_intent", "charge", "invoice", "checkout.session", "refund"})
 
 
 class OrderNews(Struct, frozen=True, omit_defaults=True):
@@ -136,20 +173,30 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
     order_status: str | None = None
     financial_status: str | None = None
     payment_status: str | None = None
+    state: str | None = None
+    order_state: str | None = None
+    payment_state: str | None = None
+    #: Whether, or since when, it is none any more.
+    ended: Any = None
     test: Any = None
+    live: Any = None
+    #: What Stripe calls what it sends.
+    object: Any = None
     #: They only say what a part of the order is worth, should it be given back.
     dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
     aliases: ClassVar[Mapping[str, str]] = {
-        **_named("order_id", *_IDS, "id"),
+        **_named("order_id", *_IDS, "id", "$event_id"),
         **_named("subtotal", "subtotal_price"),
         **_named("total", *_TOTALS),
         **_named("currency", *_CURRENCIES),
         **_named("products", *_LISTS),
         **_named("coupon", "coupon_code", "discount_code", "promo_code"),
-        **_named("test", "is_test", "test_order"),
+        **_named("test", *_TRIALS),
+        **_named("live", "livemode"),
+        **_named("ended", *_ENDED_BY_FLAG),
     }
     holders: ClassVar[tuple[str, ...]] = _HOLDERS
-    as_is: ClassVar[frozenset[str]] = frozenset(_STATUSES)
+    as_is: ClassVar[frozenset[str]] = frozenset({*_STATUSES, "ended", "live", "object"})
 
     def __post_init__(self) -> None:
         _limit(self)
@@ -158,8 +205,15 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
             force_setattr(self, "status", _ended_by(said))
             for name in _STATUSES[1:]:
                 force_setattr(self, name, None)
-        if self.test is not None:
-            force_setattr(self, "test", True if _is_said(self.test) else None)
+        if self.ended is not None:
+            if self.status is None and _has_happened(self.ended):
+                force_setattr(self, "status", "cancelled")
+            force_setattr(self, "ended", None)
+        if self.test is not None or self.live is not None:
+            force_setattr(self, "test", True if _is_trial(self.test, self.live) else None)
+            force_setattr(self, "live", None)
+        if self.object is not None:
+            force_setattr(self, "object", self.object if _is_of_stripe(self.object) else None)
 
     @property
     def amount(self) -> float | None:
@@ -197,11 +251,19 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
         **_named("order_id", *_IDS),
         **_named("total", *_REFUND_TOTALS),
         **_named("currency", *_CURRENCIES),
-        **_named("products", *_LISTS, "refund_line_items", "refunded_items", "refunded_products"),
+        **_named("products", *_LISTS, *_RETURNED),
         **_named("partial", *_PARTIAL),
-        **_named("part", *_PARTS),
     }
     holders: ClassVar[tuple[str, ...]] = (*_HOLDERS, "refund")
+    #: Of a ledger, what is given back is below 0.
+    is_absolute: ClassVar[bool] = True
+
+    @staticmethod
+    def likely(key: str, value: Any) -> str | None:
+        """The field that is meant by one of no known name: a part, as far as anybody can tell."""
+        if "full" in key:
+            return "part" if _is_denied(value) else None
+        return "part" if _says_how_much(key) is not None and value is not False else None
 
     def __post_init__(self) -> None:
         _limit(self)
@@ -234,10 +296,19 @@ class OrderCancellation(Struct, frozen=True, omit_defaults=True):
     order_id: Text
     #: As that of a refund.
     reason: str | None = None
+    # What says that it is a part.
+    partial: Any = None
     dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+    in_any_case: ClassVar[bool] = True
+    aliases: ClassVar[Mapping[str, str]] = {
+        **_named("order_id", *_IDS, "id"),
+        **_named("partial", *_CANCELLED_IN_PART),
+    }
+    holders: ClassVar[tuple[str, ...]] = _HOLDERS
 
     def __post_init__(self) -> None:
         force_setattr(self, "reason", code(self.reason))
+        force_setattr(self, "partial", True if _is_partial(self.partial) else None)
 
 
 _statuses_of: Final = attrgetter(*_STATUSES)
@@ -255,9 +326,32 @@ def _is_said(said: Any) -> bool:
     return str(said).strip().lower() in ("true", "1", "yes")
 
 
+def _is_denied(said: Any) -> bool:
+    """Whether it is a no, as such or as a text."""
+    return str(said).strip().lower() in ("false", "0", "no")
+
+
+def _has_happened(said: Any) -> bool:
+    """Whether it is a yes, or when it happened."""
+    return _is_said(said) or (isinstance(said, str) and moment_of(said) is not None)
+
+
+def _is_trial(test: Any, live: Any) -> bool:
+    """Whether it only tries the shop out."""
+    is_named = isinstance(test, str) and test.strip().lower() in _TRIED_OUT
+    return _is_said(test) or is_named or (live is not None and _is_denied(live))
+
+
+def _is_of_stripe(said: Any) -> bool:
+    return isinstance(said, str) and said in _OF_STRIPE
+
+
 def _is_partial(said: Any) -> bool:
-    """Whether it says partial: by a yes, or by a word with that in it."""
-    return _is_said(said) or (isinstance(said, str) and "partial" in folded(said))
+    """Whether it says partial: by a yes, or by a word with that in it, or of an exchange."""
+    if not isinstance(said, str):
+        return _is_said(said)
+    word = folded(said)
+    return _is_said(said) or "partial" in word or "exchange" in word
 
 
 def _limit(news: OrderNews | OrderRefund) -> None:
@@ -276,7 +370,24 @@ def _check_refund(news: OrderRefund) -> None:
         )
 
 
+def _check_cancellation(news: OrderCancellation) -> None:
+    if news.partial:
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.properties.partial",
+            "a part of an order is cancelled",
+            "send Order Refunded with what the part is worth, or Order Updated with what is left",
+        )
+
+
 def _check_amount(news: OrderNews) -> None:
+    if news.object is not None:
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            "$.properties.object",
+            "an object of Stripe's own, whose amounts are in smallest units",
+            "have Stripe post it to a webhook of the collector, or say revenue in whole units",
+        )
     if news.test:
         raise Rejected(
             Reason.OUT_OF_RANGE, "$.properties.test", "a test is no purchase", "leave out tests"
@@ -343,5 +454,10 @@ EVENTS = {
         value=lambda refund: refund.stated,
         code=lambda refund: refund.reason,
     ),
-    CANCELLED: EventType(shape=OrderCancellation, code=lambda cancelled: cancelled.reason),
+    CANCELLED: EventType(
+        shape=OrderCancellation,
+        check=_check_cancellation,
+        rules={"allOf": [{"properties": {"partial": {"enum": [False, None]}}}]},
+        code=lambda cancelled: cancelled.reason,
+    ),
 }

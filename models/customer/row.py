@@ -1,44 +1,32 @@
 """A customer's row: the states of all parts, packed for the changelog.
 
 A part's state is unpacked when it is read and packed again when it was changed. All other bytes
-stay as they are, including those of parts that this release does not know.
+stay as they are, including those of parts that this release does not know. Most parts are packed
+together: none of them is unpacked, and none packed, before one of them is asked for or changed.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
-from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
 from models.customer.dense import Dense
-from models.events.foreign import UNREADABLE
-
-#: The layout of rows and of partitions' states. Format 1 was one struct for all concerns.
-ROW_FORMAT = 2
-#: The layout of rows of several ids, so that a release that knows nothing of them refuses them. All
-#: others stay as they are.
-LINKED_FORMAT = 3
-_CHECKSUM_BYTES = 4
-#: Rows in earlier formats had this many fields or more.
-_OLDER_FIELDS_MIN = 4
+from models.customer.row_formats import RowError, require_readable
+from models.customer.row_layout import (
+    StoredTimers,
+    decode_stored,
+    encode_stored,
+    pack_timers,
+    pack_together,
+    place_of,
+    unpack_timers,
+    unpack_together,
+)
 
 S = TypeVar("S")
-
-
-class RowError(ValueError):
-    """A stored row cannot be used; the message says why."""
-
-
-class NewerRow(RowError):
-    """A row was written by a newer release than this one."""
-
-
-class OlderRow(RowError):
-    """A row is in a format that this release no longer reads."""
 
 
 class State(Struct, array_like=True, forbid_unknown_fields=True, eq=False, gc=False):
@@ -65,11 +53,13 @@ class Kept(Generic[S]):
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
     ``pack`` and ``unpack`` are only given for a state that is not packed as its fields.
-    ``older``: the readers of what earlier versions packed, by version. ``dense_since``: the version
-    since which that is stored compressed, with the dictionary of that version; 0 for never. If
-    nothing else was new in it, the version before needs no reader.
+    ``older``: the readers of what earlier versions packed, by version. ``is_apart``: it is packed
+    by itself, because many events change it, and not together with others; no part that was among
+    those can be so later. ``dense_since``: the version since which it is compressed where it is by
+    itself, with the dictionary of that version; 0 for never. If nothing else was new in it, the
+    version before needs no reader. Before rows had format 4, every part was by itself.
 
-    ``readers``: of each version as it is stored. ``seed``: the initial value of the checksum.
+    ``readers``: of each version as it is packed, and ``readers_apart``: as it is by itself.
     """
 
     name: str
@@ -79,50 +69,47 @@ class Kept(Generic[S]):
     unpack: Callable[[bytes], S] = _of_its_fields
     version: int = 1
     older: Mapping[int, Callable[[bytes], S]] = field(default_factory=dict)
+    is_apart: bool = False
     dense_since: int = 0
     dense: Dense | None = field(init=False, default=None)
     readers: Mapping[int, Callable[[bytes], S]] = field(init=False)
+    readers_apart: Mapping[int, Callable[[bytes], S]] = field(init=False)
     empty: bytes = field(init=False)
-    seed: int = field(init=False)
+    lead: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         if self.unpack is _of_its_fields:
             object.__setattr__(self, "unpack", msgspec.msgpack.Decoder(self.state).decode)
         if self.dense_since:
             object.__setattr__(self, "dense", Dense(self.code, self.dense_since))
-        object.__setattr__(self, "readers", self._readers())
+        readers = {**self.older, self.version: self.unpack}
+        if self.dense_since:
+            readers = {self.dense_since - 1: self.unpack, **readers}
+        object.__setattr__(self, "readers", readers)
+        object.__setattr__(self, "readers_apart", self._apart(readers))
         object.__setattr__(self, "empty", self.pack(self.state()))
-        object.__setattr__(self, "seed", _checksum_seed(self.code, self.version))
+        object.__setattr__(self, "lead", bytes((self.version,)))
 
-    def _readers(self) -> dict[int, Callable[[bytes], S]]:
+    def _apart(
+        self, readers: Mapping[int, Callable[[bytes], S]]
+    ) -> Mapping[int, Callable[[bytes], S]]:
         dense = self.dense
         if dense is None:
-            return {**self.older, self.version: self.unpack}
-        readers = {self.dense_since - 1: self.unpack, **self.older, self.version: self.unpack}
+            return readers
         return {
             version: read if version < self.dense_since else _decompressing(dense, read)
             for version, read in readers.items()
         }
 
+    def entry_of(self, packed: bytes) -> bytes:
+        """What is stored of the state that was ``packed``: the version, and its bytes."""
+        if self.dense is not None and self.is_apart:
+            packed = self.dense.compress(packed)
+        return self.lead + packed
+
 
 def _decompressing(dense: Dense, read: Callable[[bytes], S]) -> Callable[[bytes], S]:
     return lambda content: read(dense.decompress(content))
-
-
-@lru_cache(maxsize=1_024)
-def _checksum_seed(code: str, version: int) -> int:
-    """The initial value of a checksum, so that it covers code and version too."""
-    return crc32(f"{code}:{version}".encode())
-
-
-def _sum_of(content: bytes | msgspec.Raw, seed: int = 0) -> bytes:
-    # As bytes: a number has several encodings, and a changed byte must not go unnoticed.
-    return crc32(content, seed).to_bytes(_CHECKSUM_BYTES, "big")
-
-
-def _sum_of_head(head: bytes | msgspec.Raw, codes: Iterable[str]) -> bytes:
-    # With the codes of the parts, so that a missing or renamed part is noticed.
-    return _sum_of(" ".join(codes).encode(), crc32(head))
 
 
 class Due(msgspec.Struct):
@@ -143,12 +130,16 @@ class Row:
     """
 
     __slots__ = (
+        "_apart",
+        "_are_others_changed",
+        "_are_timers_changed",
         "_changed",
-        "_packed",
+        "_opened",
         "_pending",
         "_states",
         "_stored_timers",
         "_timers",
+        "_together",
         "applied",
         "ids",
         "latest_ms",
@@ -162,12 +153,17 @@ class Row:
         self.messages = b""
         self.next_due_ms = 0
         self.ids: Mapping[str, SubRow] = NO_IDS
-        # Stored timers are decoded when the first one is needed.
-        self._stored_timers: StoredTimers = ()
+        # Stored timers are decoded when the first one is needed, and so are parts that are packed
+        # together.
+        self._stored_timers = b""
+        self._are_timers_changed = False
         self._timers: dict[str, Due] | None = None
         # When each of them is due that is: half of all that were ever set.
         self._pending: dict[str, int] = {}
-        self._packed: dict[str, bytes] = {}
+        self._apart: dict[str, bytes] = {}
+        self._together = b""
+        self._opened: dict[str, bytes] | None = None
+        self._are_others_changed = False
         self._states: dict[str, Any] = {}
         self._changed: dict[str, Kept[Any]] = {}
 
@@ -195,29 +191,11 @@ class Row:
         self._changed[part.code] = part
         self._states[part.code] = state
 
-    def take(self, part: Kept[Any], source: "Row") -> None:
-        """Have the part of ``source``, a row that nobody uses any more, as it is there."""
-        code, packed = part.code, source._packed.get(part.code)
-        for of_mine, of_theirs in (
-            (self._states, source._states),
-            (self._changed, source._changed),
-        ):
-            of_mine.pop(code, None)
-            if code in of_theirs:
-                of_mine[code] = of_theirs[code]
-        if packed is None:
-            self._packed.pop(code, None)
-            return
-        is_ordered = code in self._packed
-        self._packed[code] = packed
-        if not is_ordered:
-            self._packed = dict(sorted(self._packed.items()))
-
     def has(self, part: Kept[Any]) -> bool:
         """Whether the part's state is another than the empty one, packed yet or not."""
         if part.code in self._changed:
             return part.pack(self.read(part)) != part.empty
-        return part.code in self._packed
+        return part.code in self._apart or part.code in self._others()
 
     def clear(self) -> None:
         """Forget everything but the place in the log, as if nothing had happened yet."""
@@ -225,12 +203,14 @@ class Row:
         self.__init__()  # type: ignore[misc]
         self.applied = applied
 
-    def renew(self, part: Kept[Any]) -> None:
-        """Pack the part anew: an earlier release packed it in another way, and another version of
+    def renew(self, parts: Iterable[Kept[Any]]) -> None:
+        """Pack everything anew: an earlier release packed it in another way, and another version of
         the compression to other bytes.
         """
-        if part.code in self._packed:
-            self.edit(part)
+        for part in parts:
+            if part.code in self._apart or part.code in self._others():
+                self.edit(part)
+        self._are_timers_changed = self._are_others_changed = True
 
     def has_seen(self, message: bytes) -> bool:
         """Whether an event with this fingerprint of its message id was applied before."""
@@ -261,6 +241,7 @@ class Row:
         if due_ms == before_ms:
             return
         timer.due_ms = due_ms
+        self._are_timers_changed = True
         if due_ms:
             self._pending[code] = due_ms
         else:
@@ -275,6 +256,7 @@ class Row:
         timers = self._timers if self._timers is not None else self.timers_by_code()
         timer = timers[code]
         timer.due_ms, timer.handled_ms = 0, at_ms
+        self._are_timers_changed = True
         self._pending.pop(code, None)
         self._find_next()
 
@@ -310,15 +292,17 @@ class Row:
         """The same as a dictionary; read only."""
         timers = self._timers
         if timers is None:
-            timers = {code: Due(due_ms, handled) for code, due_ms, handled in self._stored_timers}
+            stored = unpack_timers(self._stored_timers)
+            timers = {code: Due(due_ms, handled) for code, due_ms, handled in stored}
             self._set_timers(timers)
         return timers
 
-    def take_timers(self, stored: "StoredTimers", but: Container[str]) -> None:
+    def take_timers(self, stored: StoredTimers, but: Container[str]) -> None:
         """Have the timers that were ``stored``, but for those of some codes."""
         kept = {code: due for code, due in self.timers() if code in but}
         taken = {code: Due(due_ms, done) for code, due_ms, done in stored if code not in but}
         self._set_timers({**kept, **taken})
+        self._are_timers_changed = True
         self._find_next()
 
     def _set_timers(self, timers: dict[str, Due]) -> None:
@@ -329,57 +313,89 @@ class Row:
         self.next_due_ms = min(self.pending().values(), default=0)
 
     def _unpacked(self, part: Kept[S]) -> S:
-        entry = self._packed.get(part.code)
+        entry, readers = self._apart.get(part.code), part.readers_apart
+        if entry is None and not part.is_apart:
+            entry, readers = self._others().get(part.code), part.readers
         if entry is None:
             state = part.state()
         else:
-            version = entry[_CHECKSUM_BYTES]
-            _require_readable(part.code, version, part.version)
-            unpack = part.readers.get(version)
+            version = entry[0] if entry else 0
+            require_readable(part.code, version, part.version)
+            unpack = readers.get(version)
             if unpack is None:
                 raise RowError(
                     f"the {part.name} of a row is of version {version}: nothing reads it"
                 )
             try:
-                state = unpack(entry[_CHECKSUM_BYTES + 1 :])
+                state = unpack(entry[1:])
             except (msgspec.DecodeError, TypeError, ValueError) as error:
                 raise RowError(f"the {part.name} of a row cannot be read: {error}") from None
         self._states[part.code] = state
         return state
 
+    def _others(self) -> dict[str, bytes]:
+        """The entries of parts that are packed together."""
+        opened = self._opened
+        if opened is None:
+            opened = self._opened = unpack_together(self._together)
+        return opened
+
     def packed(self) -> dict[str, bytes]:
-        """Every part's bytes with checksum and version, in the order of codes; empty parts are left
-        out.
+        """Every part's version and bytes, in the order of codes; empty parts are left out."""
+        return dict(sorted({**self.packed_together(), **self._apart}.items()))
+
+    def packed_together(self) -> dict[str, bytes]:
+        """The same of the parts that are packed together."""
+        self.pack()
+        return dict(sorted(self._others().items()))
+
+    def pack(self) -> tuple[dict[str, bytes], bytes]:
+        """The entries of parts by themselves, in the order of codes, and those of the others as
+        they are stored; empty parts are left out.
         """
-        parts = self._packed
-        is_ordered = True
+        is_ordered, apart = True, self._apart
         for code, part in self._changed.items():
-            content = part.pack(self._states[code])
-            if content == part.empty:
-                parts.pop(code, None)
-                continue
-            if part.dense is not None:
-                content = part.dense.compress(content)
-            is_ordered = is_ordered and code in parts
-            parts[code] = b"%b%c%b" % (
-                _sum_of(content, part.seed),
-                part.version,
-                content,
-            )
+            packed = part.pack(self._states[code])
+            entry = b"" if packed == part.empty else part.entry_of(packed)
+            if part.is_apart:
+                is_ordered = is_ordered and (code in apart or not entry)
+                _set_entry(apart, code, entry)
+            else:
+                self._are_others_changed |= _set_entry(self._others(), code, entry)
+                # Where rows of earlier formats have it.
+                _set_entry(apart, code, b"")
         self._changed.clear()
         if not is_ordered:
-            parts = self._packed = dict(sorted(parts.items()))
-        return parts
+            self._apart = apart = dict(sorted(apart.items()))
+        if self._are_others_changed:
+            self._together = pack_together(dict(sorted(self._others().items())))
+            self._are_others_changed = False
+        return apart, self._together
 
-    def packed_timers(self) -> "StoredTimers":
+    def timers_as_stored(self) -> bytes:
+        """Every timer that was ever set, as a row has them."""
+        if self._are_timers_changed:
+            self._stored_timers, self._are_timers_changed = pack_timers(self.packed_timers()), False
+        return self._stored_timers
+
+    def packed_timers(self) -> StoredTimers:
         """Every timer that was ever set, in the order of codes."""
-        if self._timers is None:
-            return self._stored_timers
         return tuple(
             (code, timer.due_ms, timer.handled_ms)
-            for code, timer in sorted(self._timers.items())
+            for code, timer in sorted(self.timers_by_code().items())
             if timer.due_ms or timer.handled_ms
         )
+
+
+def _set_entry(entries: dict[str, bytes], code: str, entry: bytes) -> bool:
+    """Keep an entry, or none if it is empty; whether that changed anything."""
+    if entries.get(code, b"") == entry:
+        return False
+    if entry:
+        entries[code] = entry
+    else:
+        del entries[code]
+    return True
 
 
 class SubRow:
@@ -411,101 +427,21 @@ class SubRow:
 
 
 NO_IDS: Mapping[str, SubRow] = MappingProxyType({})
-#: Timers as they are stored: (code, due, handled).
-StoredTimers = tuple[tuple[str, int, int], ...]
-
-
-#: Sub-rows as they are stored: since when they are linked, and their bytes, by their ids.
-StoredIds = dict[str, tuple[int, bytes]]
-
-
-class RowHead(Struct, array_like=True):
-    """The fields of a row, besides its parts."""
-
-    applied: int
-    next_due_ms: int
-    latest_ms: int
-    messages: bytes
-    timers: StoredTimers
-
-
-class _Stored(Struct, array_like=True):
-    format: int
-    checksum: bytes
-    head: RowHead
-    parts: dict[str, bytes]
-    ids: StoredIds = {}
-
-
-class _Checked(Struct, array_like=True):
-    """The same, with the head as the bytes that its checksum covers."""
-
-    format: int
-    checksum: bytes
-    head: msgspec.Raw
-    parts: dict[str, bytes]
-    ids: msgspec.Raw = msgspec.Raw(b"")
-
-
-class RowPlace(Struct, array_like=True, gc=False):
-    """The fields at the beginning of a head: where in the log the row stands, and what is due."""
-
-    applied: int
-    next_due_ms: int
-
-
-class _Placed(Struct, array_like=True, gc=False):
-    """The same with no more of the head than its place."""
-
-    format: int
-    checksum: bytes
-    head: RowPlace
-    parts: dict[str, bytes]
-    ids: StoredIds = {}
-
-
-class _Headed(Struct, array_like=True, gc=False):
-    """The same without the parts."""
-
-    format: int
-    checksum: bytes
-    head: RowPlace
-
-
-#: Where the applied position begins: behind the row's and the head's length, format and checksum.
-_PLACE_AT = 9
-_UINT64 = 0xCF
-#: The bytes of a whole number in MessagePack, by the first of them.
-_WIDTHS = bytes(
-    {0xCC: 2, 0xCD: 3, 0xCE: 5, _UINT64: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}.get(first, 1)
-    for first in range(256)
-)
-_encode = msgspec.msgpack.Encoder().encode
-_STORED = msgspec.msgpack.Decoder(_Stored)
-_CHECKED = msgspec.msgpack.Decoder(_Checked)
-_PLACED = msgspec.msgpack.Decoder(_Placed)
-_HEADED = msgspec.msgpack.Decoder(_Headed)
-_HEAD = msgspec.msgpack.Decoder(RowHead)
-_IDS = msgspec.msgpack.Decoder(StoredIds)
-_NO_IDS = _encode({})
 
 
 def encode_row(row: Row) -> bytes:
     """The row's bytes; the same row always gives the same bytes."""
-    is_linked = row.ids is not NO_IDS
+    apart, together = row.pack()
+    timers = row.timers_as_stored()
+    if row.ids is NO_IDS:
+        due_ms = row.next_due_ms
+        head = (row.applied, due_ms, row.latest_ms, row.messages, timers, apart, together)
+        return encode_stored(head)
     # Recovery asks the head alone when a customer wants to be woken.
-    due_ms = row.wakes_ms if is_linked else row.next_due_ms
-    head = _encode((row.applied, due_ms, row.latest_ms, row.messages, row.packed_timers()))
-    parts = row.packed()
-    if is_linked:
-        return _encode_linked(row.ids, head, parts)
-    return _encode((ROW_FORMAT, _sum_of_head(head, parts), msgspec.Raw(head), parts))
-
-
-def _encode_linked(linked: Mapping[str, SubRow], head: bytes, parts: dict[str, bytes]) -> bytes:
-    ids = _encode({id_: (sub.since_ms, sub.packed) for id_, sub in sorted(linked.items())})
-    checksum = _sum_of(ids, int.from_bytes(_sum_of_head(head, parts)))
-    return _encode((LINKED_FORMAT, checksum, msgspec.Raw(head), parts, msgspec.Raw(ids)))
+    due_ms = row.wakes_ms
+    head = (row.applied, due_ms, row.latest_ms, row.messages, timers, apart, together)
+    ids = {id_: (sub.since_ms, sub.packed) for id_, sub in sorted(row.ids.items())}
+    return encode_stored(head, ids)
 
 
 def decode_row(content: bytes) -> Row:
@@ -513,120 +449,12 @@ def decode_row(content: bytes) -> Row:
 
     Does not verify checksums: `check_row` does, when rows are read back from the changelog.
     """
-    stored = _decoded(content, _STORED)
-    head, row = stored.head, Row()
-    row.applied, row.next_due_ms = head.applied, head.next_due_ms
-    row.latest_ms, row.messages = head.latest_ms, head.messages
-    row._stored_timers, row._packed = head.timers, stored.parts
-    if stored.format == LINKED_FORMAT:
+    stored, row = decode_stored(content), Row()
+    row.applied, row.next_due_ms = stored.applied, stored.next_due_ms
+    row.latest_ms, row.messages = stored.latest_ms, stored.messages
+    row._stored_timers = stored.timers
+    row._apart, row._together = stored.apart, stored.together
+    if stored.ids is not None:
         row.ids = {id_: SubRow(since, packed=sub) for id_, (since, sub) in stored.ids.items()}
         row._find_next()
     return row
-
-
-def check_row(content: bytes, versions: Mapping[str, int]) -> RowHead:
-    """Verify a row and return its head. ``versions``: those of the parts this release knows.
-
-    Raises ``RowError`` for a damaged row, ``NewerRow`` if a newer release wrote a known part, and
-    ``OlderRow`` for a format that is no longer read.
-    """
-    checked = _decoded(content, _CHECKED)
-    checksum = _sum_of_head(checked.head, checked.parts)
-    if checked.format == LINKED_FORMAT:
-        # Without ids it would be another format whose number was changed.
-        checksum = _sum_of(checked.ids, int.from_bytes(checksum)) if checked.ids else b""
-    if checksum != checked.checksum:
-        raise RowError("a row is damaged: its checksum is another")
-    for code, entry in checked.parts.items():
-        if len(entry) <= _CHECKSUM_BYTES:
-            raise RowError("a row is damaged: a part is cut short")
-        version = entry[_CHECKSUM_BYTES]
-        content_sum = _sum_of(entry[_CHECKSUM_BYTES + 1 :], _checksum_seed(code, version))
-        if content_sum != entry[:_CHECKSUM_BYTES]:
-            raise RowError("a row is damaged: the checksum of a part is another")
-        if code in versions:
-            _require_readable(code, version, versions[code])
-    try:
-        for _, sub in _IDS.decode(checked.ids or _NO_IDS).values():
-            check_row(sub, versions)
-        return _HEAD.decode(checked.head)
-    except UNREADABLE as error:
-        raise RowError(f"not a row: {error}") from None
-
-
-def require_known(content: bytes, versions: Mapping[str, int]) -> None:
-    """Refuse a row as `check_row` does, but without its checksums: for bytes that another checksum
-    has covered already. Many times faster, which counts when a million rows are read back.
-    """
-    placed = _decoded(content, _PLACED)
-    for _, sub in placed.ids.values():
-        require_known(sub, versions)
-    for code, entry in placed.parts.items():
-        if len(entry) <= _CHECKSUM_BYTES:
-            raise RowError("a row is damaged: a part is cut short")
-        known = versions.get(code)
-        if known is not None and entry[_CHECKSUM_BYTES] > known:
-            raise _newer(code)
-
-
-def place_of(content: bytes) -> RowPlace:
-    """Where a packed row stands, read without its parts; ``next_due_ms`` is 0 for no timer."""
-    place: RowPlace = _decoded(content, _HEADED).head
-    return place
-
-
-def next_due_ms_of(content: bytes) -> int:
-    """The earliest timer of a packed row that was checked when it was read; 0 for none."""
-    at = _PLACE_AT + _WIDTHS[content[_PLACE_AT]]
-    if content[at] == _UINT64:
-        return int.from_bytes(content[at + 1 : at + 9])
-    headed: _Headed = _HEADED.decode(content)
-    return headed.head.next_due_ms
-
-
-def _decoded(content: bytes, decoder: Any) -> Any:
-    try:
-        stored = decoder.decode(content)
-    except UNREADABLE as error:
-        require_format(format_of(content), "a row", LINKED_FORMAT)
-        raise RowError(f"not a row: {error}") from None
-    if stored.format not in (ROW_FORMAT, LINKED_FORMAT):
-        require_format(stored.format, "a row", LINKED_FORMAT)
-        raise RowError(f"not a row: there is no format {stored.format}")
-    return stored
-
-
-def _require_readable(code: str, version: int, known: int) -> None:
-    if version > known:
-        raise _newer(code)
-
-
-def _newer(code: str) -> NewerRow:
-    return NewerRow(
-        f"a row has a part ({code}) that was written by a newer release; upgrade this worker"
-    )
-
-
-def require_format(found: int, what: str, newest: int = ROW_FORMAT) -> None:
-    """Raise ``NewerRow`` or ``OlderRow`` for the format of another release, newer than ``newest``
-    or older than all that are read; 0 (no format) raises neither.
-    """
-    if found > newest:
-        raise NewerRow(f"{what} was written by a newer release; upgrade this worker")
-    if 0 < found < ROW_FORMAT:
-        raise OlderRow(
-            f"{what} is in format {found}, which this release does not read (it writes "
-            f"{ROW_FORMAT}): start over with another KEEPSTREAM_TOPIC_PREFIX, and publish the "
-            f"events again"
-        )
-
-
-def format_of(content: bytes) -> int:
-    """The format number that stored bytes begin with; 0 if there is none."""
-    try:
-        fields = msgspec.msgpack.decode(content, type=list[msgspec.Raw])
-        found = msgspec.msgpack.decode(fields[0], type=int)
-    except (*UNREADABLE, IndexError):
-        return 0
-    # Another kind of list may begin with a small number, too.
-    return found if found > ROW_FORMAT or len(fields) >= _OLDER_FIELDS_MIN else 0

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -156,6 +156,9 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     category: str | None = None
     resolution: str | None = None
     complaint: str | None = msgspec.field(default=None, name="type")
+    aliases: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("ticket", "conversation", "case", "ticket_number", "case_number"), "ticket_id"
+    )
 
     def __post_init__(self) -> None:
         ticket_id = self.ticket_id or self.conversation_id or self.case_id
@@ -237,7 +240,9 @@ def _is_said(said: Any, word: str) -> bool:
 def _check(news: TicketNews) -> None:
     if news.ticket_id is None:
         raise Rejected(
-            Reason.REQUIRED_MISSING, "$.properties.ticket_id", "nor conversation_id, nor case_id"
+            Reason.REQUIRED_MISSING,
+            "$.properties.ticket_id",
+            "no ticket_id, conversation_id or case_id",
         )
     if news.priority == "":
         raise Rejected(

@@ -482,6 +482,7 @@ def _samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample
 TIERS: Part[Tiered] = Part(
     name=TIERS_NAME,
     code="ti",
+    is_apart=True,
     about="Which value tier customers are in: VIP, potential or ordinary.",
     state=Tiered,
     version=2,

@@ -212,6 +212,7 @@ def _in_words(events: tuple[EventView, ...] | None, as_of: str, currency: str) -
 TIMELINE: Part[Timeline] = Part(
     name="timeline",
     code="tl",
+    is_apart=True,
     about="What happened last: the names, times, amounts and channels of the latest 20 events.",
     state=Timeline,
     united=_united,

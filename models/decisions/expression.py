@@ -10,6 +10,7 @@ comparison with NaN is false.
 
 import ast
 import difflib
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
@@ -86,11 +87,42 @@ def parsed(text: str) -> ast.expr:
             warnings.simplefilter("error")
             return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"cannot be read ({error.msg}): {text!r}") from None
+        hint = f"; did you mean {meant!r}?" if (meant := _meant(text)) else ""
+        raise ExpressionError(f"cannot be read ({error.msg}): {text!r}{hint}") from None
     except (RecursionError, MemoryError):
         raise ExpressionError(f"nested too deeply: {text[:40]!r}…") from None
     except (ValueError, Warning) as error:
         raise ExpressionError(f"cannot be read ({error}): {text!r}") from None
+
+
+#: As other languages write it, and as this one does.
+_WRITTEN_OTHERWISE: Final = (
+    (r"=>", ">="),
+    (r"=<", "<="),
+    (r"<>", "!="),
+    (r"(?<![<>!=])=(?!=)", "=="),
+    (r"===", "=="),
+    (r"&&", " and "),
+    (r"\|\|", " or "),
+    (r"!(?!=)", " not "),
+    (r"\bAND\b", "and"),
+    (r"\bOR\b", "or"),
+    (r"\bNOT\b", "not"),
+)
+_QUOTED: Final = re.compile(r"""("[^"]*"|'[^']*')""")
+
+
+def _meant(text: str) -> str | None:
+    """What was meant by an expression that cannot be read, if it is one in another language."""
+    pieces = _QUOTED.split(text)
+    for written, here in _WRITTEN_OTHERWISE:
+        pieces[::2] = [re.sub(written, here, piece) for piece in pieces[::2]]
+    meant = " ".join("".join(pieces).split())
+    try:
+        ast.parse(meant, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return meant
 
 
 class _Part(NamedTuple):

@@ -64,7 +64,7 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Source(Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """Where on a raw topic an event came from, and when the broker took it (Unix ms).
 
     ``generation`` tells the topic from others that had its name before, or will: a topic that was
@@ -84,7 +84,7 @@ class Source(Struct, frozen=True, rename="camel", omit_defaults=True):
         return place if self.generation is None else f"{place}-{self.generation}"
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """Something that happened, checked and typed.
 
     ``historical``: it is told long after, so what it brings about is not decided aloud.

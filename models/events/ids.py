@@ -32,9 +32,11 @@ PLACEHOLDERS: Final = (
     *("distinct-id", "anonymous-id", "visitor-id", "device-id", "session-id", "client-id"),
     *("contact-id", "profile-id", "external-id", "subscriber-id", "member-id", "account-id"),
     *("anon", "anonymous", "anonymous-user", "guest", "guest-user", "visitor"),
+    *("redacted", "anonymized", "anonymised", "deleted", "deleted-user", "masked"),
     *("not-authenticated", "unauthenticated", "not-logged-in", "logged-out", "unidentified"),
 )
 QUOTES: Final = "\"'"
+_NUMBER_SIGN: Final = "#"
 #: Blanks of no width and byte-order marks, which copying and files leave at the ends.
 _UNSEEN: Final = "\u200b\u200c\u200d\u2060\ufeff"
 _BLANKS: Final = f" \t\r\n\u00a0{_UNSEEN}"
@@ -53,10 +55,11 @@ USUAL_NOTHINGS: Final = frozenset(
 )
 #: A template that was not filled in, or an object that was printed: all of it in brackets.
 IN_BRACKETS: Final = r"\{.*\}|\[.*\]|<.*>|\(.*\)|[$#]\{.*\}|%.*%|\*\|.*\|\*"
-#: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it.
-ZEROS: Final = r"[0-]*(\.0*)?|-1(\.0*)?"
+#: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it;
+#: and what was masked, letter by letter.
+ZEROS: Final = r"[0-]*(\.0*)?|-1(\.0*)?|[*?._#]+"
 _IS_FORM = re.compile(f"(?s:{IN_BRACKETS}|{ZEROS})").fullmatch
-_FORMS = frozenset("{[<($#%*0-.")
+_FORMS = frozenset("{[<($#%*0-.?_")
 
 
 def is_nobody(text: str) -> bool:
@@ -139,12 +142,17 @@ def thing_id_text(value: Any, path: str) -> str | None:
     """As `id_text`, for ids of orders, products, tickets and the like; None for what stands for
     none of them.
 
-    NULs are left out: fields of a fixed width are filled up with them.
+    NULs are left out: fields of a fixed width are filled up with them. Of an object it is its own
+    ``id``, and a ``#`` before it is how people write it.
     """
+    if type(value) is dict and not isinstance(value.get("id"), dict):
+        value = value.get("id", value)
     if type(value) is str and "\0" in value:
         value = value.replace("\0", "")
     text = None if value is True or value is False else id_text(value, path)
-    return None if text is None or is_no_thing(text) else text
+    if text is None or is_no_thing(text):
+        return None
+    return text[1:].lstrip() if text[0] == _NUMBER_SIGN and len(text) > 1 else text
 
 
 def _fault(text: str) -> str:

@@ -19,6 +19,8 @@ _FORMS: Final = (
     "(0|[0-9]{4,12}),[0-9]{3}",
     rf"{_GROUPS}((\.[0-9]{{3}}){{1,3}},{_DECIMALS}|(\.[0-9]{{3}}){{2,3}})",
     rf"{_GROUPS}((,[0-9]{{3}}){{1,3}}\.{_DECIMALS}|(,[0-9]{{3}}){{2,3}})",
+    # As in India, where only the last group has three digits.
+    rf"[1-9][0-9]?(,[0-9]{{2}}){{1,3}},[0-9]{{3}}(\.{_DECIMALS})?",
     rf"{_GROUPS}({_GAP}[0-9]{{3}}){{1,3}}([.,]{_DECIMALS})?",
 )
 #: In regular expressions as JSON Schema has them, too.

@@ -5,9 +5,10 @@ that says none.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from config.names import folded
 from models.events.ids import is_word_for_nothing
 from models.events.leniency import is_nothing, plain
 from models.events.numbers import DECIMAL, number_in
@@ -23,6 +24,10 @@ _priced = re.compile(
     rf"{_MARK}{_GAP}(?P<after>{DECIMAL})|(?P<before>{DECIMAL}){_GAP}{_MARK}", re.IGNORECASE
 ).fullmatch
 _CURRENCY: Final = "currency"
+#: How deep in an event its currency may be: in a list of its products, and in a price there.
+_DEEP: Final = 3
+#: What says that an amount is one of smallest units.
+_IN_SMALLEST: Final = frozenset({"centamount", "precision", "fractiondigits", "decimals"})
 
 
 class Priced(float):
@@ -54,6 +59,55 @@ def currency_text(value: Any) -> str | None:
     if is_nothing(value) or (isinstance(value, str) and is_word_for_nothing(value)):
         return None
     return plain(value) if isinstance(value, str) else NO_CURRENCY
+
+
+def currency_among(tree: Mapping[str, Any]) -> str | None:
+    """The currency that an object says under any name with that word in it, or that the objects
+    in it say; None if none of them does. Raises ``Rejected`` for several.
+    """
+    found = dict.fromkeys(_currencies_in(tree, _DEEP))
+    if len(found) > 1:
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            f"$.properties.{_CURRENCY}",
+            "several currencies under names that say nothing of the amounts",
+            "name the currency of the event's amounts in currency",
+        )
+    return next(iter(found), None)
+
+
+def _currencies_in(value: Any, deep: int) -> Iterator[str]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _currencies_in(one, deep)
+    if not isinstance(value, dict):
+        return
+    for key, one in value.items():
+        if isinstance(one, str) and _CURRENCY in folded(key):
+            code = code_of(one)
+            if code not in ("", NO_CURRENCY) and not is_word_for_nothing(one):
+                yield code
+        elif deep:
+            yield from _currencies_in(one, deep - 1)
+
+
+def money_in(value: Mapping[str, Any], path: str) -> Priced | None:
+    """The amount in an object that says its currency, as shops' interfaces have it; None if it is
+    none, or one in smallest units.
+    """
+    said = {folded(key): one for key, one in value.items()}
+    if isinstance(inner := said.get("shopmoney"), dict):
+        return money_in(inner, path)
+    amount = next((said[name] for name in ("amount", "value") if name in said), None)
+    code = next((said[name] for name in ("currency", "currencycode") if name in said), None)
+    if not isinstance(code, str) or _IN_SMALLEST.intersection(said):
+        return None
+    number = number_in(amount) if isinstance(amount, str) else amount
+    if not isinstance(number, int | float) or isinstance(number, bool) or number < 0:
+        return None
+    priced = Priced(number)
+    priced.mark, priced.path = code_of(code), path
+    return priced
 
 
 def without_marks(values: Any) -> Any:

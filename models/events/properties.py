@@ -10,11 +10,13 @@ without what state can do without. What a shape may say about that, as class var
   of several the first stands
 - ``as_is``: fields that are mostly missing, so that a hint is looked for before the spelling is
 - ``is_exact``: silence says something here, so that a word for nothing is no number
+- ``is_absolute``: a minus before an amount says nothing
+- ``likely``: gives the field that is meant by a name nobody knows and its value, None for most
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -44,7 +46,7 @@ from models.events.ids import (
     thing_id_text,
 )
 from models.events.leniency import is_nothing, read_json, spelt
-from models.events.priced import without_marks
+from models.events.priced import currency_among, without_marks
 from models.events.rejection import Reason, Rejected, rejected_by
 from models.events.values import (
     AmountReading,
@@ -58,6 +60,9 @@ from models.events.values import (
 )
 
 _PATH: Final = "$.properties"
+_ENCODE: Final = msgspec.json.Encoder().encode
+#: How many objects senders wrap an event's fields in.
+_DEEP: Final = 3
 #: The first version of Segment's specification called a product's id so.
 _OLD_PRODUCT_ID: Final = "id"
 _CURRENCY: Final = "currency"
@@ -68,13 +73,29 @@ _HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
     # In another one than the shop's, an amount is another amount.
     _CURRENCY: (b"currency",),
     "products": (b"items", b"content"),
-    "test": (b"test",),
+    "test": (b"test", b"sandbox", b"environment"),
+    "live": (b"livemode", b"live_mode"),
+    "ended": (b"cancel", b"void", b"draft"),
+    # As it is, the strict decoder has read it.
+    "status": (b'"status"',),
     "order_status": (b"orderstatus",),
     "financial_status": (b"financialstatus",),
     "payment_status": (b"paymentstatus",),
+    "state": (b'"state"',),
+    "order_state": (b"orderstate",),
+    "payment_state": (b"paymentstate",),
 }
+#: Many customers look at the same products.
+_IDS_REMEMBERED_MAX: Final = 16_384
 #: What tells an object that is a product from one that holds others.
 _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
+
+
+#: Wherever it is and whatever it is called, an amount is in it.
+_currency_in_text: Final = re.compile(rb'currency[^":]{0,24}"\s*:\s*["\[{]', re.IGNORECASE).search
+
+
+_keys_in: Final = re.compile(rb'"([^"]*)"\s*:').findall
 
 
 def is_id_field(name: str) -> bool:
@@ -136,6 +157,18 @@ class PropertyReader:
             return self.read_again(raw)
         return properties if self._object.is_sound(properties, raw) else self.read_again(raw)
 
+    def read_written(self, raw: bytes) -> Any:
+        """As `read`, and sooner, for what may have been written by us: then each field is called
+        by its name, and in no other way.
+        """
+        try:
+            properties = self._decode(raw)
+        except UNREADABLE:
+            return self.read(raw)
+        if _ENCODE(properties) == raw and self._object.are_texts_sound(properties):
+            return properties
+        return self.read(raw)
+
     def read_again(self, raw: bytes) -> Any:
         """As `read`, leniently from the first."""
         values = without_marks(self._object.values(read_json(raw), _PATH))
@@ -155,9 +188,14 @@ class _Object:
 
     def __init__(self, shape: Type, *, has_currency: bool = False) -> None:
         assert isinstance(shape, StructType)
-        has_currency = has_currency or any(one.encode_name == _CURRENCY for one in shape.fields)
+        self._keeps_currency = any(one.encode_name == _CURRENCY for one in shape.fields)
+        has_currency = has_currency or self._keeps_currency
         whose = [one.name for one in shape.fields if names_customer(shape, one.encode_name)]
-        amounts = AmountReading(getattr(shape.cls, "is_exact", False), has_currency)
+        amounts = AmountReading(
+            is_exact=getattr(shape.cls, "is_exact", False),
+            is_absolute=getattr(shape.cls, "is_absolute", False),
+            has_currency=has_currency,
+        )
         self._is_in_any_case = getattr(shape.cls, "in_any_case", False)
         as_is: frozenset[str] = getattr(shape.cls, "as_is", frozenset())
         self._fields = tuple(
@@ -171,6 +209,7 @@ class _Object:
         aliases: Mapping[str, str] = getattr(shape.cls, "aliases", {})
         self._aliases = {folded(alias): name for alias, name in aliases.items()}
         self._holders: tuple[str, ...] = getattr(shape.cls, "holders", ())
+        self._likely: Callable[[str, Any], str | None] | None = getattr(shape.cls, "likely", None)
         self._dispensable: frozenset[str] = getattr(shape.cls, "dispensable", frozenset())
         self._types = {one.encode_name: one.type for one in msgspec.structs.fields(shape.cls)}
         self._list_names = {one.encode_name for one in shape.fields if items_of(one.type)}
@@ -203,39 +242,51 @@ class _Object:
             for one in shape.fields
             if (item := items_of(one.type)) is not None
         )
+        self._known = {field.name.encode() for field in self._fields}
+        self._known_inside = set[bytes]().union(*(inner._known for _, inner in self._lists))
 
     def is_sound(self, properties: Any, raw: bytes) -> bool:
         """Whether what was decoded of ``raw`` is all there is to read in it, and texts are as they
         should be. It may be cautious.
         """
-        for value in self._ids(properties):
-            if value is not None and (
-                " " in value
-                or len(value) > SURELY_SHORT
-                or not value.isprintable()
-                or is_no_thing(value)
-            ):
-                return False
-        for value in self._texts(properties):
-            # Less than "!": empty, or it begins with a blank.
-            if value is not None and (value < "!" or value in USUAL_NOTHINGS):
-                return False
+        if self._likely is not None and self._says_more(properties, raw):
+            return False
+        if not self._are_own_texts_sound(properties):
+            return False
         for value_in, is_spelt_in in self._spellings:
             if value_in(properties) is None and is_spelt_in(raw):
                 return False
         if self._hinted and self._lacks_what_is_there(properties, raw):
             return False
-        if self._lists and not self._are_items_sound(properties, raw):
-            return False
-        return not self._names_customers or not any(map(is_nobody, self._customers(properties)))
-
-    def _are_items_sound(self, properties: Any, raw: bytes) -> bool:
-        """As `is_sound`, of the objects in lists."""
         for items_in, inner in self._lists:
             for item in items_in(properties) or ():
                 if not inner.is_sound(item, raw):
                     return False
         return True
+
+    def _says_more(self, properties: Any, raw: bytes) -> bool:
+        """Whether there is a name in JSON that nobody knows."""
+        others = set(_keys_in(raw)) - self._known
+        has_lists = any(items_in(properties) for items_in, _ in self._lists)
+        return bool(others - self._known_inside) if has_lists else bool(others)
+
+    def are_texts_sound(self, properties: Any) -> bool:
+        """Whether texts are as they should be, also in the objects in lists."""
+        for items_in, inner in self._lists:
+            for item in items_in(properties) or ():
+                if not inner.are_texts_sound(item):
+                    return False
+        return self._are_own_texts_sound(properties)
+
+    def _are_own_texts_sound(self, properties: Any) -> bool:
+        for value in self._ids(properties):
+            if value is not None and not _is_sound_id(value):
+                return False
+        for value in self._texts(properties):
+            # Less than "!": empty, or it begins with a blank.
+            if value is not None and (value < "!" or value in USUAL_NOTHINGS):
+                return False
+        return not self._names_customers or not any(map(is_nobody, self._customers(properties)))
 
     def _lacks_what_is_there(self, properties: Any, raw: bytes) -> bool:
         """Whether a field that most events do without is there in another spelling."""
@@ -263,14 +314,18 @@ class _Object:
         """Whether ``value`` is an object that says which product it is."""
         return isinstance(value, dict) and not _NAMES_OF_PRODUCTS.isdisjoint(self._given(value))
 
-    def _given(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+    def _given(self, tree: Mapping[str, Any], deep: int = _DEEP) -> dict[str, Any]:
         """The values by the names of their fields, from wherever they are."""
         given = self._given_at(tree)
         if self._holders:
             inner = {folded(key): value for key, value in tree.items()}
             for holder in self._holders:
-                if isinstance(held := inner.get(holder), dict):
-                    given = {**self._given_at(held), **given}
+                if deep and isinstance(held := inner.get(holder), dict):
+                    given = {**self._given(held, deep - 1), **given}
+        if self._keeps_currency and _CURRENCY not in given:
+            code = currency_among(tree)
+            if code is not None:
+                given[_CURRENCY] = code
         return given
 
     def _given_at(self, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,7 +337,21 @@ class _Object:
                     given[name] = value
         if self.has_product and not is_nothing(old := tree.get(_OLD_PRODUCT_ID)):
             given.setdefault(_PRODUCT_ID, old)
+        if self._likely is not None:
+            self._add_likely(given, tree)
         return given
+
+    def _add_likely(self, given: dict[str, Any], tree: Mapping[str, Any]) -> None:
+        """Add what is said under names that nobody knows."""
+        assert self._likely is not None
+        for name, value in tree.items():
+            key = folded(name)
+            is_known = key in self._names or key in self._aliases
+            is_known = is_known or (key in self._holders and isinstance(value, dict))
+            if is_known or is_nothing(value):
+                continue
+            if (meant := self._likely(key, value)) is not None:
+                given.setdefault(meant, value)
 
     def _read(self, name: str, read: Callable[[Any, str], Any], value: Any, path: str) -> Any:
         """A field's value; None for one that cannot be read and that state can do without."""
@@ -300,10 +369,12 @@ class _Object:
         decoder has read it, and what the objects in a list have under it is none of the list's
         owner.
         """
+        if name == _CURRENCY:
+            return _currency_in_text
         others = [alias for alias, meant in self._aliases.items() if meant == name]
         if name == _PRODUCT_ID:
             others.append(_OLD_PRODUCT_ID)
-        if name in (_PRODUCT_ID, "order_id", _CURRENCY) or self._is_in_any_case:
+        if name in (_PRODUCT_ID, "order_id") or self._is_in_any_case:
             others += self._holders
         ways = "|".join(["[ _-]*".join(name.split("_")), *map(_with_gaps, others)])
         pattern = f'"(?!(?-i:{name})")(?:{ways})"'
@@ -318,6 +389,19 @@ def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
         one = attrgetter(names[0])
         return lambda properties: (one(properties),)
     return lambda _: ()
+
+
+@lru_cache(_IDS_REMEMBERED_MAX)
+def _is_sound_id(value: str) -> bool:
+    """Whether the lenient reader would take the id of a thing as it is."""
+    return (
+        # Else it is empty, or it begins with a blank, or a # that is none of it.
+        value >= "$"
+        and " " not in value
+        and len(value) <= SURELY_SHORT
+        and value.isprintable()
+        and not is_no_thing(value)
+    )
 
 
 def _with_gaps(alias: str) -> str:

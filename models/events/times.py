@@ -6,8 +6,10 @@ from typing import Final
 
 _DATE = r"(?P<year>\d{4})(?:-(?P<month>\d\d)-(?P<day>\d\d)|(?P<month_>\d\d)(?P<day_>\d\d))"
 _TIME = r"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?)?"
-_OFFSET = r"(?:(?P<utc>[Zz])|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)"
-_MOMENT = re.compile(rf"{_DATE}[Tt ]{_TIME} ?{_OFFSET}", re.ASCII).fullmatch
+_OFFSET = r"(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)"
+#: The zone's name behind the offset, which says it all.
+_ZONE = r"(?:\[[A-Za-z0-9_+/-]{1,32}\])?"
+_MOMENT = re.compile(rf"{_DATE}[Tt ]{_TIME} ?{_OFFSET}{_ZONE}", re.ASCII).fullmatch
 _LENGTH_MAX: Final = 64
 #: What is between the numbers of 2026-03-01T10:00:00.000Z.
 _USUAL_MARKS: Final = ("-", "-", "T", ".", "Z")
@@ -20,8 +22,9 @@ def moment_of(text: str) -> datetime | None:
     """The moment that ``text`` states, to the microsecond, rounded down; None if it states none.
 
     The forms: extended and basic (``20260301T100000Z``), with minutes or seconds left out, a short
-    offset (``+01``), and a blank for T. 24:00 is the next midnight, and a leap second the second
-    after it, as computers count. Without an offset, a text is no moment.
+    offset (``+01``), a blank for T, UTC or GMT for Z, and a zone's name in brackets behind the
+    offset. 24:00 is the next midnight, and a leap second the second after it, as computers count.
+    Without an offset, a text is no moment.
     """
     if (usual := _usual_moment_of(text)) is not None:
         return usual

@@ -4,13 +4,13 @@ Each reader takes a value and its JSON path, and raises ``Rejected`` for what it
 leaves the field out.
 """
 
-from math import isfinite
+from math import copysign, isfinite
 from typing import Any, Final, NamedTuple
 
 from models.events.ids import EXACT_MAX, is_word_for_nothing
 from models.events.leniency import plain
 from models.events.numbers import number_in
-from models.events.priced import currency_text, priced_in
+from models.events.priced import currency_text, money_in, priced_in
 from models.events.rejection import Reason, Rejected
 
 #: Not every larger integer is a float.
@@ -23,11 +23,12 @@ _TRUTHS: Final = {
 
 
 class AmountReading(NamedTuple):
-    """How amounts are read: whether a word for nothing is none, and whether a currency beside one
-    has a field to go to.
+    """How amounts are read: whether a word for nothing is none, whether a minus says nothing, and
+    whether a currency beside one has a field to go to.
     """
 
     is_exact: bool
+    is_absolute: bool
     has_currency: bool
 
 
@@ -60,16 +61,31 @@ def number_value(
     value: Any, path: str, *, is_signed: bool, amounts: AmountReading, such_as: str
 ) -> Any:
     """A number, also in a text, and one with its currency where that is kept."""
+    if isinstance(value, dict) and amounts.has_currency:
+        return money_in(value, path) or value
     if not isinstance(value, str):
-        return as_it_is_value(value, path)
+        value = as_it_is_value(value, path)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if is_signed or not is_number else _not_below_0(value, path, amounts)
     if is_word_for_nothing(value) and not amounts.is_exact:
         return None
     number = number_in(value)
-    if number is not None and ("-" not in value or is_signed):
-        return number
+    if number is not None:
+        return number if is_signed else _not_below_0(number, path, amounts)
     if amounts.has_currency and not is_signed and (priced := priced_in(value, path)) is not None:
         return priced
     raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")
+
+
+def _not_below_0(number: float, path: str, amounts: AmountReading) -> float:
+    if copysign(1.0, number) < 0.0 and not amounts.is_absolute:
+        raise Rejected(
+            Reason.OUT_OF_RANGE,
+            path,
+            "a number of at least 0",
+            "leave out the minus: Product Removed and Order Refunded say what goes back",
+        )
+    return abs(number)
 
 
 def code_value(value: Any, _path: str) -> Any:

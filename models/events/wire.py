@@ -6,6 +6,7 @@ event means the same everywhere.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -26,6 +27,8 @@ EVENT_BYTES_MAX = 32 * 1024
 #: The same event as a record of the log: in our words, with its source, and exported its position.
 LOG_BYTES_MAX = 2 * EVENT_BYTES_MAX
 _POSITION_BYTES_MAX = 128
+#: Customers come again, and each event's id is read at both hops.
+_IDS_REMEMBERED_MAX: Final = 32_768
 MESSAGE_ID_LENGTH_MAX = 256
 #: The format of records of ``customer-events``. Format 1, never released, did not state a format;
 #: in format 2 only clock records moved a partition's clock, and it decided aloud from the start.
@@ -50,8 +53,8 @@ LINK_BYTES_MAX = 768 * 1024
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     """``historical``: what the event brings about is rehearsed, not decided aloud. ``consent``: by
-    purpose, in the words of whoever asked for it. ``batched``: the hour of the event's time is that
-    of its sender's batch.
+    purpose, in the words of whoever asked for it; ``consent_management``: where RudderStack has it.
+    ``batched``: the hour of the event's time is that of its sender's batch.
     """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
@@ -59,6 +62,7 @@ class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     historical: Any = None
     consent: Any = None
     batched: Any = None
+    consent_management: Any = msgspec.field(default=None, name="consentManagement")
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -68,7 +72,7 @@ class Position(Struct, frozen=True, omit_defaults=True, gc=False):
     offset: int
 
 
-class Line(Struct, rename="camel"):
+class Line(Struct, rename="camel", gc=False):
     """The fields of an event or a control line that Keepstream reads."""
 
     type: str
@@ -118,10 +122,9 @@ class Line(Struct, rename="camel"):
         return self.stated_version if isinstance(self.stated_version, int) else None
 
 
-_LINE = msgspec.json.Decoder(Line)
-_NULL = msgspec.Raw(b"null")
-#: Of an event that says none.
-NO_TRAITS: Final = _NULL
+_DECODE = msgspec.json.Decoder(Line).decode
+#: What a field has that is left as it is, if the line does not have it.
+NULL: Final = msgspec.Raw(b"null")
 
 
 class LogFormatError(ValueError):
@@ -174,7 +177,8 @@ def decode_line(raw: bytes) -> Line:
     What is not as it should be costs the line only if it is needed: fields are understood under
     other spellings, and junk in those that nobody reads is left out.
     """
-    _require_size(raw, EVENT_BYTES_MAX)
+    if len(raw) > EVENT_BYTES_MAX:
+        _require_size(raw, EVENT_BYTES_MAX)
     return _decoded(raw)
 
 
@@ -195,7 +199,7 @@ def _large_link_record(raw: bytes) -> Line:
     """A record with a row in it may be larger than any event."""
     _require_size(raw, LINK_BYTES_MAX)
     try:
-        line = _LINE.decode(raw)
+        line = _DECODE(raw)
     except UNREADABLE:
         line = None
     if line is None or line.type not in LINK_TYPES or not _is_ours(line):
@@ -211,15 +215,13 @@ def _require_size(raw: bytes, bytes_max: int) -> None:
 
 def _decoded(raw: bytes) -> Line:
     try:
-        line = _LINE.decode(raw)
+        line = _DECODE(raw)
     except UNREADABLE:
         return _lenient_line(raw)
     if line.type in _CONTROL_TYPES:
         return line
     is_short = line.timestamp is None or (line.user_id is None and line.anonymous_id is None)
-    # In the log each field has one spelling.
-    is_of_log = line.moves_clock and line.source is not None
-    if is_short or (not is_of_log and _may_name_a_visitor(line, raw)):
+    if is_short or _may_name_a_visitor(line, raw):
         # What it lacks may be there in a way that the decoder does not know.
         return _lenient_line(raw)
     return line
@@ -227,7 +229,15 @@ def _decoded(raw: bytes) -> Line:
 
 def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
     """Whether it may say who a user was in a spelling that the decoder does not know."""
-    if line.anonymous_id is None and (b"nonymous" in raw or b"NONYMOUS" in raw):
+    if line.source is not None and line.moves_clock:
+        # In the log each field has one spelling.
+        return False
+    # First in small letters: nearly always it is nowhere, and looked for once.
+    if (
+        line.anonymous_id is None
+        and b"nonymous" in raw.lower()
+        and (b"nonymous" in raw or b"NONYMOUS" in raw)
+    ):
         return line.other_visitor is None
     return line.type == "alias" and line.previous_id is None
 
@@ -299,7 +309,7 @@ def _context(value: Any) -> Context | None:
     channel = value.get("channel")
     return Context(
         plain(channel) if isinstance(channel, str) and channel else None,
-        **{name: value.get(name) for name in _CONTEXT_REST},
+        **{name: value.get(key) for name, key in _CONTEXT_REST.items()},
     )
 
 
@@ -321,7 +331,11 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
     return moment
 
 
-_CONTEXT_REST: Final = [name for name in Context.__struct_fields__ if name != "channel"]
+_CONTEXT_REST: Final = {
+    field.name: field.encode_name
+    for field in msgspec.structs.fields(Context)
+    if field.name != "channel"
+}
 #: Lines that are nobody's.
 _CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model", GONE})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
@@ -338,6 +352,7 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
     """
     user = _whose(line.user_id, "$.userId", is_blocked)
     if user is not None:
+        # Nearly always.
         return user, True
     for value in (line.other_id, line.id_in_capitals):
         user = _whose(value, "$.userId", is_blocked)
@@ -401,10 +416,17 @@ def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> s
     """The id of one customer; None if ``value`` is none or stands for nobody."""
     if value is None or value is True or value is False:
         return None
+    # Only texts are remembered: 1, 1.0 and True are one key, and not one id.
+    text = _remembered(value, path) if value.__class__ is str else _somebody(value, path)
+    return None if is_blocked is not None and text is not None and is_blocked(text) else text
+
+
+def _somebody(value: Any, path: str) -> str | None:
     text = id_text(value, path)
-    if text is None or is_nobody(text) or (is_blocked is not None and is_blocked(text)):
-        return None
-    return text
+    return None if text is None or is_nobody(text) else text
+
+
+_remembered = lru_cache(_IDS_REMEMBERED_MAX)(_somebody)
 
 
 def message_id_of(line: Line, stand_in: str) -> str:
@@ -436,7 +458,7 @@ def timestamp_ms(line: Line) -> int:
 
 def received_at_ms(line: Line) -> int | None:
     """When whoever collected the event took it, in ms since 1970; None if the line does not say."""
-    if line.received_at == _NULL:
+    if line.received_at == NULL:
         return None
     try:
         text = msgspec.json.decode(line.received_at)
@@ -453,7 +475,8 @@ def received_at_ms(line: Line) -> int | None:
 def encode_log_event(event: Event) -> bytes:
     """The event as a record of the log. Raises ``Rejected`` for one too large to be read there."""
     record = encode_event(event)
-    _require_size(record, LOG_BYTES_MAX)
+    if len(record) > LOG_BYTES_MAX:
+        _require_size(record, LOG_BYTES_MAX)
     return record
 
 

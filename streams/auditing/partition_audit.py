@@ -21,7 +21,7 @@ from models.comparison import different_parts, has_content
 from models.customer.labels import LabelsDropped
 from models.customer.profile import begun_after, encode_profile, profile
 from models.customer.registry import PARTS, VERSIONS
-from models.customer.row import check_row
+from models.customer.row_layout import check_row
 from models.customer.scene import Context, Scene
 from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
@@ -29,7 +29,7 @@ from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Source
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
-from models.events.wire import GONE, LINK_TYPES, NO_TRAITS, Line
+from models.events.wire import GONE, LINK_TYPES, NULL, Line
 from models.graves import decode_grave, is_same_grave
 from models.learning.lessons import Lesson, Taught, encode_lesson
 from models.learning.snapshot import SnapshotError
@@ -311,7 +311,7 @@ class PartitionAudit:
         found = digest_of(record.value or b"", self._number)
         if expected == found or fates.is_of_earlier(source.offset, found):
             return
-        if line.traits != NO_TRAITS:
+        if line.traits != NULL:
             rest = digest_without_traits(event_of(line, message_id=""), self._number)
             if fates.is_of_earlier(source.offset, rest):
                 return

@@ -153,7 +153,7 @@ def test_a_rule_about_events_is_told_with_their_names(triggers: Path, actions: P
     ("wrong", "right", "line", "words"),
     [
         ("orders > 3", "order > 3", 2, "did you mean orders?"),
-        ("version: 4", "version: four", 2, "Expected `int`"),
+        ("version: 4", "version: four", 2, "expected a whole number"),
         ("[orders]", "[orders", 9, "not valid YAML"),
     ],
 )

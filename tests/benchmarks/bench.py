@@ -34,6 +34,7 @@ from tests.benchmarks.figures import Measured, Stage, gathered
 from tests.benchmarks.peers.programs import (
     KEEPSTREAM,
     KEEPSTREAM_JOB,
+    KEEPSTREAM_ONE_HOP,
     PEERS,
     PEERS_PYTHON,
     runs_here,
@@ -44,7 +45,8 @@ from tests.benchmarks.recovered import recovered
 from tests.benchmarks.takeover import shapes
 from tests.benchmarks.whole_engine import WholeEngine
 
-READ_BACK_LEAST = 100_000
+#: With so many, a worker has all that it needs once, which is more than their rows are.
+FEW_CUSTOMERS = 10_000
 DAYS_PASS, AN_HOUR = "days that pass", "events of an hour"
 
 
@@ -92,7 +94,9 @@ def peers(bench: Bench) -> list[Measured]:
             (one.name, partial(race.run, one), len(log.rest)) for one in PEERS if runs_here(one)
         ]
         expected = by_id(expected_triggers(Keyed(one.key or b"", one.value) for one in records))
+        one_hop = partial(whole.job, records, expected, is_in_log=True)
         runs.append((KEEPSTREAM_JOB, partial(whole.job, records, expected), len(records)))
+        runs.append((KEEPSTREAM_ONE_HOP, one_hop, len(records)))
         runs.append((KEEPSTREAM, partial(whole.drained, records), len(records)))
         for number in bench.rounds():
             # Each begins a round once, so that nobody always comes after the same one.
@@ -212,22 +216,19 @@ def steady(bench: Bench) -> list[Measured]:
 
 
 def recovery(bench: Bench) -> list[Measured]:
-    """Customers read back from the changelog."""
+    """Customers read back from the changelog: what each takes beyond the first ten thousand."""
     made = shapes()
     measured = [Measured("a row", "bytes as stored", [made.mean_bytes])]
     with bench.engine() as (_, whole):
-        empty = recovered(whole, made, 0)
-        for customers in (10_000, 100_000, *((1_000_000,) if bench.is_full else ())):
-            found = recovered(whole, made, customers)
-            each = (found.memory_bytes - empty.memory_bytes) / customers
+        few = recovered(whole, made, FEW_CUSTOMERS)
+        for customers in (100_000, *((1_000_000,) if bench.is_full else ())):
+            found, more = recovered(whole, made, customers), customers - FEW_CUSTOMERS
+            rows = more / (found.cpu_s - few.cpu_s)
+            each = (found.memory_bytes - few.memory_bytes) / more
             name = f"{customers:,} customers"
+            measured.append(Measured(f"{name}: read back", "rows for a second of CPU", [rows]))
             measured.append(Measured(f"{name}: memory", "bytes a customer", [each]))
-            tell(f"{name}: {each:,.0f} bytes each")
-            # Fewer cannot be told from what it costs to start.
-            if customers >= READ_BACK_LEAST:
-                rows = customers / (found.cpu_s - empty.cpu_s)
-                measured.append(Measured(f"{name}: read back", "rows for a second of CPU", [rows]))
-                tell(f"{name}: {rows:,.0f} rows read back for a second of CPU")
+            tell(f"{name}: {rows:,.0f} rows for a second of CPU, {each:,.0f} bytes each")
     return measured
 
 

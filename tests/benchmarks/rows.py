@@ -2,16 +2,16 @@
 
     python -m tests.benchmarks.rows [--days 200] [--customers 150]
 
-The rows of a simulated shop: bytes a row by part, as packed and as stored, in how many rows a part
-is, and what rows of several sizes come to. Bytes are the same on every machine.
+The rows of a simulated shop: bytes a row by part, as packed and, of parts that are by themselves,
+as stored; in how many rows a part is, and what rows of several sizes come to. Bytes are the same on
+every machine.
 """
 
 import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-
-import msgspec
+from typing import Any
 
 from models.customer.part import Part
 from models.customer.registry import PARTS
@@ -23,6 +23,8 @@ from tests.kafka.deployment import orderly_shop
 #: Which rows' sizes are told: by the share of rows that are smaller.
 _SHARES = {"smallest": 0.0, "a tenth": 0.1, "half": 0.5, "nine tenths": 0.9, "largest": 1.0}
 
+_WORDS = {"together": "the parts without a figure of their own, together"}
+
 
 def rows_of(customers: int, days: int) -> list[Row]:
     replay = Replay(load_parameters())
@@ -33,28 +35,30 @@ def rows_of(customers: int, days: int) -> list[Row]:
 
 
 def tell(rows: Sequence[Row]) -> None:
-    sizes = sorted(len(encode_row(row)) for row in rows)
-    names: dict[str, Part[object]] = {part.code: part for part in PARTS}
-    packed: Counter[str] = Counter()
+    packed: Counter[Part[Any]] = Counter()
+    has: Counter[Part[Any]] = Counter()
     stored: Counter[str] = Counter()
-    has: Counter[str] = Counter()
+    sizes = []
     for row in rows:
-        for code, content in row.packed().items():
-            packed[code] += len(names[code].pack(row.read(names[code])))
-            stored[code] += len(content)
-            has[code] += 1
+        sizes.append(len(encode_row(row)))
+        apart, together = row.pack()
+        for part in PARTS:
+            if row.has(part):
+                packed[part] += len(part.pack(row.read(part)))
+                has[part] += 1
+        stored.update({code: len(entry) for code, entry in apart.items()})
+        stored.update({"together": len(together), "timers": len(row.timers_as_stored())})
+        stored.update({"message ids": len(row.messages)})
+    stored["the rest"] = sum(sizes) - stored.total()
     print("  packed  stored  in rows")
-    for code, total in stored.most_common():
-        print(
-            f"{packed[code] / len(rows):8,.1f}{total / len(rows):8,.1f}{has[code] / len(rows):9.0%}"
-            f"  {names[code].name}"
-        )
-    timers = [len(msgspec.msgpack.encode(row.packed_timers())) for row in rows]
-    ids = [len(row.messages) for row in rows]
-    rest = sum(sizes) - stored.total() - sum(timers) - sum(ids)
-    for what, total in (("timers", sum(timers)), ("message ids", sum(ids)), ("the rest", rest)):
-        print(f"{'':8}{total / len(rows):8,.1f}{'':9}  {what}")
+    for part, total in packed.most_common():
+        by_itself = f"{stored.pop(part.code) / len(rows):8,.1f}" if part.is_apart else f"{'':8}"
+        print(f"{total / len(rows):8,.1f}{by_itself}{has[part] / len(rows):9.0%}  {part.name}")
+    print()
+    for what, total in stored.items():
+        print(f"{'':8}{total / len(rows):8,.1f}{'':9}  {_WORDS.get(what, what)}")
     print(f"{'':8}{sum(sizes) / len(rows):8,.1f}{'':9}  a row")
+    sizes.sort()
     places = {name: sizes[round(share * (len(sizes) - 1))] for name, share in _SHARES.items()}
     print(", ".join(f"{name} {size:,}" for name, size in places.items()))
 

@@ -4,7 +4,7 @@ and what they wrote compared with a replay of the log at the end.
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from models.events.wire import decode_log_line
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from streams.publisher import EventPublisher
+from tests.benchmarks.ingested import Ingested
 from tests.benchmarks.peers import keepstream_job
 from tests.benchmarks.peers.job import Trigger
 from tests.benchmarks.peers.programs import KEEPSTREAM_JOB
@@ -74,18 +75,27 @@ class WholeEngine:
     ) -> Run:
         """CPU of one or several workers for these events, all of them there when they begin."""
         with self.deployment() as deployment:
-            run = _spent(deployment, records, deployment.start_workers(workers, program=program))
+            started = deployment.start_workers(workers, program=program)
+            run = _spent(deployment, records, started, deployment.publish)
             assert_exact(deployment, published=len(records))
             return run._replace(broker_bytes=self._written(deployment))
 
-    def job(self, records: Sequence[ShopRecord], expected: dict[str, Trigger]) -> Run:
+    def job(
+        self,
+        records: Sequence[ShopRecord],
+        expected: dict[str, Trigger],
+        *,
+        is_in_log: bool = False,
+    ) -> Run:
         """CPU of a worker that does the peers' job and no more. Raises `Differs` when it gives
-        other triggers.
+        other triggers. ``is_in_log``: another worker's ingest wrote the events to the log, which
+        is all that this one reads of them.
         """
         with self.deployment() as deployment:
             arguments = keepstream_job.rules(deployment.directory)
+            publish = Ingested(deployment, records).publish if is_in_log else deployment.publish
             worker = deployment.start_worker(*arguments, program=_JOB)
-            run = _spent(deployment, records, [worker])
+            run = _spent(deployment, records, [worker], publish)
             written = [value for _, _, value in deployment.read(RETENTION_TRIGGERS)]
             found = [keepstream_job.as_of_the_job(value) for value in written]
             if problem := difference(expected, found):
@@ -149,16 +159,21 @@ def _ingest_ms(deployment: Deployment) -> list[int]:
     return sorted(found)
 
 
-def _spent(deployment: Deployment, records: Sequence[ShopRecord], workers: Sequence[Worker]) -> Run:
+def _spent(
+    deployment: Deployment,
+    records: Sequence[ShopRecord],
+    workers: Sequence[Worker],
+    publish: Callable[[Sequence[ShopRecord]], object],
+) -> Run:
     """Some of the events are done before, and workers are halted while the others are published."""
-    deployment.publish(records[:WARM_UP])
+    publish(records[:WARM_UP])
     deployment.wait("workers are ready", lambda: all(worker.is_ready() for worker in workers))
     deployment.wait("the first events are done", deployment.is_drained)
     time.sleep(SETTLED_S)
     for worker in workers:
         worker.pause()
     before_s = _cpu_s(workers)
-    deployment.publish(records[WARM_UP:])
+    publish(records[WARM_UP:])
     began_s = time.monotonic()
     for worker in workers:
         worker.resume()

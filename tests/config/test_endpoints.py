@@ -53,7 +53,7 @@ def test_an_address_that_is_a_secret_comes_from_a_file(tmp_path: Path) -> None:
         (WHOLE + WHOLE.partition("\n")[2], "endpoints.yaml:5: crm: line 2 has this name, too"),
         (
             WHOLE.replace("crm", "C R M", 1),
-            "Expected up to 40 lower-case letters, digits and '-' - at `$.name`",
+            "name: expected up to 40 lower-case letters, digits and '-'",
         ),
         (BEGIN + "    secret_file: ''\n", "crm: secret_file is empty: name the file"),
         (BEGIN + "    secret_env: ''\n", "crm: secret_env is empty: name the variable"),

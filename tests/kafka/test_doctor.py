@@ -26,7 +26,7 @@ from config.topics import (
     topics,
 )
 from models.customer.profile import Profile
-from models.customer.row import LINKED_FORMAT
+from models.customer.row_formats import ROW_FORMAT
 from models.decisions.trigger import ACTION_WITHDRAWN, NEXT_BEST_ACTION
 from models.events.times import iso
 from models.partition_state import PartitionState, encode_state
@@ -280,7 +280,7 @@ def test_what_can_not_be_reached_is_not_seen_and_the_rest_is_looked_at(
 def test_what_another_release_wrote_is_refused_in_words(deployment: Deployment) -> None:
     for its_format, fix in (
         (1, "another KEEPSTREAM_TOPIC_PREFIX"),
-        (LINKED_FORMAT + 1, "upgrade this worker"),
+        (ROW_FORMAT + 1, "upgrade this worker"),
     ):
         state = encode_state(PartitionState(format=its_format, applied=3))
         # The last one is the partition's state.

@@ -29,10 +29,14 @@ def test_a_peer_writes_the_jobs_triggers(
     assert race.run(program).cpu_s > 0
 
 
+@pytest.mark.parametrize(
+    "is_in_log", [pytest.param(False, id="two hops"), pytest.param(True, id="one hop")]
+)
 def test_keepstream_writes_the_jobs_triggers(
-    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
+    kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path, *, is_in_log: bool
 ) -> None:
     records = shop_records(CUSTOMERS)
     expected = by_id(expected_triggers(Keyed(one.key or b"", one.value) for one in records))
+    whole = WholeEngine(kafka, valkey, tmp_path)
 
-    assert WholeEngine(kafka, valkey, tmp_path).job(records, expected).cpu_s > 0
+    assert whole.job(records, expected, is_in_log=is_in_log).cpu_s > 0

@@ -16,7 +16,8 @@ from config.topics import (
     LABELLED_EXAMPLES,
     MODEL_SNAPSHOTS,
 )
-from models.customer.row import LINKED_FORMAT, Row, encode_row
+from models.customer.row import Row, encode_row
+from models.customer.row_formats import ROW_FORMAT
 from models.events.dead_letter import decode_dead_letter
 from models.events.times import iso
 from models.events.wire import LOG_FORMAT
@@ -53,7 +54,7 @@ def refused(deployment: Deployment, *arguments: str, **environment: str) -> str:
         ({"KEEPSTREAM_TOPIC_PREFIX": "nowhere."}, "run `keepstream topics create`"),
         (
             {"KEEPSTREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
-            "start the broker, or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is",
+            "or set KEEPSTREAM_BOOTSTRAP_SERVERS to where it is",
         ),
         ({"KEEPSTREAM_REDIS_URI": "redis://r"}, "did you mean KEEPSTREAM_REDIS_URL?"),
         ({"KEEPSTREAM_SESSION_TIMEOUT_MS": "1"}, "set it to a whole number from 1000 to 300000"),
@@ -107,7 +108,7 @@ def test_state_that_fits_its_topics_no_longer_is_refused(deployment: Deployment)
     assert "set another KEEPSTREAM_TOPIC_PREFIX" in text
 
     for partition in range(4):
-        deployment.write(CUSTOMERS, partition, (b"c-1", row_in_format(LINKED_FORMAT + 1)))
+        deployment.write(CUSTOMERS, partition, (b"c-1", row_in_format(ROW_FORMAT + 1)))
     assert "a newer release; upgrade this worker" in last_words(deployment)
 
 
@@ -152,7 +153,7 @@ def test_a_forged_record_of_a_newer_release_is_set_aside_by_naming_it(
     deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
     records = orderly_shop(3)
     deployment.publish(records)
-    deployment.write(CUSTOMERS, 1, (b"nobody", row_in_format(LINKED_FORMAT + 1)))
+    deployment.write(CUSTOMERS, 1, (b"nobody", row_in_format(ROW_FORMAT + 1)))
     clock = {"type": "clock", "timestamp": iso(START_MS), "logFormat": LOG_FORMAT + 1}
     deployment.write(CUSTOMER_EVENTS, 2, (None, msgspec.json.encode(clock)))
     # Whichever it meets first, and then both.

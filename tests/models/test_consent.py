@@ -238,6 +238,14 @@ STAMPS: Mapping[str, tuple[list[Event], set[str]]] = {
     "an object with a status": ([stamped(1, {"marketing": {"Status": "denied"}})], MARKETING),
     "another word for no": ([stamped(1, {"purposes": {"marketing": "withdrawn"}})], MARKETING),
     "categories": ([stamped(1, {"categories": {"marketing": "opted-out"}})], MARKETING),
+    "lists of what was allowed and denied": (
+        [stamped(1, {"allowedConsentIds": ["C0002"], "deniedConsentIds": ["C0004", "C0001"]})],
+        MARKETING,
+    ),
+    "in both lists it is denied": (
+        [stamped(1, {"deniedConsentIds": ["marketing"], "allowedConsentIds": ["marketing"]})],
+        MARKETING,
+    ),
     "service cannot be revoked here either": ([stamped(1, preferences(Functional=False))], set()),
 }
 
@@ -250,6 +258,17 @@ def test_what_the_context_says_of_consent_is_a_word_of_its_time(
     assert no == denied(events[::-1])
 
 
+def test_what_rudderstack_says_of_consent_is_read_where_it_has_it() -> None:
+    lists = {"deniedConsentIds": ["C0004"], "allowedConsentIds": ["C0001"], "provider": "oneTrust"}
+    event = stamped(1, None, context={"consentManagement": lists})
+
+    assert MARKETING == denied([event])
+    assert MARKETING == denied([decode_event(encode_event(event), message_id="none")])
+    # Also where the strict decoder refuses the line.
+    lenient = stamped(1, None, context={"consentManagement": lists, "channel": 7})
+    assert (event.consent, event.has_unread_consent) == (lenient.consent, False)
+
+
 UNREAD: Mapping[str, tuple[Any, set[str]]] = {
     "a text": ("no", set()),
     "a list": ([{"marketing": False}], set()),
@@ -259,6 +278,8 @@ UNREAD: Mapping[str, tuple[Any, set[str]]] = {
     "a choice that is neither": (preferences(Advertising="maybe"), set()),
     "a choice that waits": (preferences(Advertising="pending"), set()),
     "a choice that is an object": ({"marketing": {"email": False}}, set()),
+    "a list that is none": ({"deniedConsentIds": {"marketing": True}}, set()),
+    "an id that nobody knows": ({"deniedConsentIds": ["C0099", "C0004"]}, MARKETING),
     "one that can be read beside it": (preferences(DataSharing=True, Advertising=False), MARKETING),
 }
 
@@ -561,6 +582,22 @@ def test_a_choice_that_nobody_understands_is_refused(name: str, properties: Any)
         ({"email": "ada@example.org", "newsletter": "weekly"}, False),
         ({"marketing_opt_in": True}, False),
         ({"comment": "granted: false"}, False),
+        ({"unsubscribed_from_emails": True}, True),
+        ({"globalUnsubscribe": "yes"}, True),
+        ({"unsubscribed_at": "2026-03-01T10:00:00Z"}, True),
+        ({"optedOutOn": 1772359200}, True),
+        ({"unsubscribed_at": None, "created_at": "2026-03-01T10:00:00Z"}, False),
+        ({"push_subscribe": "unsubscribed"}, True),
+        ({"do_not_email": "Y"}, True),
+        *(({name: True}, True) for name in ("dnc", "DNC", "suppressed", "isBlacklisted")),
+        *(({name: False}, True) for name in ("allow_email", "allowMarketing", "can_contact")),
+        *(({name: "no"}, True) for name in ("receiveEmails", "sms_enabled", "mailing_list")),
+        ({"email_opt_in": "off"}, True),
+        ({"$consent": False}, True),
+        *(({name: " STOP. "}, True) for name in ("body", "message_body", "keyword")),
+        ({"body": "please stop by"}, False),
+        ({"label": "Stop", "email_verified": False, "phone": "0"}, True),
+        ({"label": "Stop", "email_verified": False, "blocked": True}, False),
     ],
 )
 def test_a_no_in_an_event_that_nobody_knows_is_told_of(
@@ -572,9 +609,57 @@ def test_a_no_in_an_event_that_nobody_knows_is_told_of(
     own = replace(PARAMETERS, names=replace(PARAMETERS.names, own=frozenset({"panelmoved"})))
     raw = line("Panel Moved", at(days=1), properties=properties)
     assert not admit(raw, own, message_id="m").has_unread_consent
-    # A profile that says so is read by nobody, either.
+    # A profile that says so is read by nobody, either, but for what is beyond doubt.
     raw = orjson.dumps({**orjson.loads(line("identify", at(days=1))), "traits": properties})
-    assert is_told is admit(raw, PARAMETERS, message_id="m").has_unread_consent
+    told = admit(raw, PARAMETERS, message_id="m")
+    assert is_told is (told.has_unread_consent or (("marketing", False),) == told.consent)
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        *({name: True} for name in ("do_not_contact", "dnc", "unsubscribed", "hasOptedOut")),
+        *({name: "yes"} for name in ("Opted Out", "marketing_opt_out", "globalUnsubscribe")),
+        {"email": "ada@example.org", "DO-NOT-CONTACT": 1, "newsletter": True},
+    ],
+)
+def test_whoever_wants_no_contact_by_their_profile_has_none(traits: dict[str, Any]) -> None:
+    said = orjson.loads(line("identify", at(days=1)))
+    event = decode_event(orjson.dumps({**said, "traits": traits}), message_id="none")
+
+    assert MARKETING == denied([event])
+    assert not event.has_unread_consent
+    again = decode_event(encode_event(event), message_id="none")
+    assert (event.consent, False) == (again.consent, again.has_unread_consent)
+    assert set() == denied([event, granted(2)])
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        *({name: False} for name in ("do_not_contact", "dnc", "unsubscribed", "hasOptedOut")),
+        *({name: None} for name in ("do_not_contact", "unsubscribed")),
+        {"company": {"do_not_contact": True}},
+        {"notes": "do not contact", "unsubscribed": "maybe"},
+    ],
+)
+def test_a_profile_that_says_nothing_of_the_kind_refuses_nothing(traits: dict[str, Any]) -> None:
+    said = orjson.loads(line("identify", at(days=1)))
+
+    assert () == decode_event(orjson.dumps({**said, "traits": traits}), message_id="none").consent
+
+
+def test_a_text_message_of_stop_is_told_whatever_it_is_called() -> None:
+    stop = {"body": "STOP"}
+
+    assert said("SMS Received", 1, **stop).has_unread_consent
+    assert not said("SMS Received", 1, body="Your parcel is there").has_unread_consent
+
+
+@pytest.mark.parametrize("list_id", ["all", "ALL", "global", "*"])
+def test_whoever_leaves_all_lists_leaves_the_channel(list_id: str) -> None:
+    assert EMAIL == denied([said("Unsubscribed", 1, list_id=list_id)])
+    assert set() == denied([said("Unsubscribed", 1, list_id="weekly")])
 
 
 @pytest.mark.parametrize(

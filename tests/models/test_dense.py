@@ -15,7 +15,8 @@ from models.customer.part import Part
 from models.customer.purchase_state import Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.registry import PARTS
-from models.customer.row import Row, RowError, decode_row, encode_row
+from models.customer.row import Row, decode_row, encode_row
+from models.customer.row_formats import ROW_FORMAT, RowError
 from tests.contract.lives import past_of
 
 DENSE = [part for part in PARTS if part.dense_since]
@@ -28,6 +29,7 @@ DIGESTS = {
     "pr-2": ("b91447795ca4429ba4ddad2683c7847a56ee17a499a62d536916cd8e673efb08"),
     "lo-2": ("569c087bad09d0fd4e360bd80908d021da36ea9df6f0a61caa617bb816dc7b90"),
     "la-3": ("6179a4c1bf261b08327d3caf68f63700e554b9f55e3154a8e64e88929f4ac47b"),
+    "row-4": ("261c1864498bb52806ff003347944e7f09d55d437c59144ff9345f240621a27a"),
     "ev-2": ("3893b4fc5d2b268ff408cf6c47275f18997009ef96d0157e6868b2262db9d969"),
 }
 
@@ -41,11 +43,10 @@ every_dense_part = pytest.mark.parametrize("part", DENSE, ids=repr)
 
 
 def test_the_dictionary_of_a_version_never_changes() -> None:
+    codes = {"row": ROW_FORMAT, **{part.code: part.dense_since for part in DENSE}}
     found = {
-        f"{part.code}-{part.dense_since}": sha256(
-            dictionary_of(part.code, part.dense_since)
-        ).hexdigest()
-        for part in DENSE
+        f"{code}-{version}": sha256(dictionary_of(code, version)).hexdigest()
+        for code, version in codes.items()
     }
     assert DIGESTS == found
 
@@ -53,7 +54,7 @@ def test_the_dictionary_of_a_version_never_changes() -> None:
 @every_dense_part
 def test_a_state_is_read_back_as_it_was(part: Part[Any]) -> None:
     state = past_of(part, 0).row.read(part)
-    assert part.pack(state) == part.pack(part.readers[part.version](compressed(part, state)))
+    assert part.pack(state) == part.pack(part.readers_apart[part.version](compressed(part, state)))
 
 
 @every_dense_part
@@ -69,7 +70,8 @@ def test_what_the_release_before_wrote_is_read_and_packed_anew(part: Part[Any]) 
     """Whatever it was when it was read: another part's change leaves the old bytes alone."""
     row = past_of(part, 0).row
     expected = encode_row(row)
-    row._packed[part.code] = bytes([0, 0, 0, 0, part.dense_since - 1]) + part.pack(row.read(part))
+    row.packed_together().pop(part.code, None)
+    row._apart[part.code] = bytes([part.dense_since - 1]) + part.pack(row.read(part))
     written = encode_row(row)
 
     again = decode_row(written)
@@ -92,9 +94,9 @@ def test_the_next_version_reads_this_one_and_keeps_its_dictionary() -> None:
     stored = compressed(PURCHASES, state)
     assert stored == compressed(following, state)
     for version, packed in ((PURCHASES.version, stored), (following.version, stored)):
-        again = following.readers[version](packed)
+        again = following.readers_apart[version](packed)
         assert PURCHASES.pack(state) == PURCHASES.pack(again)
-    plain = following.readers[PURCHASES.dense_since - 1](PURCHASES.pack(state))
+    plain = following.readers_apart[PURCHASES.dense_since - 1](PURCHASES.pack(state))
     assert PURCHASES.pack(state) == PURCHASES.pack(plain)
     assert [PURCHASES.pack(state)] == read
 
@@ -102,7 +104,7 @@ def test_the_next_version_reads_this_one_and_keeps_its_dictionary() -> None:
 @given(content=st.binary(max_size=200))
 def test_what_was_not_compressed_is_no_state(content: bytes) -> None:
     row = Row()
-    row._packed[PURCHASES.code] = bytes([0, 0, 0, 0, PURCHASES.version]) + content
+    row._apart[PURCHASES.code] = bytes([PURCHASES.version]) + content
     with pytest.raises(RowError, match="the purchases of a row cannot be read"):
         row.read(PURCHASES)
 
@@ -115,7 +117,7 @@ def test_other_bytes_of_the_same_state_have_the_same_content() -> None:
     stored = Dense(PURCHASES.code, PURCHASES.dense_since)
     other = b"\x60" + stored_block(plain)
     assert plain == stored.decompress(other) != stored.compress(plain)
-    row._packed[PURCHASES.code] = bytes([0, 0, 0, 0, PURCHASES.version]) + other
+    row._apart[PURCHASES.code] = bytes([PURCHASES.version]) + other
 
     assert has_content(encode_row(row), expected)
 

@@ -14,7 +14,7 @@ from config.duration import DAY_MS, DurationMs
 from config.parameters import ParameterError
 from models.admission import admit
 from models.customer.identities import IDENTITIES, Identities
-from models.customer.row import place_of
+from models.customer.row_layout import place_of
 from models.engine import Fate
 from models.events.erasure_record import ERASE_REQUESTED, SUPPRESS, UNSUPPRESS, Erased
 from models.events.rejection import Reason, Rejected

@@ -169,7 +169,7 @@ REFUSALS = {
     ),
     "negative revenue as a text": (
         said("Order Completed", revenue="-25.00"),
-        Reason.WRONG_TYPE,
+        Reason.OUT_OF_RANGE,
         "$.properties.revenue",
     ),
     "revenue that is nothing": (

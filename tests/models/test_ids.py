@@ -106,6 +106,12 @@ NOBODY: list[Any] = [
     '""',
     "visitor_id",
     "Guest User",
+    "REDACTED",
+    "Anonymized",
+    "deleted_user",
+    "***",
+    "????",
+    "_",
     "logged_out",
 ]
 #: An order or a product may have the name of a field, but not that of nothing.

@@ -35,7 +35,7 @@ FIRST, SECOND = b64decode(KEPT["version 1"]), b64decode(KEPT["version 2"])
 def stored_in(version: int, content: bytes) -> Row:
     """A row with these labels and nothing else, as if read back."""
     row = Row()
-    row._packed = {CHURN.code: bytes(4) + bytes([version]) + content}
+    row._apart = {CHURN.code: bytes([version]) + content}
     row.set_due("label", row.read(CHURN).next_due_ms(), may_repeat=True)
     return row
 
@@ -167,7 +167,7 @@ def test_a_row_whose_part_nothing_can_read_has_another_content() -> None:
     row = lived([happened("Order Completed", at(), order_id="o-1", revenue=40.0)])
     row.edit(CHURN).counted = (1, 2, 3)
     expected = encode_row(row)
-    row._packed[CHURN.code] = bytes(4) + b"\x01" + b"nothing"
+    row._apart[CHURN.code] = b"\x01nothing"
     row._states.pop(CHURN.code)
 
     assert not has_content(encode_row(row), expected)

@@ -32,7 +32,7 @@ SOUND = order("")
 #: Junk in fields that nobody reads, or that state can do without.
 JUNK: dict[str, bytes] = {
     "half a pair in a text": order(r'"note":"lovely \ud83d"'),
-    "half a pair within a list": order(r'"lines":[{"name":"Mug \ude00 blue"}]'),
+    "half a pair within a list": order(r'"notes":[{"name":"Mug \ude00 blue"}]'),
     "half a pair in a field's name": order(r'"\ud83d":1'),
     "a pair the wrong way round": order(r'"note":"\ude00\ud83d"'),
     "half a pair in the context": order("", r',"context":{"page":{"title":"Gift \ud83c"}}'),
@@ -132,6 +132,8 @@ def test_nothing_is_nothing_whatever_it_is_written_as(nothing: str) -> None:
         ("1\u00a0234.5", 1234.5),
         ("12\u202f345\u202f678", 12345678.0),
         ("1'234.50", 1234.5),
+        ("1,23,456.50", 123456.5),
+        ("12,34,567", 1234567.0),
     ],
 )
 def test_an_amount_may_be_a_text_of_digits(text: str, amount: float) -> None:
@@ -150,14 +152,26 @@ def test_an_amount_may_be_a_text_of_digits(text: str, amount: float) -> None:
     "text",
     [
         *("25,000", "1,234", "999,999", "1,2,3", "1.2.3", "12,34.5", "0.123,45", "1.23,456"),
-        *("1234.567.890", "1 23", "1  234", "0 123", "1,234 567", ",5", "5,", "-1,5", "-0"),
-        *("¥25", "25 kr", "1e3", "+25", "-25", "25.", ".5", "0x19", "٢٥", "9" * 13),
+        *("1234.567.890", "1 23", "1  234", "0 123", "1,234 567", ",5", "5,"),
+        *("¥25", "25 kr", "1e3", "+25", "25.", ".5", "0x19", "٢٥", "9" * 13),
     ],
 )
 def test_an_amount_that_could_mean_two_things_is_refused(text: str) -> None:
     raw = order("").replace(b'"revenue":25', json.dumps({"revenue": text}).encode()[1:-1])
 
     assert (Reason.WRONG_TYPE, "$.properties.revenue") == refusal(raw)
+
+
+@pytest.mark.parametrize("below_0", ["-1,5", "-0", "-25", -25, -0.5])
+def test_an_amount_below_0_is_refused_with_what_to_send_instead(below_0: Any) -> None:
+    with pytest.raises(Rejected) as refused:
+        happened("Order Completed", at(), order_id="o", revenue=below_0)
+
+    assert (Reason.OUT_OF_RANGE, "$.properties.revenue") == (
+        refused.value.reason,
+        refused.value.path,
+    )
+    assert "Order Refunded" in refused.value.fix
 
 
 SPELLINGS = [

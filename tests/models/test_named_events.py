@@ -164,7 +164,7 @@ def test_events_cost_nothing_if_no_rule_names_one() -> None:
         ("on: Asset Downloaded", "on: []", "the moment event needs the name of an event"),
         ("on: Asset Downloaded", "on: ''", "on has no name of an event"),
         ("on: Asset Downloaded", "on: _-", "on has no name of an event"),
-        ("on: Asset Downloaded", "on: true", "Expected `str | array`, got `bool`"),
+        ("on: Asset Downloaded", "on: true", "expected a text or a list, got true or false"),
         ("moment: event", "moment: score", "`on` is of the moment event alone"),
         (
             "on: Asset Downloaded",

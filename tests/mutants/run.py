@@ -60,13 +60,14 @@ def put_in(mutant: Mutant, root: Path) -> None:
             f"{mutant.protection}: say in tests/mutants/mutants.py where it is now"
         )
     file.write_text(source.replace(mutant.text, mutant.instead))
+    # All others are as they were compiled, which a copy keeps.
+    for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+        compiled.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(
-            source, target, ignore=shutil.ignore_patterns("__pycache__", "__compiled__")
-        )
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__compiled__"))
     else:
         shutil.copy(source, target)
 

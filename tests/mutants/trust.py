@@ -227,8 +227,8 @@ TRUST = (
     Mutant(
         "a part of a refund of which nobody says how much is not taken for everything",
         "models/customer/order_news.py",
-        "    if news.partial:\n",
-        "    if False:\n",
+        "    if news.partial:\n        raise Rejected(\n            Reason.REQUIRED_MISSING,\n",
+        "    if False:\n        raise Rejected(\n            Reason.REQUIRED_MISSING,\n",
         "tests/models/test_shop_words.py::test_a_part_of_which_nobody_says_how_much_is_refused",
     ),
     Mutant(

@@ -10,7 +10,8 @@ from config.duration import DAY_MS
 from models.admission import decode_event
 from models.customer.contacts import OUTCOMES
 from models.customer.registry import PARTS, VERSIONS
-from models.customer.row import Row, check_row, decode_row, encode_row, place_of
+from models.customer.row import Row, decode_row, encode_row
+from models.customer.row_layout import check_row, place_of
 from models.events.event import Source
 from models.events.times import iso
 from models.events.wire import encode_event

@@ -13,7 +13,9 @@ from models.admission import admit, decode_event
 from models.catalogue import kind_of
 from models.customer.profile import encode_profile
 from models.customer.registry import VERSIONS
-from models.customer.row import Row, RowError, check_row, decode_row
+from models.customer.row import Row, decode_row
+from models.customer.row_formats import RowError
+from models.customer.row_layout import check_row
 from models.events.dead_letter import DeadLetter
 from models.events.event import Event
 from models.events.rejection import Rejected

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from config import topics
 from models.admission import admit
-from models.customer.row import NewerRow, OlderRow
+from models.customer.row_formats import NewerRow, OlderRow
 from models.events.foreign import Foreign
 from models.events.rejection import Rejected
 from models.events.wire import decode_line

@@ -134,7 +134,13 @@ class SimulatedWorker:
             self._partitions, self._outbox(), NOBODY, pulse, settings, parameters, NOBODY
         )
         ingest = IngestAgent(
-            self._outbox(), settings, parameters, NOBODY, lambda: self.is_leaving, self._standings
+            self._outbox(),
+            settings,
+            parameters,
+            NOBODY,
+            lambda: self.is_leaving,
+            self._standings,
+            own=profile.own,
         )
         client: Any = Client(store, partial(self.broker.request, self))
         streams = TriggerStreams(client, settings, NOBODY)

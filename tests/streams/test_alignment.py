@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import inf
 
 import pytest
+from msgspec.structs import replace
 
 from streams.alignment import FAR_MS, FEW, SETTLED_MS, UNSURE_MS, Alignment, Doubt, Passed, Queued
 
@@ -186,7 +187,7 @@ def test_what_is_published_in_order_leaves_in_time_however_it_is_read(seed: int)
         for number, record in enumerate(records):
             published_ms = 1_000_000 + record.at_ms // (DAY_MS // 10)
             last_ms = max(last_ms, published_ms + chance.randrange(SETTLED_MS))
-            records[number] = record._replace(published_ms=last_ms)
+            records[number] = replace(record, published_ms=last_ms)
     alignment: Alignment[str] = Alignment(topics)
     read, answered_ms = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
     clock_ms = dict.fromkeys(partitions, 0)

@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.customer.registry import VERSIONS
-from models.customer.row import LINKED_FORMAT, ROW_FORMAT, NewerRow, OlderRow, Row, encode_row
-from models.partition_state import PartitionState, encode_state, rehearsing_state
+from models.customer.row import Row, encode_row
+from models.customer.row_formats import ROW_FORMAT, NewerRow, OlderRow
+from models.partition_state import STATE_FORMAT, PartitionState, encode_state, rehearsing_state
 from streams import recovery
 from streams.changelog import (
     STATE_KEY,
@@ -88,7 +89,7 @@ def test_any_order_of_what_two_owners_wrote_is_the_same_state() -> None:
         (b"c-1", b'{"json": true}'),
         (b"c-1", b"\x93\x01\x02\x03"),
         (b"c-1", b"\x93\x02\x02\x03"),
-        (b"c-1", row(9).replace(b"\x02", b"\x00", 1)),
+        (b"c-1", row(9).replace(b"\x04", b"\x00", 1)),
         (b"\xff\xfe", row(9)),
         (b"\xff\xfe", None),
         (b"no id\n", None),
@@ -148,19 +149,19 @@ def test_a_row_with_a_flipped_bit_is_left_out_and_counted() -> None:
 
 
 def test_a_part_that_takes_the_place_of_another_is_damage() -> None:
-    """Codes of parts are in the checksum: of two of one code only the last would be read."""
+    """Of two of one code only the last would be read."""
     opened = lived([happened("Ticket Opened", at(), ticket_id="t-1")])
     opened.applied = 9
     content = encode_row(opened)
     assert b"\xa2en" in content
-    assert b"\xa2su" in content
-    fold = folded((b"c-1", row(5)), (b"c-1", content.replace(b"\xa2en", b"\xa2su")))
+    assert b"\xa2tl" in content
+    fold = folded((b"c-1", row(5)), (b"c-1", content.replace(b"\xa2en", b"\xa2tl")))
     assert ({"c-1": row(5)}, 1) == (fold.packed, fold.quarantined)
 
 
 def _its_format(content: bytes, its_format: int) -> bytes:
     """The same, as another release's: the format is the first of its fields."""
-    assert content[1] == ROW_FORMAT
+    assert content[1] in (ROW_FORMAT, STATE_FORMAT)
     return bytes([content[0], its_format]) + content[2:]
 
 
@@ -174,9 +175,9 @@ def _of_format_1() -> bytes:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        (b"c-1", _its_format(row(5), LINKED_FORMAT + 1)),
-        (b"c-1", msgspec.msgpack.encode([LINKED_FORMAT + 1, {"else": 1}])),
-        (STATE_KEY, _its_format(state(5), LINKED_FORMAT + 1)),
+        (b"c-1", _its_format(row(5), ROW_FORMAT + 1)),
+        (b"c-1", msgspec.msgpack.encode([ROW_FORMAT + 1, {"else": 1}])),
+        (STATE_KEY, _its_format(state(5), ROW_FORMAT + 1)),
     ],
 )
 def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: bytes) -> None:
@@ -187,7 +188,7 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
 def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
     """Until the row is rebuilt: whether the one before it is the latest is not known."""
     aside, fold = SetAside(frozenset({f"{CUSTOMERS}-2@41"})), ChangelogFold()
-    newer = _its_format(row(9), LINKED_FORMAT + 1)
+    newer = _its_format(row(9), ROW_FORMAT + 1)
     fold.take(FakeRecord(40, 2, CUSTOMERS, key=b"c-1", value=row(5)), 2, aside)
     fold.take(FakeRecord(41, 2, CUSTOMERS, key=b"c-1", value=newer), 2, aside)
     assert ({"c-1": row(5)}, {"c-1"}, 1) == (fold.packed, fold.damaged, fold.quarantined)
@@ -197,7 +198,7 @@ def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
 
 def test_a_newer_part_is_refused_whatever_the_record_s_checksum_says() -> None:
     newer = msgspec.msgpack.decode(row(5))
-    newer[3] = {"en": bytes([0, 0, 0, 0, VERSIONS["en"] + 1])}
+    newer[7] = {"en": bytes([VERSIONS["en"] + 1])}
     theirs = known_by({**VERSIONS, "en": VERSIONS["en"] + 1})
     record = row_record("c-1", msgspec.msgpack.encode(newer), known=theirs)
     with pytest.raises(NewerRow, match="upgrade this worker"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec.structs import asdict
 
 from config.parameters import Parameters
 from models.customer import registry
@@ -48,7 +49,7 @@ class Job(State):
 
 
 def _record(state: Job, event: Event, scene: Scene) -> None:
-    kept = {name: getattr(state, name) for name in state.__struct_fields__}
+    kept = asdict(state)
     spent = getattr(event.properties, "revenue", None) or 0.0
     state.score, has_risen = rescored(kept, event.name, spent, event.occurred_at_ms)
     state.seen_ms, state.ordered_ms, state.orders = (

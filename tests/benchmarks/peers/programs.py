@@ -74,7 +74,8 @@ def runs_here(program: PeerProgram) -> bool:
     return program.package != "bytewax" or sys.version_info < (3, 13)
 
 
-#: Keepstream's own programs: as it is, which does far more than the job, and with the job's part
-#: alone.
+#: Keepstream's own programs: as it is, which does far more than the job; with the job's part alone;
+#: and the same on events that are in its log already, so that it has as many hops as the peers.
 KEEPSTREAM, KEEPSTREAM_JOB = "Keepstream, everything on", "Keepstream, the job alone"
-OURS = (KEEPSTREAM, KEEPSTREAM_JOB)
+KEEPSTREAM_ONE_HOP = f"{KEEPSTREAM_JOB}, one hop"
+OURS = (KEEPSTREAM, KEEPSTREAM_JOB, KEEPSTREAM_ONE_HOP)
