@@ -158,6 +158,9 @@ class ProfileViews:
             view = self._render(customer)
             if view is not None:
                 views[customer] = view
+        if not self._unshown:
+            # The one that had all customers keeps the room for them.
+            self._unshown = {}
 
     async def _put(self, views: Mapping[str, bytes]) -> bool:
         """Write profiles, all of them or, unless the connection broke, none; whether Redis took

@@ -11,12 +11,15 @@ import pytest
 
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
+from tests.examples import choose_examples
 
 # What fails there says what differs.
 pytest.register_assert_rewrite("tests.kafka.exactness")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # For all tests alike, whichever are run: by itself hypothesis fails an example that takes .2 s.
+    choose_examples(config)
     # kafka-python 3.0.12 leaves a socket to the garbage collector when a connection is refused, as
     # it is by a broker that a test has killed. Sockets that were connected are still reported.
     config.addinivalue_line(

@@ -11,8 +11,11 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
+from config.duration import DAY_MS
+from models.customer.churn import CHURN
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row, encode_row
@@ -20,6 +23,7 @@ from models.parameters import load_parameters
 from models.replay import Replay
 from tests.kafka.deployment import orderly_shop
 
+QUIET_MS = 28 * DAY_MS
 #: Which rows' sizes are told: by the share of rows that are smaller.
 _SHARES = {"smallest": 0.0, "a tenth": 0.1, "half": 0.5, "nine tenths": 0.9, "largest": 1.0}
 
@@ -71,6 +75,14 @@ def main() -> int:
     rows = rows_of(chosen.customers, chosen.days)
     print(f"{len(rows)} customers of a shop after {chosen.days} days, bytes a row")
     tell(rows)
+    since_ms = max(row.latest_ms for row in rows) - QUIET_MS
+    for what, some in (
+        ("heard of within four weeks", [row for row in rows if row.latest_ms > since_ms]),
+        ("not heard of for four weeks", [row for row in rows if row.latest_ms <= since_ms]),
+    ):
+        labels = median(len(row.pack()[0].get(CHURN.code, b"")) for row in some)
+        size = median(len(encode_row(row)) for row in some)
+        print(f"{len(some)} {what}: {size:,.0f}, {labels:,.0f} of it labels that wait (medians)")
     return 0
 
 

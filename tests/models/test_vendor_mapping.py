@@ -163,7 +163,7 @@ MINIMAL = {
             r"events\[0\].properties.x: ",
         ),
         ({"events": [{"type": "a", "event": "Order Completed", "whn": "b"}]}, "whn.*vendors.md"),
-        ({"signature": {"header": "X Y"}}, "Expected the name of an HTTP header"),
+        ({"signature": {"header": "X Y"}}, "expected the name of an HTTP header"),
         ({"signature": {"header": "X", "signed": "x"}}, "write {body} once"),
         ({"signature": {"header": "X", "signed": "{body}{a b}"}}, "write {body} once"),
         ({"signature": {"header": "X", "signed": "{timestamp}{body}"}}, "timestamp_header"),

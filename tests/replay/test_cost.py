@@ -5,10 +5,13 @@ take depends on the machine and on what else it does; how many there are does no
 which adds a tenth is seen on any machine. ``python -m tests.benchmarks.stages`` tells the time.
 """
 
+from statistics import fmean
+
 import orjson
 import pytest
 
 from agents.trials.demo.shop import ShopConfig, simulate
+from models.customer.row import encode_row
 from models.events.times import iso
 from models.parameters import load_parameters
 from models.replay import Replay
@@ -19,6 +22,8 @@ SHOP = ShopConfig(seed=5, customers=40, start_ms=1_700_000_000_000, days=120)
 STEP_MS = 20
 #: What there may be more of before it must be said here why.
 SLACK = 0.10
+#: What a customer takes as stored, in the mean.
+BYTES = 2_529
 
 
 def spread() -> list[bytes]:
@@ -49,6 +54,19 @@ def test_an_event_takes_no_more_calls_than_before(log, known: float) -> None:  #
     found = calls_of(log(), Replay(load_parameters()))
 
     assert found <= known * (1 + SLACK), f"{found:.1f} calls an event, {known} before"
+
+
+def test_a_customer_takes_no_more_bytes_than_before() -> None:
+    """Memory, the changelog and the time that recovery takes are paid by the byte. As with calls: a
+    good reason raises the number, and whoever makes rows smaller lowers it.
+    """
+    replay = Replay(load_parameters())
+    for number, content in enumerate(spread(), 1):
+        replay.feed(content, number)
+    found = [len(encode_row(row)) for row in replay.rows().values()]
+
+    assert len(found) > 30
+    assert fmean(found) <= BYTES * 1.05, f"{fmean(found):,.0f} bytes a row, {BYTES:,} before"
 
 
 @pytest.mark.parametrize("log", [spread, dense])
