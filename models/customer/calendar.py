@@ -152,7 +152,7 @@ def _own_ms(scene: Scene) -> int:
 
 def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
-    _wait(scene, _occasions(scene))
+    _wait(scene, _occasions(scene, scene.at_ms))
 
 
 def _wait(scene: Scene, occasions: Sequence[_Occasion]) -> None:
@@ -175,9 +175,10 @@ def _parameters(scene: Scene) -> CalendarParameters:
     return scene.parameters.of(CalendarParameters)
 
 
-def _occasions(scene: Scene) -> list[_Occasion]:
-    """What is to be said from today to the next look, and was not said yet. Mostly that is nothing,
-    which is found by comparing numbers.
+def _occasions(scene: Scene, after_ms: int) -> list[_Occasion]:
+    """What is to be said from today to the next look, and was not said yet; a contact that has been
+    due for long at their first time ``after_ms``. Mostly that is nothing, which is found by
+    comparing numbers.
     """
     place, at_ms, bought_ms = scene.of(_Place), scene.at_ms, scene.of(purchases).first_at_ms
     today = place.day_at(at_ms)
@@ -189,8 +190,7 @@ def _occasions(scene: Scene) -> list[_Occasion]:
     found = list(_named(scene, place, days)) if days else []
     due = _due_day(scene, place)
     if 0 < due <= until:
-        if due < today and place.own_ms(today) <= at_ms:
-            # It has been due for long, and their time of today is over.
+        if due < today and place.own_ms(today) <= after_ms:
             today += 1
         day = max(due, today)
         if day <= until:
@@ -223,7 +223,7 @@ def _come(scene: Scene) -> None:
     """It is the time of one of them, or of none any more: somebody was faster, or the customer is
     in another zone by now.
     """
-    occasions = _occasions(scene)
+    occasions = _occasions(scene, scene.at_ms - 1)
     due = [one for one in occasions if one.at_ms <= scene.at_ms]
     if not due:
         _wait(scene, occasions)

@@ -9,6 +9,7 @@ worked out when they are asked for.
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import nan
+from operator import add
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -134,7 +135,7 @@ def _hour(scene: Scene) -> int:
     levels = hour_levels(hours, scene.of(customer_zone), section.hour_half_life)
     usual = scene.context.of(_usual_hours)
     if usual is not None:
-        levels = [level + more for level, more in zip(levels, usual, strict=True)]
+        levels = list(map(add, levels, usual))
     return levels.index(max(levels))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from math import ceil, log2
+from operator import sub
 from typing import Final
 
 from config.duration import DAY_MS
@@ -102,9 +103,12 @@ class Course:
 
     def _returned_until_ms(self) -> int:
         days = self._bought.days
+        silent_days = list(map(sub, days[1:], days))
+        # The shortest silence that makes anybody lost, before the one that makes them so.
+        if not silent_days or max(silent_days) * DAY_MS < self._section.lost_after:
+            return 0
         for place in range(len(days) - 1, 0, -1):
-            silent_ms = (days[place] - days[place - 1]) * DAY_MS
-            # The shortest silence that makes anybody lost, before the one that makes them so.
+            silent_ms = silent_days[place - 1] * DAY_MS
             if silent_ms < self._section.lost_after:
                 continue
             if silent_ms >= lost_after_ms(days[:place], *self._usual):

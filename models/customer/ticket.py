@@ -7,6 +7,7 @@ nothing can come before any more are folded into a standing.
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from msgspec import field
@@ -221,6 +222,15 @@ def _folded(standing: TicketStanding, marks: Iterable[Mark]) -> TicketStanding:
     return standing
 
 
+@lru_cache(maxsize=4_096)
+def _after(marks: tuple[Mark, ...]) -> TicketStanding:
+    """The standing of a ticket of which no more than these is known; read only.
+
+    Remembered: at each score it is asked for anew.
+    """
+    return _folded(TicketStanding(), marks)
+
+
 class Ticket(State):
     """A ticket: its ``past`` as far as it is settled, and its later marks, each once, sorted."""
 
@@ -231,9 +241,9 @@ class Ticket(State):
     @property
     def standing(self) -> TicketStanding:
         """Where it stands; read only."""
-        if not self.marks and self.past is not None:
-            return self.past
-        return _folded(copy(self.past) if self.past is not None else TicketStanding(), self.marks)
+        if self.past is None:
+            return _after(tuple(self.marks))
+        return _folded(copy(self.past), self.marks) if self.marks else self.past
 
     @property
     def was_opened(self) -> bool:

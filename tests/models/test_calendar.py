@@ -105,6 +105,16 @@ def test_it_is_due_again_after_as_long_and_counted_until_somebody_comes() -> Non
     assert -1 == sum(sums(more).values())
 
 
+def test_who_should_have_been_contacted_long_ago_is_to_be_at_their_next_time() -> None:
+    """They were contacted before they were anybody's customer: due since day 30."""
+    row, effects = told([delivered(0), bought(100)], 110)
+    [due] = fired(effects, "contact-due")
+
+    assert due.startswith("2026-04-12T")
+    # And not looked at each day until then.
+    assert {"day"}.isdisjoint(code for code, due_ms, _ in row.packed_timers() if due_ms)
+
+
 @pytest.mark.parametrize(
     ("name", "said", "is_contact"),
     [
