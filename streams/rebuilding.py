@@ -14,6 +14,7 @@ from config.parameters import Parameters
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
 from models.comparison import has_content
+from models.customer.row_layout import place_of
 from models.events.rejection import Rejected
 from models.learning.snapshot import prior_snapshot
 from models.partition import Partition
@@ -23,7 +24,7 @@ from models.plan import Plan, plan_for
 from streams.archive.key_reading import Keys
 from streams.archive.unsealing import Unsealed
 from streams.archive.whole_log import WholeLog
-from streams.changelog import Origin, grave_record, row_record, state_record
+from streams.changelog import ChangelogRecord, Origin, grave_record, row_record, state_record
 from streams.customer_keys import Secrets
 from streams.customers_table import CustomerRows
 from streams.graves import CustomerGraves
@@ -148,10 +149,11 @@ class Rebuilding:
                 for key, value, headers in graves:
                     outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                 for index, customer in enumerate([*different, *sorted(gone)], 1):
-                    key, value, headers = row_record(
-                        customer, made.get(customer), key=keys.get(customer.encode())
-                    )
-                    outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
+                    secret = keys.get(customer.encode())
+                    for key, value, headers in _row_anew(
+                        customer, made.get(customer), stored.packed.get(customer), secret
+                    ):
+                        outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
                     if not index % ROWS_PER_FLUSH:
                         await flush_or_explain(outbox, self._settings, AGAIN)
                 _note_what_was_replaced(fold.state, stored.state)
@@ -179,6 +181,20 @@ def _note_what_was_replaced(anew: PartitionState, before: PartitionState) -> Non
 def _is_stored(stored: ChangelogFold, customer: str, packed: bytes) -> bool:
     written = stored.packed.get(customer)
     return written is not None and has_content(written, packed)
+
+
+def _row_anew(
+    customer: str, packed: bytes | None, written: bytes | None, key: bytes | None
+) -> list[ChangelogRecord]:
+    """What makes the customer's row what follows from the log."""
+    anew = row_record(customer, packed, key=key)
+    if packed is None or written is None:
+        return [anew]
+    if place_of(packed).applied >= place_of(written).applied:
+        return [anew]
+    # By other rules or parts a timer changed the row later than anything does now. Whoever reads
+    # the changelog takes the row that is further, so that one has to go before.
+    return [row_record(customer, None), anew]
 
 
 def _whole(log: Span, end: int) -> Span:

@@ -100,6 +100,13 @@ TRUST = (
         is_quick=True,
     ),
     Mutant(
+        "a row that is further than the log takes it is made anew",
+        "streams/rebuilding.py",
+        "    if place_of(packed).applied >= place_of(written).applied:",
+        "    if True:",
+        "tests/streams/test_rebuilding.py::test_a_row_that_is_further_than_the_log_takes_it_is_made_anew",
+    ),
+    Mutant(
         "a row that changed by itself is damage",
         "models/customer/row_layout.py",
         "    elif stored.checksum != crc32(content[_BODY_AT:]).to_bytes(_CHECKSUM_BYTES):",

@@ -9,6 +9,7 @@ from msgspec.structs import astuple, replace
 
 from config.settings import Settings, load_settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMERS
+from models.customer.row import decode_row, encode_row
 from models.events.event import Event
 from models.events.wire import decode_line, encode_event
 from models.partition import Partition
@@ -147,3 +148,22 @@ def test_rows_may_be_ahead_of_their_state(settings: Settings, past: Past) -> Non
     assert past.state.in_force == recovered.state.in_force
     (replaced,) = recovered.state.replaced
     assert (earlier.applied + 1, known((), earlier.applied)) == astuple(replaced)
+
+
+def test_a_row_that_is_further_than_the_log_takes_it_is_made_anew(
+    settings: Settings, past: Past
+) -> None:
+    """By other rules or parts a timer changed it later than anything does now."""
+    log = [*past.log, clock_record(at(days=90) + 1_000)]
+    other = decode_row(past.rows["c-2"])
+    other.applied = len(past.log)
+    table = [row_record(name, packed) for name, packed in past.rows.items()]
+    table.append(row_record("c-1", encode_row(other)))
+    state = replace(past.state, applied=len(past.log))
+    table.append(state_record(encode_state(state), Origin(), 0))
+    asyncio.run(_write(settings, log, table))
+    assert past.rows != _packed(asyncio.run(recover(settings, 2)))
+
+    assert 1 == sum(one.different for one in _rebuilt(settings, whole=True))
+    assert past.rows == _packed(asyncio.run(recover(settings, 2)))
+    assert 0 == sum(one.different for one in _rebuilt(settings, whole=True))
