@@ -53,6 +53,8 @@ CLOCK_STEP_MS = 1_000
 #: Records folded before heartbeats, health answers and ingest get a turn. Turns of 50 made nothing
 #: faster (ADR 95).
 RECORDS_PER_TURN = 500
+#: Lessons that are no customer's. A union would be made anew for each effect.
+_OF_NOBODY = (Tally, DayEnd)
 
 
 class ProfileAgent:
@@ -244,7 +246,7 @@ class ProfileAgent:
                 *counts.carried,
             ]
         counts.count(effect, output)
-        if isinstance(effect, Taught) and not isinstance(effect, Tally | DayEnd):
+        if isinstance(effect, Taught) and not isinstance(effect, _OF_NOBODY):
             owned.taught_ms = max(owned.taught_ms, effect.timestamp_ms)
         number, key, value = owned.fold.number, output.key(effect), output.encode(effect)
         place = number if output.is_partitioned else 0
@@ -367,4 +369,5 @@ class _Counts:
             return
         if output.fate is not None:
             self.decisions[output.fate(effect)] += 1
-        self.suppressed.update(output.passed_over(effect))
+        for passed_over in output.passed_over(effect):
+            self.suppressed[passed_over] += 1

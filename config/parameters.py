@@ -34,6 +34,7 @@ from config.limits import (
     problems_in,
 )
 from config.names import folded
+from config.refusal_words import in_words
 from config.rules import Actions, Triggers, load_actions, load_part_file, load_triggers
 from config.segments import Segments, announcing, load_segments
 from config.zones import zone_problem
@@ -479,6 +480,6 @@ def _typed(values: dict[str, Any], kinds: Mapping[str, type[Section]]) -> dict[s
 
 
 def _placed(error: msgspec.ValidationError, section: str) -> str:
-    """The error text with the full path of the wrong value."""
-    words, mark, path = str(error).partition(" - at `$")
-    return f"{words} - at `$.{section}{path}" if mark else f"{words} - at `$.{section}`"
+    """The error in words, with the full name of the wrong value."""
+    has_place = " - at `$" in str(error)
+    return f"{section}{'.' if has_place else ': '}{in_words(error)}"

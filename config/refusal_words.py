@@ -28,6 +28,7 @@ _KINDS = {
 _PLACE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_AS_MANY = re.compile(r"Expected `array` of length (\d+), got (\d+)")
 
 
 def in_words(error: msgspec.ValidationError) -> str:
@@ -41,6 +42,8 @@ def in_words(error: msgspec.ValidationError) -> str:
         said = f"{missing[1]} is missing"
     elif expected := _EXPECTED.fullmatch(said):
         said = f"expected {_kinds(expected[1])}, got {_kinds(expected[2])}"
+    elif as_many := _AS_MANY.fullmatch(said):
+        said = f"expected a list of {as_many[1]}, got {as_many[2]}"
     return where + said[:1].lower() + said[1:]
 
 

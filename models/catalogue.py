@@ -34,7 +34,9 @@ def _declared() -> dict[str, EventType]:
 
 
 def joined(shape: type[Struct], more: type[Struct]) -> type[Struct]:
-    """A shape with the fields of another too, each cleaned by its own shape."""
+    """A shape with the fields of another too, each cleaned by its own shape, and dispensable if it
+    is there.
+    """
     cleaners = [
         clean for one in (shape, more) if (clean := getattr(one, "__post_init__", None)) is not None
     ]
@@ -43,12 +45,19 @@ def joined(shape: type[Struct], more: type[Struct]) -> type[Struct]:
         for clean in cleaners:
             clean(self)
 
+    dispensable: frozenset[str] = frozenset().union(
+        *(getattr(one, "dispensable", frozenset()) for one in (shape, more))
+    )
     fields = [(f.name, f.type, f.default) for f in msgspec.structs.fields(more)]
     return msgspec.defstruct(
         shape.__name__,
         fields,
         bases=(shape,),
-        namespace={"__post_init__": clean_all, "__doc__": shape.__doc__},
+        namespace={
+            "__post_init__": clean_all,
+            "__doc__": shape.__doc__,
+            "dispensable": dispensable,
+        },
         frozen=True,
         omit_defaults=True,
     )

@@ -311,9 +311,11 @@ def _hurry(queue: deque[Queued[Item]]) -> None:
     """
     latest_ms = 0
     for queued in queue:
-        if 0 < queued.at_ms < latest_ms - FAR_MS:
+        at_ms = queued.at_ms
+        if at_ms >= latest_ms:
+            latest_ms = at_ms
+        elif 0 < at_ms < latest_ms - FAR_MS:
             break
-        latest_ms = max(latest_ms, queued.at_ms)
     else:
         return
     for place in range(len(queue) - FEW - 1, -1, -1):

@@ -12,8 +12,10 @@ from models.catalogue import KIND_BY_NAME
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event
 
-#: Events since which one that has not come back is forgotten; it is let go of soon after.
+#: Events, and bytes of them, since which one that has not come back is forgotten; it is let go of
+#: soon after.
 REMEMBERED_MAX: Final = 16_384
+BYTES_MAX: Final = 16 * 1024 * 1024
 _ERASE = KIND_BY_NAME[ERASE_REQUESTED]
 
 
@@ -23,6 +25,8 @@ class OwnEvents:
     def __init__(self) -> None:
         self._latest: dict[bytes, Event] = {}
         self._before: dict[bytes, Event] = {}
+        #: How many were added to the latest, whether or not they have been read.
+        self._latest_bytes = 0
 
     def __len__(self) -> int:
         return len(self._latest) + len(self._before)
@@ -35,9 +39,10 @@ class OwnEvents:
         """
         if event.has_unread_consent or event.kind is _ERASE:
             return
-        if len(self._latest) >= REMEMBERED_MAX:
-            self._before, self._latest = self._latest, {}
+        if len(self._latest) >= REMEMBERED_MAX or self._latest_bytes >= BYTES_MAX:
+            self._before, self._latest, self._latest_bytes = self._latest, {}, 0
         self._latest[value] = event
+        self._latest_bytes += len(value)
 
     def read(self, value: bytes | None) -> Event | None:
         """The event that ``value`` is, and forget it; None if it is not known."""

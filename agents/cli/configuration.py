@@ -1,33 +1,38 @@
 """`keepstream settings` and `keepstream parameters`: values in force, and how to change them."""
 
+from shutil import get_terminal_size
+from textwrap import fill
+
 import typer
 
 from agents.cli.options import Assignments, parameters_from, settings_from
 from agents.words.parameters import parameters_as_toml
 from config.settings import describe, variable_of
 
+_IN = "    "
+
 
 def settings() -> None:
-    """List the settings: environment variables that say where Keepstream runs."""
-    from rich.console import Console  # noqa: PLC0415 - only this command draws a table
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    """List the settings: environment variables that say where Keepstream runs.
 
+    What differs from what is shipped is green.
+    """
     in_force = {variable_of(name): str(value) for name, value in settings_from().__rich_repr__()}
-    table = Table(box=None, pad_edge=False)
-    # A name that is cut short can't be copied.
-    table.add_column("variable", min_width=max(map(len, in_force)))
-    table.add_column("value", overflow="fold")
-    table.add_column("meaning")
+    width = get_terminal_size().columns
     for variable in describe():
         value = in_force[variable.name]
-        is_default = value == variable.default
-        table.add_row(
-            Text(variable.name),
-            Text(value, style="" if is_default else "bold green"),
-            Text(variable.description),
+        shown = typer.style(value, fg=None if value == variable.default else "green")
+        typer.echo(f"{variable.name}  {shown}".rstrip())
+        typer.echo(
+            fill(
+                variable.description,
+                width,
+                initial_indent=_IN,
+                subsequent_indent=_IN,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         )
-    Console().print(table)
 
 
 def parameters(assignments: Assignments = None) -> None:

@@ -10,12 +10,14 @@ import typer
 from agents.cli.errors import EXIT_REFUSED, complain
 from agents.cli.options import Assignments, parameters_from, settings_from
 from agents.cli.progress import progress, size_of
-from models.events.refusals import Refusals, told
+from models.events.refusals import Refusals, refusal_in_words, told
 
 if TYPE_CHECKING:
     from models.replay_summary import Summary
 
 _TELL_EVERY_LINES = 1_000
+#: Of causes for which little was refused; the file has all.
+_CAUSES_TOLD = 3
 _FROM_THE_FUTURE = (
     "most of the log is later than now, so it is taken for a simulation: no date in it is refused "
     "for being later than now"
@@ -57,7 +59,12 @@ def replay(
     for one reason, which is said with its fix.
     """
     # All of the engine, which --help need not wait for.
-    from agents.replay_files import OutcomeFiles, readable_twice, snapshots_in  # noqa: PLC0415
+    from agents.replay_files import (  # noqa: PLC0415
+        DEAD_LETTERS,
+        OutcomeFiles,
+        readable_twice,
+        snapshots_in,
+    )
     from models.replay import Replay, no_models  # noqa: PLC0415
     from streams.future_lines import beginning_of, latest_of  # noqa: PLC0415
     from streams.graves import CustomerGraves  # noqa: PLC0415
@@ -98,14 +105,19 @@ def replay(
         typer.echo(f"{log} is empty")
     if latest_ms is None:
         complain(_FROM_THE_FUTURE)
-    _tell_refusals(engine.refusals, summary.events["read"], filled)
+    _tell_refusals(engine.refusals, summary.events["read"], filled, out / DEAD_LETTERS)
 
 
-def _tell_refusals(refusals: Refusals, events: int, lines: int) -> None:
-    """Say what most people must hear; raises ``typer.Exit`` if much was refused for one reason."""
+def _tell_refusals(refusals: Refusals, events: int, lines: int, dead_letters: Path) -> None:
+    """Say what was refused, and why; raises ``typer.Exit`` if much was for one reason."""
+    causes, loud = refusals.causes(), refusals.loud(events, lines)
+    if causes and not loud:
+        for cause in causes[:_CAUSES_TOLD]:
+            typer.echo(f"refused: {cause.count:,} for {refusal_in_words(cause)}", err=True)
+        typer.echo(f"all that was refused, each with its reason: {dead_letters}", err=True)
     for words in told(refusals, events, lines):
         complain(words)
-    if refusals.loud(events, lines):
+    if loud:
         raise typer.Exit(EXIT_REFUSED)
 
 

@@ -6,9 +6,9 @@ is told again must not count again.
 
 import re
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -58,6 +58,7 @@ class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
     currency: str | None = None
     purpose: Literal["acquisition", "retention"] | None = None
     period_days: Annotated[int, Meta(ge=1, le=PERIOD_DAYS_MAX)] | None = None
+    aliases: ClassVar[Mapping[str, str]] = dict.fromkeys(("cost", "spend"), "amount")
 
 
 class Acquired(State):

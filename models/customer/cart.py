@@ -109,6 +109,7 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
     products: tuple[CartProduct, ...] | None = None
     order_id: str | None = None
     currency: str | None = None
+    dispensable: ClassVar[frozenset[str]] = CartProduct.dispensable | {"order_id"}
     aliases: ClassVar[Mapping[str, str]] = {
         **CartProduct.aliases,
         **dict.fromkeys(

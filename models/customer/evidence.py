@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import isfinite, nan
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import force_setattr
@@ -51,6 +51,7 @@ class Review(Struct, frozen=True, omit_defaults=True, gc=False):
 
     rating: float | str | None = None
     scale_max: Annotated[float, Meta(gt=1, le=1e12)] | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"rating", "scale_max"})
 
     def __post_init__(self) -> None:
         force_setattr(self, "rating", _finite(self.rating))

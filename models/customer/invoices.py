@@ -1,7 +1,7 @@
 """Invoices, and whether they are paid in time."""
 
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
@@ -31,6 +31,7 @@ class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
     amount: float | str | None = None
     currency: str | None = None
     due_at: str | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"invoice_id", "amount"})
 
     @property
     def has_amount(self) -> bool:

@@ -151,7 +151,7 @@ _ENDED_BY_FLAG: Final = (
 )
 #: Where what is tried out is said to be, and the words for it.
 _TRIALS: Final = ("is_test", "test_order", "sandbox", "is_sandbox", "environment")
-_TRIED_OUT: Final = frozenset({"test", "testing", "sandbox", "staging", "development", "dev"})
+_TRIED_OUT: Final = frozenset({"test", "testing", "sandbox"})
 #: What Stripe calls its own objects, whose amounts are in smallest units.
 _OF_STRIPE: Final = frozenset({"payment_intent", "charge", "invoice", "checkout.session", "refund"})
 
@@ -244,7 +244,7 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     # What says that it is a part, though not how much.
     partial: Any = None
     part: Any = None
-    dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
+    dispensable: ClassVar[frozenset[str]] = frozenset({"reason", "refund_id"})
     in_any_case: ClassVar[bool] = True
     is_exact: ClassVar[bool] = True
     aliases: ClassVar[Mapping[str, str]] = {

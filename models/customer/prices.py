@@ -14,7 +14,7 @@ from copy import copy
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import exp, exp2, nan
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from msgspec import Struct, field
 
@@ -73,6 +73,8 @@ class Discount(Struct, frozen=True, omit_defaults=True, gc=False):
     """What an order's amount was lowered by; unknown if it is no number."""
 
     discount: float | str | None = None
+    #: It costs no order.
+    dispensable: ClassVar[frozenset[str]] = frozenset({"discount"})
 
 
 class Sort(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -84,6 +86,7 @@ class Filters(Struct, frozen=True, omit_defaults=True):
     """How a list of products was filtered; only whether it is sorted by price is read."""
 
     sorts: tuple[Sort, ...] | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"sorts"})
 
     @property
     def is_cheapest_first(self) -> bool:

@@ -90,8 +90,9 @@ _STORED = msgspec.msgpack.Decoder(Stored)
 _HEADED = msgspec.msgpack.Decoder(_Headed)
 _TIMERS = msgspec.msgpack.Decoder(StoredTimers)
 _PARTS = msgspec.msgpack.Decoder(dict[str, bytes])
-#: What timers and parts that are packed together have in common with those of other rows.
-_DENSE = Dense("row", ROW_FORMAT)
+#: What timers and parts that are packed together have in common with those of other rows. The
+#: dictionary is named after the format that it came with.
+_DENSE = Dense("row", 4)
 
 
 def pack_timers(timers: StoredTimers) -> bytes:

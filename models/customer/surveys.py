@@ -1,8 +1,9 @@
 """Answers to surveys, on the scale that each was asked on."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -72,6 +73,8 @@ class Survey(Struct, frozen=True, omit_defaults=True, gc=False):
     max: Number | None = None
     min_score: Number | None = None
     max_score: Number | None = None
+    dispensable: ClassVar[frozenset[str]] = frozenset({"survey_id", "ticket_id", "order_id"})
+    aliases: ClassVar[Mapping[str, str]] = {"survey_type": "kind", "rating": "score"}
 
     def __post_init__(self) -> None:
         force_setattr(self, "reason", code(self.reason))

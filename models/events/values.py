@@ -83,7 +83,7 @@ def _not_below_0(number: float, path: str, amounts: AmountReading) -> float:
             Reason.OUT_OF_RANGE,
             path,
             "a number of at least 0",
-            "leave out the minus: Product Removed and Order Refunded say what goes back",
+            "leave out the minus: what goes back has an event of its own, as Order Refunded",
         )
     return abs(number)
 

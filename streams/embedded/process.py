@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 
 POLL_INTERVAL_S = 0.05
 LOG_TAIL_LINES = 30
+#: With less a disk is full.
+FREE_BYTES_MIN = 1024 * 1024
 #: What a server writes is for nobody else on the machine: files of 0600, directories of 0700.
 PRIVATE_UMASK = 0o077
 
@@ -151,7 +154,15 @@ class ServerProcess:
     def log_tail(self) -> str:
         """Return the last lines of the log, with its path, for an error message."""
         lines = self.log_since_start().splitlines()[-LOG_TAIL_LINES:]
-        return f"The end of {self.log_path}:\n" + "\n".join(lines)
+        return f"{self._full_disk()}The end of {self.log_path}:\n" + "\n".join(lines)
+
+    def _full_disk(self) -> str:
+        """A sentence if there is no room on the disk, of which a server's log can't say a word."""
+        directory = self.log_path.parent
+        free_bytes = disk_usage(directory).free
+        if free_bytes >= FREE_BYTES_MIN:
+            return ""
+        return f"The disk of {directory} is full: make room on it, then start again. "
 
     def _release(self) -> None:
         """Remove the guard and the pid file of a server that has ended."""

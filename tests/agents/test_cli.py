@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from agents.cli import app
 from agents.trials.demo.shop import ShopConfig, simulate
 from agents.words.parameters import parameters_as_toml
+from config.settings import describe
 from models.events.gone import Gone, encode_gone
 from models.graves import Grave, encode_grave
 from models.learning.population import Population
@@ -181,6 +182,12 @@ def test_a_replay_of_which_much_is_refused_says_so_after_its_outcome_is_written(
     assert (wrong, "$.properties.currency") == (cause["count"], cause["path"])
     loud = [line for line in result.stderr.splitlines() if "are refused" in line]
     assert (code == 3) == bool(loud)
+    # Less is told, too, with its fix and where all of it is.
+    quiet = [line for line in result.stderr.splitlines() if line.startswith("refused: ")]
+    assert (code == 0) == bool(quiet) == ("dead-letters.jsonl" in result.stderr)
+    for line in quiet:
+        assert line.startswith(f"refused: {wrong} for out_of_range at $.properties.currency")
+        assert line.endswith(f" → {cause['fix']}")
     for line in loud:
         assert f"{wrong} of {count} events" in line
         assert f"$.properties.currency: {cause['detail']} → {cause['fix']}" in line
@@ -516,15 +523,18 @@ def test_a_duration_survives_being_printed(tmp_path: Path, ms: int) -> None:
 
 
 def test_settings_show_what_is_in_force_and_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("KEEPSTREAM_PARTITIONS", "12")
     monkeypatch.setenv("KEEPSTREAM_REDIS_URL", "redis://:canary@store:6379/0")
     result = invoke("settings")
     assert 0 == result.exit_code, result.output
-    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
-    assert " 12 " in rows["KEEPSTREAM_PARTITIONS"]
-    assert "redis://:***@store" in rows["KEEPSTREAM_REDIS_URL"]
+    lines = result.stdout.splitlines()
+    assert "KEEPSTREAM_PARTITIONS  12" in lines
+    assert "KEEPSTREAM_REDIS_URL  redis://:***@store:6379/0" in lines
     assert "canary" not in result.output
+    # Nothing of it is cut off.
+    words = " ".join(result.stdout.split())
+    assert all(" ".join(one.description.split()) in words for one in describe())
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """A worker at a steady rate of events; with ``--source`` side by side: of this tree and of another.
 
     python -m tests.benchmarks.at_a_rate [--source DIR] [--per-s 400] [--seconds 15] [--rounds 2]
-    python -m tests.benchmarks.at_a_rate [--source DIR] --at-once
+    python -m tests.benchmarks.at_a_rate [--source DIR] --at-once | --job
 
 Each round starts a worker of either tree, on topics of its own, and publishes the same events as
-time passes, or with ``--at-once`` before it goes on, so that it never waits. Told are µs of CPU an
+time passes, or with ``--at-once`` before it goes on, so that it never waits; ``--job``: likewise,
+over all days of a shop, and the worker does the peers' job alone. Told are µs of CPU an
 event, of the worker and of the broker; the latency from the broker's taking an event to its having
 the trigger, and how much of it went by until ingest passed the event on; and what the worker uses
 afterwards with nothing to do. At a rate that the machine cannot carry latencies are those of a
@@ -20,7 +21,8 @@ from pathlib import Path
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.benchmarks.figures import load_1min
-from tests.benchmarks.peers.shop_log import shop_records
+from tests.benchmarks.peers.race import by_id
+from tests.benchmarks.peers.shop_log import Keyed, expected_triggers, shop_records
 from tests.benchmarks.whole_engine import WARM_UP, Steady, WholeEngine
 from tests.kafka.worker import PRESENT, Program
 
@@ -51,11 +53,14 @@ def main() -> int:
     options.add_argument("--seconds", type=int, default=15)
     options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--at-once", action="store_true")
+    options.add_argument("--job", action="store_true")
     chosen = options.parse_args()
     # That the leader of a new topic is a moment late is nothing to tell.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     asked = chosen.per_s * chosen.seconds + WARM_UP
-    records = shop_records(asked // EVENTS_A_CUSTOMER + 1, dense=True)[:asked]
+    customers = asked // EVENTS_A_CUSTOMER + 1
+    records = shop_records(customers, dense=not chosen.job)[:asked]
+    expected = by_id(expected_triggers(Keyed(one.key or b"", one.value) for one in records))
     programs = {"here": PRESENT}
     if chosen.source is not None:
         programs["there"] = Program(chosen.source.resolve(), Path(sys.executable))
@@ -69,8 +74,12 @@ def main() -> int:
             # Neither always comes first.
             for name in sorted(programs, reverse=bool(number % 2)):
                 program = programs[name]
-                if chosen.at_once:
-                    run = whole.drained(records, program=program)
+                if chosen.at_once or chosen.job:
+                    run = (
+                        whole.job(records, expected, program=program)
+                        if chosen.job
+                        else whole.drained(records, program=program)
+                    )
                     said = f"{run.cpu_s / len(records) * 1e6:6.1f} µs an event, load {load_1min()}"
                 else:
                     said = told(

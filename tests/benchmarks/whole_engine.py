@@ -33,7 +33,6 @@ WARM_UP = 500
 #: What a worker does once when it has started is over by then.
 SETTLED_S = 3.0
 DONE_S = 400.0
-_JOB = PRESENT._replace(module=keepstream_job.__name__)
 
 
 class Steady(NamedTuple):
@@ -86,6 +85,7 @@ class WholeEngine:
         expected: dict[str, Trigger],
         *,
         is_in_log: bool = False,
+        program: Program = PRESENT,
     ) -> Run:
         """CPU of a worker that does the peers' job and no more. Raises `Differs` when it gives
         other triggers. ``is_in_log``: another worker's ingest wrote the events to the log, which
@@ -94,13 +94,14 @@ class WholeEngine:
         with self.deployment() as deployment:
             arguments = keepstream_job.rules(deployment.directory)
             publish = Ingested(deployment, records).publish if is_in_log else deployment.publish
-            worker = deployment.start_worker(*arguments, program=_JOB)
+            job = program._replace(module=keepstream_job.__name__)
+            worker = deployment.start_worker(*arguments, program=job)
             run = _spent(deployment, records, [worker], publish)
             written = [value for _, _, value in deployment.read(RETENTION_TRIGGERS)]
             found = [keepstream_job.as_of_the_job(value) for value in written]
             if problem := difference(expected, found):
                 raise Differs(f"{KEEPSTREAM_JOB}: {problem}")
-            _audited(deployment, arguments)
+            _audited(deployment, arguments, job)
         return run
 
     def _written(self, deployment: Deployment) -> int:
@@ -196,13 +197,13 @@ def _await_done(deployment: Deployment) -> None:
     deployment.wait("all is done", deployment.is_drained, timeout_s=DONE_S)
 
 
-def _audited(deployment: Deployment, arguments: Sequence[str]) -> None:
+def _audited(deployment: Deployment, arguments: Sequence[str], job: Program) -> None:
     """Compare rows and decisions with a replay of the log by the same program."""
-    command = [_JOB.python, "-m", _JOB.module, "audit", *arguments]
+    command = [job.python, "-m", job.module, "audit", *arguments]
     done = subprocess.run(
         command,
-        cwd=_JOB.source,
-        env=_JOB.environment(deployment.environment),
+        cwd=job.source,
+        env=job.environment(deployment.environment),
         capture_output=True,
         text=True,
         check=False,

@@ -16,7 +16,7 @@ from models.customer.purchase_state import Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
-from models.customer.row_formats import ROW_FORMAT, RowError
+from models.customer.row_formats import RowError
 from tests.contract.lives import past_of
 
 DENSE = [part for part in PARTS if part.dense_since]
@@ -43,7 +43,7 @@ every_dense_part = pytest.mark.parametrize("part", DENSE, ids=repr)
 
 
 def test_the_dictionary_of_a_version_never_changes() -> None:
-    codes = {"row": ROW_FORMAT, **{part.code: part.dense_since for part in DENSE}}
+    codes = {"row": 4, **{part.code: part.dense_since for part in DENSE}}
     found = {
         f"{code}-{version}": sha256(dictionary_of(code, version)).hexdigest()
         for code, version in codes.items()

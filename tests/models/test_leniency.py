@@ -273,3 +273,26 @@ def is_sound(raw: bytes) -> bool:
     except Rejected:
         return False
     return True
+
+
+@pytest.mark.parametrize("junk", [{"a": 1}, [1, 2], True, "x y z!", -7, 1e308])
+@pytest.mark.parametrize(
+    ("name", "said", "fields"),
+    [
+        ("Product List Filtered", {}, ("sorts",)),
+        ("Product Added", {"product_id": "p"}, ("price", "order_id")),
+        ("Product Reviewed", {"product_id": "p"}, ("rating", "scale_max")),
+        ("Order Completed", {"order_id": "o", "revenue": 5}, ("discount", "products", "coupon")),
+        ("Order Refunded", {"order_id": "o", "total": 5}, ("refund_id", "reason")),
+        ("Survey Responded", {"kind": "nps", "score": 3}, ("survey_id", "order_id", "ticket_id")),
+        ("Invoice Paid", {}, ("invoice_id", "amount", "due_at")),
+    ],
+)
+def test_what_state_can_do_without_costs_no_event(
+    name: str, said: dict[str, Any], fields: tuple[str, ...], junk: Any
+) -> None:
+    for field in fields:
+        event = happened(name, at(), **said, **{field: junk})
+
+        assert name == event.name
+        assert event == decode_event(encode_event(event), message_id="")

@@ -252,7 +252,7 @@ SHOWN = "`keepstream schema NAME` shows"
         (
             event(properties={"revenue": -5, "order_id": "o"}),
             "out_of_range at $.properties.revenue: a number of at least 0",
-            "leave out the minus: Product Removed and Order Refunded say what goes back",
+            "leave out the minus: what goes back has an event of its own, as Order Refunded",
         ),
         (
             event(receivedAt="2026-02-01T00:00:00Z"),

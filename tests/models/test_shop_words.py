@@ -267,7 +267,7 @@ def test_an_order_that_has_ended_is_no_purchase_whatever_its_event_is_called(
             for value in (False, None, "")
         ),
         {"cancelled_at": None, "cancel_reason": None, "state": "CA", "livemode": True},
-        {"customer": {"state": "disabled"}, "environment": "production", "draft_id": 7},
+        {"customer": {"state": "disabled"}, "environment": "development", "draft_id": 7},
     ],
 )
 def test_what_has_not_happened_ends_no_order(said: dict[str, Any]) -> None:
@@ -324,7 +324,7 @@ def test_an_end_without_an_order_is_refused() -> None:
     "said",
     [
         *({"test": True}, {"is_test": "true"}, {"testOrder": 1}, {"sandbox": True}),
-        *({"livemode": False}, {"environment": "Staging"}, {"test": "sandbox"}),
+        *({"livemode": False}, {"environment": "Sandbox"}, {"test": "sandbox"}),
     ],
 )
 def test_a_test_is_no_purchase(said: dict[str, Any]) -> None:

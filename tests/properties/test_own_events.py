@@ -18,7 +18,8 @@ def test_what_is_remembered_of_any_bytes_is_what_is_read(content: bytes) -> None
 
     if remembered is not None:
         assert CUSTOMER_EVENTS == written.topic
-        assert read(written.value) == remembered
+        # In Python's words, where 1 and 1.0 are not the same: nor are they in a row.
+        assert repr(read(written.value)) == repr(remembered)
     assert 0 == len(own)
 
 
@@ -28,4 +29,4 @@ def test_lives_of_customers_are_remembered_as_they_are_read(lines: list[bytes]) 
     for content in lines:
         written = ingested(content, own, taken_ms=2**42)
         remembered = own.read(written.value)
-        assert remembered is None or read(written.value) == remembered
+        assert remembered is None or repr(read(written.value)) == repr(remembered)

@@ -16,7 +16,7 @@ from kafka.errors import KafkaTimeoutError
 import streams.embedded.server
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.ports import HOST, free_ports
-from streams.embedded.process import ServerFailedError
+from streams.embedded.process import ServerFailedError, ServerProcess
 from streams.embedded.valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +166,22 @@ def test_a_broker_that_cannot_start_says_why_and_is_gone(tmp_path: Path) -> None
         own.start()
 
     assert [] == own.pids
+
+
+def test_a_server_that_ends_on_a_full_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ServerProcess("false", tmp_path)
+    server.start(["false"])
+    server.wait(10)
+    with pytest.raises(ServerFailedError) as failed:
+        server.require_alive()
+    assert "full" not in str(failed.value)
+
+    monkeypatch.setattr("streams.embedded.process.FREE_BYTES_MIN", sys.maxsize)
+    with pytest.raises(ServerFailedError) as failed:
+        server.require_alive()
+    assert f"The disk of {tmp_path} is full: make room" in str(failed.value)
 
 
 def test_the_store_answers_and_a_stopped_one_is_gone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from sys import getsizeof
 
 import pytest
 import redis
@@ -199,6 +200,8 @@ def test_a_store_is_filled_behind_what_changes(settings: Settings, store: redis.
             assert views.is_filling
             assert await views.write_some()
             assert (0, False) == (views.waiting, views.is_filling)
+            # Not even the room that the names of all customers took.
+            assert getsizeof({}) == getsizeof(views._unshown)
 
     asyncio.run(write())
     assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
