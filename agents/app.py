@@ -394,11 +394,10 @@ def _run(settings: Settings, parameters: Parameters, *, is_live: bool) -> int:
     if is_live and (empty := empty_partitions(settings)):
         # Before anything is read: a partition's first record says whether it rehearses.
         asyncio.run(write_live(settings, empty, int(unix_s() * 1_000)))
-    # Rows make no reference cycles and imported modules stay, so collections only cost time: a
-    # twenty-fifth of it, and 40 ms at once, at a tenth of this threshold. What events make is gone
-    # before so much is there.
+    # Rows make no reference cycles and imported modules stay, so full collections only cost time. A
+    # rarer one of the youngest has so many more to go through at once.
     gc.freeze()
-    gc.set_threshold(500_000, 50, 50)
+    gc.set_threshold(50_000, 50, 50)
     with tracing(settings, "worker") as traces:
         worker = Worker(settings, parameters, traces)
         return run_worker(worker.app, around=worker.resources())
