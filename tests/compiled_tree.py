@@ -30,8 +30,10 @@ def compiled_tree() -> Path:
 
 
 def environment(tree: Path) -> dict[str, str]:
-    """Of a process that runs the packages of ``tree``, and the tests of this one."""
-    return {**os.environ, "PYTHONPATH": f"{tree}:{ROOT}"}
+    """Of a process that runs the packages of ``tree``, and the tests of this one, wherever it is
+    started: ``python -m`` would look in the working directory first.
+    """
+    return {**os.environ, "PYTHONPATH": f"{tree}:{ROOT}", "PYTHONSAFEPATH": "1"}
 
 
 def _mirror(source: Path, target: Path) -> None:

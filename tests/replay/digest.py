@@ -17,7 +17,7 @@ from importlib.metadata import version
 import msgspec
 
 from agents.trials.demo.shop import ShopConfig, simulate
-from config.compiled import VARIABLE, flavour
+from config.compiled import COMPILED, INTERPRETED, VARIABLE, flavour
 from config.parameters import Parameters
 from models.answer import Score
 from models.customer.profile import encode_profile
@@ -158,10 +158,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def gives(expected: list[str], python: str, environ: Mapping[str, str]) -> bool:
-    """Whether another interpreter gives the same; prints what it gives otherwise."""
+    """Whether another interpreter gives the same, in the flavour that was asked for; prints what it
+    gives otherwise.
+    """
     command = [python, "-m", "tests.replay.digest"]
     run = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)
     heading, *found = run.stdout.splitlines() or [f"{python} gave nothing"]
+    wanted = INTERPRETED if environ[VARIABLE] == "off" else COMPILED
+    if f"({wanted})" not in heading:
+        print(f"{heading}: this is not {wanted}")
+        return False
     is_same = found == expected
     differing = [line for line in found if line not in expected]
     print(heading, *(["the same"] if is_same else differing), sep="\n")

@@ -56,8 +56,8 @@ def test_what_is_added_is_told_apart() -> None:
 def test_the_same_bytes_are_the_same(
     folded: Digests, python: Callable[[list[str]], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert 0 == digest.main([python(["Python 4", *folded.lines()])])
-    assert "Python 4\nthe same\n" in capsys.readouterr().out
+    assert 0 == digest.main([python(["Python 4 (interpreted)", *folded.lines()])])
+    assert "Python 4 (interpreted)\nthe same\n" in capsys.readouterr().out
 
 
 def test_other_bytes_are_told(
@@ -65,15 +65,23 @@ def test_other_bytes_are_told(
 ) -> None:
     *lines, _ = folded.lines()
 
-    assert 1 == digest.main([python(["Python 4", *lines, "f00  everything"])])
-    assert "Python 4\nf00  everything\n" in capsys.readouterr().out
+    assert 1 == digest.main([python(["Python 4 (interpreted)", *lines, "f00  everything"])])
+    assert "Python 4 (interpreted)\nf00  everything\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("lines", [[], ["Python 4"]])
+@pytest.mark.parametrize("lines", [[], ["Python 4 (interpreted)"]])
 def test_a_python_that_says_nothing_is_not_the_same(
     lines: list[str], python: Callable[[list[str]], str]
 ) -> None:
     assert 1 == digest.main([python(lines)])
+
+
+def test_the_other_flavour_is_not_the_same(
+    folded: Digests, python: Callable[[list[str]], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or the flavour that is asked for might never run."""
+    assert 1 == digest.main([python(["Python 4 (compiled)", *folded.lines()])])
+    assert "this is not interpreted" in capsys.readouterr().out
 
 
 def test_a_log_that_says_too_little_is_told(
