@@ -22,7 +22,6 @@ _KINDS = {
     "str": "a text",
     "bool": "true or false",
     "array": "a list",
-    "object": "a group of names and values",
     "null": "nothing",
 }
 _PLACE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
@@ -41,12 +40,15 @@ def in_words(error: msgspec.ValidationError) -> str:
     if missing := _MISSING.fullmatch(said):
         said = f"{missing[1]} is missing"
     elif expected := _EXPECTED.fullmatch(said):
-        said = f"expected {_kinds(expected[1])}, got {_kinds(expected[2])}"
+        said = f"expected {kinds_in_words(expected[1])}, got {kinds_in_words(expected[2])}"
     elif as_many := _AS_MANY.fullmatch(said):
         said = f"expected a list of {as_many[1]}, got {as_many[2]}"
     return where + said[:1].lower() + said[1:]
 
 
-def _kinds(named: str) -> str:
+def kinds_in_words(named: str, objects: str = "a group of names and values") -> str:
+    """The types that a decoder of msgspec names, in words; ``objects``: what one of names and
+    values is called there. That nothing may stand in their place goes without saying.
+    """
     names = [name for name in named.split(" | ") if name != "null"] or ["null"]
-    return " or ".join(_KINDS.get(name, name) for name in names)
+    return " or ".join(objects if name == "object" else _KINDS.get(name, name) for name in names)

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from config.refusal_words import kinds_in_words
+
 
 class Reason(StrEnum):
     """The eight reasons to refuse an event, as dead letters and metrics name them."""
@@ -48,15 +50,6 @@ class Rejected(Exception):
 
 
 _PATH_MARK = " - at `"
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "nothing",
-}
 _EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`").fullmatch
 _LIMIT = re.compile(r"Expected `([^`]+)` (of length )?(>=|<=|>|<) ([^ ]+)").fullmatch
 _LIMITS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
@@ -87,6 +80,4 @@ def rejected_by(error: msgspec.DecodeError, within: str = "$") -> Rejected:
 
 
 def _kinds(named: str) -> str:
-    """What a decoder calls its types, in words."""
-    names = [name for name in named.split(" | ") if name != "null"] or ["null"]
-    return " or ".join(_KINDS.get(name, name) for name in names)
+    return kinds_in_words(named, objects="an object")
