@@ -153,8 +153,12 @@ def _course(scene: Scene) -> Course:
 
 
 def _has_bought_since(state: Lifecycle, scene: Scene) -> bool:
+    """Whether the purchase is gone after which they were lost, or another one came: also one from
+    before they were found to be lost that was only heard of later.
+    """
     last_ms = scene.of(purchases).last_at_ms
-    return not last_ms or last_ms > state.class_since_ms
+    lost_after_ms = scene.parameters.of(LifecycleParameters).lost_after
+    return not last_ms or last_ms > state.class_since_ms - lost_after_ms
 
 
 def _stage(state: Lifecycle, scene: Scene) -> LifeStage:
