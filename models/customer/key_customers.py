@@ -155,7 +155,8 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
         if percent != _UNKNOWN:
             weights += weight
             total += weight * percent
-    return total / weights if weights else None
+    # Without the last digits: 75 is 75, of whichever sides.
+    return round(total / weights, 6) if weights else None
 
 
 def _known(percents: Sequence[int]) -> int:

@@ -195,6 +195,8 @@ def _standing(scene: Scene) -> TierRanks | None:
         bins.append(place)
         percents.append(round(100 * rank))
         score += weight * rank
+    # Without the last digits: whoever is exactly on the cut is in.
+    score = round(score, 9)
     if expected_minor is not None:
         return TierRanks(bins, percents, score, rank, orders, net_minor)
     # What is expected is the last of the sides, and not known before there is a model.

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 from math import isnan
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.calendar import CALENDAR
-from models.customer.key_customers import KEY_CUSTOMERS
+from models.customer.key_customers import KEY_CUSTOMERS, KeyParameters, mean_of
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.relationship import RELATIONSHIP
 from models.customer.risk import RISK
@@ -260,3 +263,20 @@ def test_the_anniversary_is_of_the_first_purchase_that_stands() -> None:
 
     assert ["2027-01-11"] == [when[:10] for when in fired(effects, "anniversary")]
     assert (0.0, 1.0) == tuple(scene(row, at(day))["customer_years"] for day in (374, 376))
+
+
+PERCENTS = st.integers(0, 100)
+
+
+@given(percents=st.tuples(*[st.one_of(st.just(-1), PERCENTS)] * 4))
+def test_a_key_customer_is_one_from_the_very_score_on(percents: tuple[int, ...]) -> None:
+    section = PARAMETERS.of(KeyParameters)
+    weights = [Fraction(str(weight)) for weight in section.weights]
+    known = [(w, p) for w, p in zip(weights, percents, strict=True) if p >= 0]
+    assume(known)
+    exact = sum(w * p for w, p in known) / sum(w for w, _ in known)
+    found = mean_of(percents, section)
+
+    assert found is not None
+    for cut in (section.key, section.key_until):
+        assert (exact >= cut) is (found >= cut)
