@@ -35,6 +35,7 @@ from models.customer.life_stages import (
 from models.customer.lifecycle_measures import (
     MEASURES,
     OTHER,
+    SUMS_MAX,
     dwelt,
     keys,
     samples,
@@ -386,6 +387,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
     ),
     population=Told(
         keys=keys,
+        keys_max=SUMS_MAX,
         window_days=lambda parameters: parameters.of(LifecycleParameters).funnel_days,
         measures=MEASURES,
         samples=samples,
