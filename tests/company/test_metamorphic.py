@@ -288,7 +288,7 @@ def test_what_is_compared_of_value_is_there() -> None:
     names = [name for known in told.values() for name, fact in known.items() if fact]
 
     assert 14 == len({*names})
-    assert {"lost", "returned", "new", "existing", "potential"} == {
+    assert {"lost", "new", "existing", "potential"} == {
         str(known["class"][0]) for known in told.values() if "class" in known
     }
 
