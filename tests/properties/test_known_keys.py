@@ -1,4 +1,4 @@
-"""Keys that are known to hide nothing hide nothing: what is read is what a search would have read."""
+"""Of keys that are known to hide nothing the same is read as a search would have read."""
 
 from typing import Any
 
