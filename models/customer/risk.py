@@ -31,7 +31,7 @@ from models.customer.motion import ending, since, steps
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.prices import sensitivity
-from models.customer.purchase_windows import begun_within
+from models.customer.purchase_windows import begun_within, last_until
 from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -102,6 +102,7 @@ class Risk(State):
 
 def _record(state: Risk, event: Event, scene: Scene) -> None:
     if event.name in _ORDERS:
+        _take_back(state, scene)
         _wait(scene)
     elif _is_complaint(event, scene.parameters):
         state.complained_ms = max(state.complained_ms, event.occurred_at_ms)
@@ -121,6 +122,15 @@ def _wait(scene: Scene) -> None:
     last_ms = scene.of(purchases).last_at_ms
     episode_ms = scene.parameters.of(RiskParameters).episode
     scene.row.set_due(_LAPSE, last_ms + episode_ms if last_ms else 0)
+
+
+def _take_back(state: Risk, scene: Scene) -> None:
+    """An episode is none if an order that is heard of late was placed in it."""
+    begun_ms = state.left_ms - scene.parameters.of(RiskParameters).episode
+    if state.left_ms and last_until(scene.of(purchases), state.left_ms) > begun_ms:
+        before = _sums(state)
+        state.left_ms, state.was_silent = 0, False
+        RISK.tell_changes(scene, before, _sums(state))
 
 
 def _leave(scene: Scene) -> None:

@@ -149,6 +149,22 @@ def test_an_order_that_is_heard_of_late_brings_back_whoever_was_lost_meanwhile(
     assert (customer_class, "lost") == (state.customer_class, state.class_before)
 
 
+@pytest.mark.parametrize(
+    ("late", "left"),
+    [(at(90, hours=9), 0), (at(90, hours=10), 0), (at(90, hours=11), 1)],
+)
+def test_nobody_left_who_bought_in_time_whenever_it_is_heard_of(late: int, left: int) -> None:
+    row, before = told(REGULAR, at(91))
+    row, effects = lived_with_effects([bought(late)], row=row, clock_ms=at(91))
+    _, more = waited(row, at(100))
+    kinds: Counter[str] = Counter()
+    for effect in (*before, *effects, *more):
+        if isinstance(effect, Tally) and effect.part == RISK.name:
+            kinds.update({key: amount for key, _day, amount in effect.sums})
+
+    assert (left, left) == (kinds["episodes"], kinds["silent"])
+
+
 ONE = at(0, hours=10)
 ALL_BACK = [
     [given_back(ONE, at(4))],
