@@ -165,6 +165,21 @@ def test_nobody_left_who_bought_in_time_whenever_it_is_heard_of(late: int, left:
     assert (left, left) == (kinds["episodes"], kinds["silent"])
 
 
+def test_whoever_gives_that_late_order_back_left_after_all() -> None:
+    late = at(90, hours=9)
+    row, before = told(REGULAR, at(91))
+    row, effects = lived_with_effects([bought(late)], row=row, clock_ms=at(91))
+    row, back = lived_with_effects([given_back(late, at(92))], row=row, clock_ms=at(92))
+    row, more = waited(row, at(100))
+    kinds: Counter[str] = Counter()
+    for effect in (*before, *effects, *back, *more):
+        if isinstance(effect, Tally) and effect.part == RISK.name:
+            kinds.update({key: amount for key, _day, amount in effect.sums})
+
+    assert (1, 1) == (kinds["episodes"], kinds["silent"])
+    assert at(90, hours=10) == row.read(RISK).left_ms
+
+
 ONE = at(0, hours=10)
 ALL_BACK = [
     [given_back(ONE, at(4))],
