@@ -24,9 +24,11 @@ from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
 from models.learning.lessons import Tally
+from models.learning.population import Population
 from models.learning.tallies import NO_DAY
 from tests.models.lines import (
     PARAMETERS,
+    PRIOR,
     at,
     context,
     happened,
@@ -147,6 +149,24 @@ def test_an_order_that_is_heard_of_late_brings_back_whoever_was_lost_meanwhile(
 
     state = row.read(LIFECYCLE)
     assert (customer_class, "lost") == (state.customer_class, state.class_before)
+
+
+def test_nobody_returns_whom_only_a_later_model_would_have_lost() -> None:
+    """Silence of 165 days: by what all customers were like then, that was not long for them."""
+    slow, quick = (
+        context(snapshot=PRIOR.replace(replace(PRIOR.of(Population), gap_days=days)))
+        for days in (200.0, 5.0)
+    )
+    row, before = lived_with_effects(map(bought, (at(0), at(40), at(80), at(245))), within=slow)
+    row, then = waited(row, at(246), within=slow)
+    row, now = lived_with_effects([bought(at(250))], row=row, within=quick)
+    row, later = waited(row, at(260), within=quick)
+
+    assert ("existing", "new") == (
+        row.read(LIFECYCLE).customer_class,
+        row.read(LIFECYCLE).class_before,
+    )
+    assert [] == fired([*before, *then, *now, *later], "customer-lost")
 
 
 @pytest.mark.parametrize(
