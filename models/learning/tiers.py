@@ -17,7 +17,7 @@ from msgspec import Struct
 from config.duration import DAY_MS
 from config.limits import NotNegative, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
-from models.learning.lessons import Tally
+from models.learning.lessons import AddedUp, Tally
 from models.learning.tallies import NO_DAY
 
 TIERS_NAME: Final = "tiers"
@@ -156,12 +156,12 @@ class TierCutsLearner:
         self._state: TierCutsState = state or TierCutsState()
         self._parameters = parameters
 
-    def learn(self, tally: Tally) -> None:
+    def learn(self, tally: Tally | AddedUp) -> None:
         """Count the customers that came to a bin or left it."""
         if tally.part != TIERS_NAME:
             return
         counts = self._state.counts
-        self._state.looks += 1
+        self._state.looks += tally.tallies
         for key, day, amount in tally.sums:
             if day == NO_DAY:
                 counts[key] = counts[key] + amount if key in counts else amount
