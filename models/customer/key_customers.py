@@ -104,17 +104,19 @@ def _look(scene: Scene) -> None:
     if not bought.last_at_ms and not state.percents:
         return
     section, power = scene.parameters.of(KeyParameters), _power(scene)
-    percents = [
-        _satisfaction(scene),
-        _loyalty(bought, scene),
-        _UNKNOWN if power is None else round(power.percent),
-        _credit(state.credit, section, scene),
-    ]
+    found, of_power = (_UNKNOWN, _UNKNOWN) if power is None else (power.bin, round(power.percent))
+    known, percents = state.credit, [_satisfaction(scene), _loyalty(bought, scene), of_power]
+    is_assessed = known.invoices or known.assessed_ms
+    percents.append(_credit(known, section, scene) if is_assessed else _UNKNOWN)
     # Whom they have lost they cannot keep: that is for `customer-lost`.
-    is_lost = scene.of(customer_class) == CustomerClass.LOST
-    is_key = not is_lost and _is_key(percents, section, was_key=state.is_key)
-    found = _UNKNOWN if power is None else power.bin
+    is_key = _is_key(percents, section, was_key=state.is_key)
+    if is_key and scene.of(customer_class) == CustomerClass.LOST:
+        is_key = False
     if percents == state.percents and is_key is state.is_key and found == state.bin:
+        return
+    if is_key is state.is_key and found == state.bin:
+        # Nothing that is told of all customers.
+        scene.row.edit(KEY_CUSTOMERS).percents = percents
         return
     before, state = _sums(state), scene.row.edit(KEY_CUSTOMERS)
     if is_key != state.is_key:
@@ -151,6 +153,7 @@ def _known(percents: Sequence[int]) -> int:
 
 def _satisfaction(scene: Scene) -> int:
     """The mean of the last answers of each kind, which fade."""
+    # Few are asked.
     answers = scene.of(support).answers
     if not answers:
         return _UNKNOWN
@@ -172,7 +175,10 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
     days = len(bought.days) - bisect_right(bought.days, scene.at_ms // DAY_MS - _YEAR_DAYS)
     years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
     of_days, of_years, of_price = _LOYALTY_WEIGHTS
-    total = of_days * min(days / _DAYS_MOST, 1.0) + of_years * min(years / _YEARS_MOST, 1.0)
+    # In plain comparisons, as everybody is asked.
+    days_share, years_share = days / _DAYS_MOST, years / _YEARS_MOST
+    total = of_days * (days_share if days_share < 1.0 else 1.0)
+    total += of_years * (years_share if years_share < 1.0 else 1.0)
     share = scene.of(full_price_share)
     if share is None:
         return round(100.0 * total / (of_days + of_years))
@@ -194,7 +200,7 @@ def _power(scene: Scene) -> _Power | None:
     parameters = scene.parameters
     section, typical = parameters.of(KeyParameters), parameters.value.typical_order
     amount_minor = net_minor + (scene.of(expected_spend_90d) or 0.0)
-    amount = amount_minor / minor_per_unit(parameters.money.currency)
+    amount = amount_minor / scene.context.settled(_minor_per_unit)
     place, up_to = bisect_left(_ENDS, amount / typical), scene.context.of(_customers_up_to)
     all_of_them = up_to[-1]
     if all_of_them and all_of_them >= parameters.learning.minimum_examples:
@@ -204,6 +210,10 @@ def _power(scene: Scene) -> _Power | None:
     )
 
 
+def _minor_per_unit(context: Context) -> int:
+    return minor_per_unit(context.parameters.money.currency)
+
+
 def _customers_up_to(context: Context) -> list[int]:
     """How many customers there are up to the end of each bin."""
     sums = context.snapshot.of(Tallies).parts.get(KEY_CUSTOMERS.name, {})
@@ -211,8 +221,6 @@ def _customers_up_to(context: Context) -> list[int]:
 
 
 def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> int:
-    if not known.invoices and not known.assessed_ms:
-        return _UNKNOWN
     typical, money = scene.parameters.value.typical_order, scene.parameters.money
     percent = credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
     return _UNKNOWN if percent is None else round(percent)

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from math import nan
+from operator import gt, lt
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field, msgpack
@@ -163,31 +164,28 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
 
 def _is_gone(scene: Scene) -> bool:
     """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
-    last_ms = scene.of(purchases).last_at_ms
-    last_look_ms = last_ms + WINDOW_MS_MAX - scene.context.check_in_ms
-    return (
-        not last_ms or scene.at_ms > last_look_ms or scene.of(customer_class) == CustomerClass.LOST
-    )
+    last_ms, at_ms = scene.of(purchases).last_at_ms, scene.at_ms
+    if not last_ms or at_ms > last_ms + WINDOW_MS_MAX - scene.context.check_in_ms:
+        return True
+    return scene.of(customer_class) == CustomerClass.LOST
 
 
 def _standing(scene: Scene) -> TierRanks | None:
-    past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
-    if past is None or not orders:
+    orders, net_minor = scene.of(window_365d)
+    if not orders or scene.of(history) is None:
         return None
-    parameters = scene.parameters
-    typical_minor = parameters.value.typical_order * minor_per_unit(parameters.money.currency)
-    days, expected_minor = scene.of(engagement).active_days, scene.of(expected_spend_90d)
-    values = [
-        float(orders),
-        net_minor / orders / typical_minor,
-        float(active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)),
-    ]
+    context, expected_minor = scene.context, scene.of(expected_spend_90d)
+    typical_minor = context.settled(_typical_minor)
+    active_days = active_within(
+        scene.of(engagement).active_days, scene.at_ms // DAY_MS, _ACTIVE_DAYS
+    )
+    values = [float(orders), net_minor / orders / typical_minor, float(active_days)]
     if expected_minor is not None:
         values.append(expected_minor / typical_minor)
     bins: list[int] = []
     percents: list[int] = []
     score, rank = 0.0, nan
-    for value, (ends, weight, rank_of) in zip(values, scene.context.of(_scales), strict=False):
+    for value, (ends, weight, rank_of) in zip(values, context.of(_scales), strict=False):
         place = bisect_left(ends, value)
         rank = rank_of(place, value)
         bins.append(place)
@@ -197,6 +195,12 @@ def _standing(scene: Scene) -> TierRanks | None:
         return TierRanks(bins, percents, score, rank, orders, net_minor)
     # What is expected is the last of the sides, and not known before there is a model.
     return TierRanks([*bins, _NO_BIN], [*percents, _UNKNOWN], score, nan, orders, net_minor)
+
+
+def _typical_minor(context: Context) -> float:
+    """A typical order of the shop, in minor units."""
+    parameters = context.parameters
+    return parameters.value.typical_order * minor_per_unit(parameters.money.currency)
 
 
 #: The rank of a value that is in the bin at a place.
@@ -227,9 +231,8 @@ def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
     before = (state.orders, state.net_minor / max(state.orders, 1), *state.bins[2:])
     now = (found.orders, found.net_minor / found.orders, *found.bins[2:])
     if found.score > _score(state):
-        does_more = any(one > other for one, other in zip(now, before, strict=True))
-        return TierCause.ACTIVITY if does_more else TierCause.OTHERS
-    if not any(one < other for one, other in zip(now, before, strict=True)):
+        return TierCause.ACTIVITY if any(map(gt, now, before)) else TierCause.OTHERS
+    if not any(map(lt, now, before)):
         return TierCause.OTHERS
     bought_today = scene.of(purchases).last_at_ms // DAY_MS == scene.at_ms // DAY_MS
     return TierCause.ACTIVITY if bought_today else TierCause.SILENCE
