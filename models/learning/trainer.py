@@ -10,7 +10,7 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.learning.drift import DriftAlarm, DriftMonitor
 from models.learning.lessons import Lesson, Tally
-from models.learning.registry import LEARNERS, Learner
+from models.learning.registry import LEARNERS, Learner, encoded_state
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
 from models.learning.whole_days import Day, WholeDays, lesson_of
@@ -63,6 +63,9 @@ class Trainer:
             kind: tuple(self.learners[one.name] for one in LEARNERS if kind in one.learns)
             for kind in {kind for one in LEARNERS for kind in one.learns}
         }
+        self._learn_of_sums = [
+            (one.sums_of, self.learners[one.name]) for one in LEARNERS if Tally in one.learns
+        ]
         self.alarms: list[DriftAlarm] = []
         self._waits = partitions > 0
         self._days = WholeDays(partitions, state.positions, state.clocks_ms, state.began_ms)
@@ -124,9 +127,9 @@ class Trainer:
         for told in day.sums.told():
             self._state.lessons += told.tallies
             self._heard_of(told.timestamp_ms)
-            for one in LEARNERS:
-                if Tally in one.learns and one.sums_of in (None, told.part):
-                    self.learners[one.name].learn(told)
+            for sums_of, learner in self._learn_of_sums:
+                if sums_of in (None, told.part):
+                    learner.learn(told)
 
     def _heard_of(self, at_ms: int) -> None:
         if at_ms > self._state.heard_ms:
@@ -204,12 +207,8 @@ class Trainer:
         state.clocks_ms = dict(sorted(state.clocks_ms.items()))
         state.previous = self.snapshot.sha256 if self.snapshot.version else ""
         found = {name: one.draw(state.latest_ms) for name, one in self.learners.items()}
-        kept = {name: one.state() for name, one in self.learners.items()}
-        state.learners = {
-            name: msgspec.Raw(msgspec.json.encode(one))
-            for name, one in kept.items()
-            if one is not None
-        }
+        kept = {name: encoded_state(one) for name, one in self.learners.items()}
+        state.learners = {name: one for name, one in kept.items() if one is not None}
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from msgspec.structs import replace
@@ -438,3 +439,5 @@ def test_what_is_drawn_is_the_same_however_often_it_was_drawn_before() -> None:
         drawn = often.draw(at(day))
 
         assert drawn == AcquisitionLearner(often.state(), PARAMETERS).draw(at(day))
+        if rng.random() < 0.7:
+            assert msgspec.json.encode(often.state()) == bytes(often.encoded_state())
