@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import nan
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 from msgspec import Struct, field
 
@@ -104,7 +104,7 @@ def _look(scene: Scene) -> None:
     if not bought.last_at_ms and not state.percents:
         return
     section, power = scene.parameters.of(KeyParameters), _power(scene)
-    found, of_power = (_UNKNOWN, _UNKNOWN) if power is None else (power.bin, round(power.percent))
+    found, of_power = (_UNKNOWN, _UNKNOWN) if power is None else power
     known, percents = state.credit, [_satisfaction(scene), _loyalty(bought, scene), of_power]
     is_assessed = known.invoices or known.assessed_ms
     percents.append(_credit(known, section, scene) if is_assessed else _UNKNOWN)
@@ -127,11 +127,11 @@ def _look(scene: Scene) -> None:
 
 
 def _is_key(percents: Sequence[int], section: KeyParameters, *, was_key: bool) -> bool:
+    if len(percents) - percents.count(_UNKNOWN) < section.least_known:
+        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
+        return False
     if 0 <= percents[-1] < section.credit:
         # Who does not pay is no key customer, whatever they order.
-        return False
-    if _known(percents) < section.least_known:
-        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
         return False
     score = mean_of(percents, section)
     return score is not None and score >= (section.key_until if was_key else section.key)
@@ -170,7 +170,7 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
     """How often and for how long they have bought, and how much at full price; not known of
     somebody who has not bought.
     """
-    if not bought.last_at_ms:
+    if not bought.sitting.last_ms:
         return _UNKNOWN
     days = len(bought.days) - bisect_right(bought.days, scene.at_ms // DAY_MS - _YEAR_DAYS)
     years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
@@ -185,15 +185,10 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
     return round(100.0 * (total + of_price * share))
 
 
-class _Power(NamedTuple):
-    """The bin of what they bought in a year and will buy, and their rank by it."""
-
-    bin: int
-    percent: float
-
-
-def _power(scene: Scene) -> _Power | None:
-    """None of somebody who bought nothing in a year."""
+def _power(scene: Scene) -> tuple[int, int] | None:
+    """The bin of what they bought in a year and will buy, and their rank by it in percent; None of
+    somebody who bought nothing in a year.
+    """
     orders, net_minor = scene.of(window_365d)
     if not orders:
         return None
@@ -204,10 +199,9 @@ def _power(scene: Scene) -> _Power | None:
     place, up_to = bisect_left(_ENDS, amount / typical), scene.context.of(_customers_up_to)
     all_of_them = up_to[-1]
     if all_of_them and all_of_them >= parameters.learning.minimum_examples:
-        return _Power(place, 100.0 * up_to[place] / all_of_them)
-    return _Power(
-        place, 100.0 * (1 + bisect_left(section.power, amount)) / (len(section.power) + 1)
-    )
+        return place, round(100.0 * up_to[place] / all_of_them)
+    step = 1 + bisect_left(section.power, amount)
+    return place, round(100.0 * step / (len(section.power) + 1))
 
 
 def _minor_per_unit(context: Context) -> int:

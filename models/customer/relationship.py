@@ -95,7 +95,8 @@ def _record(state: Related, event: Event, scene: Scene) -> None:
 
 def _look(scene: Scene) -> None:
     """Find the level as it is by now, and tell what changed."""
-    level, state = _level(scene), scene.row.read(RELATIONSHIP)
+    state = scene.row.read(RELATIONSHIP)
+    level = _level(state, scene)
     if level == state.level:
         return
     before, state = _sums(state), scene.row.edit(RELATIONSHIP)
@@ -105,10 +106,10 @@ def _look(scene: Scene) -> None:
     RELATIONSHIP.tell_changes(scene, before, _sums(state))
 
 
-def _level(scene: Scene) -> int:
-    section, state = scene.parameters.of(RelationshipParameters), scene.row.read(RELATIONSHIP)
+def _level(state: Related, scene: Scene) -> int:
+    section = scene.parameters.of(RelationshipParameters)
     after_ms = scene.at_ms - section.within
-    if scene.of(purchases).last_at_ms <= after_ms:
+    if scene.of(purchases).sitting.last_ms <= after_ms:
         return 0
     if state.answered_ms <= after_ms:
         return 1

@@ -141,11 +141,12 @@ def _look(scene: Scene) -> None:
     found = scene.of(churn)
     if found is None or scene.of(personalisation_refused) is not None:
         return
-    state = scene.row.read(RISK)
-    last_ms = scene.of(purchases).last_at_ms
-    if state.asked_ms or last_ms // DAY_MS == scene.at_ms // DAY_MS:
+    state, section = scene.row.read(RISK), scene.parameters.of(RiskParameters)
+    last_ms, at_ms = scene.of(purchases).sitting.last_ms, scene.at_ms
+    # Mostly the answer to what was asked is still to come.
+    if last_ms // DAY_MS == at_ms // DAY_MS or 0 < state.asked_ms <= at_ms - section.episode:
         _ask(state, last_ms, scene)
-    band = band_of(found.probability, state.band, scene.parameters.of(RiskParameters))
+    band = band_of(found.probability, state.band, section)
     if band == state.band:
         return
     state = scene.row.edit(RISK)

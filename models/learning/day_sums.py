@@ -4,7 +4,7 @@ Half of all lessons are sums, and in a large shop many are of the same keys. Add
 order, so of a day they are learnt once for each part.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from models.learning.improvements import IMPROVEMENTS_NAME
@@ -75,8 +75,10 @@ def _when(tally: Tally) -> tuple[int, str, tuple[tuple[str, int, int], ...]]:
     return tally.timestamp_ms, tally.part, tally.sums
 
 
-def joined(several: Iterable[DaySums]) -> DaySums:
-    """The sums of several partitions."""
+def joined(several: Sequence[DaySums]) -> DaySums:
+    """The sums of several partitions, to be read; of one it is those."""
+    if len(several) == 1:
+        return several[0]
     found = DaySums()
     for one in several:
         found.add_all(one)

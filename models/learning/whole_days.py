@@ -95,23 +95,26 @@ class WholeDays:
         if not 0 <= lesson.timestamp_ms < 1 << 63:
             raise ValueError(f"a lesson of the time {lesson.timestamp_ms} ms")
         partition, position = str(lesson.partition), (lesson.offset, lesson.index)
-        if position <= self._heard.get(partition, (-1, -1)):
+        heard, still_open = self._heard, self._open
+        if partition in heard and position <= heard[partition]:
             return False
-        self._heard[partition] = position
-        told = self._open.get(partition)
-        if told is None:
-            told = self._open[partition] = _Told(partition, place)
-        told.last = position
-        if isinstance(lesson, DayEnd):
-            self._end(told, lesson.timestamp_ms)
+        heard[partition] = position
+        if partition in still_open:
+            told = still_open[partition]
         else:
-            if isinstance(lesson, Tally):
-                told.sums.add(lesson)
-            else:
-                told.lessons.append(_in_order(lesson))
-            told.heard += 1
-            self._waiting += 1
-            self._is_over |= self._waiting >= WAITING_MAX
+            told = still_open[partition] = _Told(partition, place)
+        told.last = position
+        if isinstance(lesson, Tally):
+            told.sums.add(lesson)
+        elif isinstance(lesson, DayEnd):
+            self._end(told, lesson.timestamp_ms)
+            return True
+        else:
+            told.lessons.append(_in_order(lesson))
+        told.heard += 1
+        self._waiting += 1
+        if self._waiting >= WAITING_MAX:
+            self._is_over = True
         return True
 
     def end(self) -> None:
@@ -138,7 +141,7 @@ class WholeDays:
 
     def waiting_sums(self) -> DaySums:
         """Those of days that were not given yet."""
-        return joined(told.sums for told in (*self._ended, *self._open.values()))
+        return joined([told.sums for told in (*self._ended, *self._open.values())])
 
     @property
     def is_clear(self) -> bool:
@@ -171,7 +174,7 @@ class WholeDays:
 
     def _taken(self, parts: list[_Told]) -> Day:
         """The day that these make up, which wait no longer."""
-        day = Day(joined(told.sums for told in parts), [], {}, {})
+        day = Day(joined([told.sums for told in parts]), [], {}, {})
         for told in parts:
             self._waiting -= told.heard
             day.lessons.extend(told.lessons)
