@@ -139,14 +139,20 @@ def _leave(scene: Scene) -> None:
 def _look(scene: Scene) -> None:
     """Put the customer into the band of the score as it is by now, and see whether they stayed."""
     found = scene.of(churn)
-    if found is None or scene.of(personalisation_refused) is not None:
+    if found is None:
         return
     state, section = scene.row.read(RISK), scene.parameters.of(RiskParameters)
     last_ms, at_ms = scene.of(purchases).sitting.last_ms, scene.at_ms
-    # Mostly the answer to what was asked is still to come.
-    if last_ms // DAY_MS == at_ms // DAY_MS or 0 < state.asked_ms <= at_ms - section.episode:
-        _ask(state, last_ms, scene)
     band = band_of(found.probability, state.band, section)
+    is_over = 0 < state.asked_ms <= at_ms - section.episode
+    asks = is_over or last_ms // DAY_MS == at_ms // DAY_MS
+    if not asks and band == state.band:
+        # Nearly always.
+        return
+    if scene.of(personalisation_refused) is not None:
+        return
+    if asks:
+        _ask(state, last_ms, scene)
     if band == state.band:
         return
     state = scene.row.edit(RISK)

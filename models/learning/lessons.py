@@ -119,13 +119,13 @@ class Tally(Taught, tag="tally", kw_only=False):
 
     ``sums`` are (key, UTC day since 1970, amount); a correction subtracts the old amount from the
     day it was first added to. ``window_days``: how far back sums count, 0 without a limit.
-    ``tallies``: that it is one; `AddedUp` are several.
     """
 
     timestamp_ms: int
     part: str
     window_days: int
     sums: tuple[tuple[str, int, int], ...]
+    #: It is one; `AddedUp` are several.
     tallies: ClassVar[int] = 1
 
 
