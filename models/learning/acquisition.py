@@ -5,7 +5,6 @@ from datetime import date
 from functools import lru_cache
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from config.duration import DAY_MS
@@ -171,11 +170,6 @@ class AcquisitionLearner:
         """The whole state, enough to restore the learner."""
         return self._state
 
-    def encoded_state(self) -> msgspec.Raw:
-        """The same as JSON, of which only what changed is made anew."""
-        state = {"channels": self._state.channels, "days": self._days.encoded()}
-        return msgspec.Raw(msgspec.json.encode(state))
-
     def draw(self, now_ms: int) -> AcquisitionCosts:
         """Costs divided by customers won, and each channel as it did lately."""
         today = now_ms // DAY_MS
@@ -241,14 +235,8 @@ class AcquisitionLearner:
 
 def _between(known: KnownDays, what: str, begin: int, end: int) -> int:
     total, days = 0, known.get(what, _NO_DAYS)
-    if end - begin < len(days):
-        for day in range(begin, end + 1):
-            if day in days:
-                total += days[day]
-        return total
-    for day, amount in days.items():
-        if begin <= day <= end:
-            total += amount
+    for day in days:
+        total += days[day] if begin <= day <= end else 0
     return total
 
 
@@ -262,15 +250,8 @@ def _of_months(known: KnownDays, what: str, months: list[int]) -> int:
 
 def _months(known: KnownDays, today: int) -> list[int]:
     """The first days of the months of a year back in which anything was spent or anybody won."""
-    firsts: set[int] = set()
-    for what in (_COST, WON):
-        begin = end = 0
-        for day in known.get(what, _NO_DAYS):
-            # Mostly of the month of the day before.
-            if day <= today and not begin <= day < end:
-                begin = cohort_of(day)
-                end = cohort_of(begin + 31)
-                firsts.add(begin)
+    days = {*known.get(_COST, _NO_DAYS), *known.get(WON, _NO_DAYS)}
+    firsts = {cohort_of(day) for day in days if day <= today}
     return sorted(first for first in firsts if first > today - RETURN_DAYS)
 
 

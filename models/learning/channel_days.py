@@ -7,12 +7,9 @@ asks for is kept beside the sums: those of each channel, and where there may be 
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
 #: Channels beyond this number are counted together as `OTHER`.
 CHANNELS_MAX: Final = 64
 OTHER: Final = "other"
-_NO_DAYS: Final = msgspec.Raw(b"{}")
 #: Sums by UTC day.
 Days = dict[int, int]
 #: Those of one channel, by what.
@@ -30,16 +27,11 @@ class ChannelDays:
         # forgotten: no other has come to nothing.
         self._first_day: dict[tuple[str, str], int] = {}
         self._added: set[tuple[str, str]] = set()
-        # Days as JSON, and those of which they are out of date.
-        self._encoded: dict[str, dict[str, msgspec.Raw]] = {}
-        self._changed: set[tuple[str, str]] = set()
         for what, channels in sums.items():
             for channel, days in channels.items():
                 self._by_channel.setdefault(channel, {})[what] = days
                 self._first_day[what, channel] = min(days, default=0)
                 self._added.add((what, channel))
-            self._encoded[what] = dict.fromkeys(channels, _NO_DAYS)
-            self._changed.update((what, channel) for channel in channels)
 
     @property
     def by_channel(self) -> Mapping[str, KnownDays]:
@@ -52,10 +44,8 @@ class ChannelDays:
         if channel not in channels:
             channel = channel if len(channels) < CHANNELS_MAX else OTHER
             self._by_channel.setdefault(channel, {})[what] = channels.setdefault(channel, {})
-            self._encoded.setdefault(what, {}).setdefault(channel, _NO_DAYS)
         days, place = channels[channel], (what, channel)
         self._added.add(place)
-        self._changed.add(place)
         if day in days:
             days[day] += amount
         else:
@@ -74,24 +64,12 @@ class ChannelDays:
             elif len(kept) < len(days):
                 self._sums[what][channel] = self._by_channel[channel][what] = kept
                 self._first_day[what, channel] = min(kept)
-                self._changed.add((what, channel))
         self._added.clear()
-
-    def encoded(self) -> Mapping[str, Mapping[str, msgspec.Raw]]:
-        """The sums with days that are JSON, of which only those that changed are made anew."""
-        for what, channel in self._changed:
-            self._encoded[what][channel] = msgspec.Raw(
-                msgspec.json.encode(self._sums[what][channel])
-            )
-        self._changed.clear()
-        return self._encoded
 
     def _drop(self, what: str, channel: str) -> None:
         channels, known = self._sums[what], self._by_channel[channel]
         del channels[channel], known[what], self._first_day[what, channel]
-        del self._encoded[what][channel]
-        self._changed.discard((what, channel))
         if not channels:
-            del self._sums[what], self._encoded[what]
+            del self._sums[what]
         if not known:
             del self._by_channel[channel]

@@ -5,7 +5,7 @@ may not be (River takes a second or two), so it is imported when it is started.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -48,23 +48,6 @@ class Learner(Protocol):
     def draw(self, now_ms: int) -> Struct | None:
         """The value for the next snapshot, as of the latest lesson; None for no value."""
         ...
-
-
-@runtime_checkable
-class KeepsEncoded(Protocol):
-    """A learner whose state is large and changes little from one snapshot to the next."""
-
-    def encoded_state(self) -> msgspec.Raw:
-        """What `Learner.state` says, as JSON."""
-        ...
-
-
-def encoded_state(learner: Learner) -> msgspec.Raw | None:
-    """The whole state of a learner as JSON; None to start over."""
-    if isinstance(learner, KeepsEncoded):
-        return learner.encoded_state()
-    state = learner.state()
-    return None if state is None else msgspec.Raw(msgspec.json.encode(state))
 
 
 class Learning(NamedTuple):

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from config.duration import DAY_MS
@@ -14,7 +13,6 @@ from models.learning.lessons import AddedUp, Tally
 NO_DAY = 0
 #: Before every day that a sum may be of, and after.
 _LONG_AGO, _NEVER = -(1 << 62), 1 << 62
-_NO_DAYS = msgspec.Raw(b"{}")
 
 
 #: Of channels: how many people were first seen, and how many customers were won.
@@ -44,70 +42,43 @@ class Tallies(Struct, frozen=True, rename="camel"):
 
 class _Known:
     """What follows from one part's sums and is asked with every snapshot: the ``totals`` of each
-    key up to a day, the keys that there are of each day, and every key's days as JSON, of which
-    those that ``changed`` are out of date.
+    key over all days, and the keys that there are of a day, of which the first and the last are
+    none outside of these two.
     """
 
-    __slots__ = ("changed", "days", "first_day", "keys_of", "totals", "up_to")
+    __slots__ = ("first_day", "keys_of", "last_day", "totals")
 
     def __init__(self, tallied: Tallied) -> None:
         self.totals: dict[str, int] = {}
         self.keys_of: dict[int, set[str]] = {}
-        # Days begin after it.
-        self.up_to = NO_DAY
-        self.first_day = _NEVER
-        self.days: dict[str, msgspec.Raw] = {}
-        self.changed = set(tallied.sums)
+        self.first_day, self.last_day = _NEVER, _LONG_AGO
         for key, days in tallied.sums.items():
-            self.totals[key] = days.get(NO_DAY, 0)
-            self.days[key] = _NO_DAYS
-            for day in days:
-                self.note(key, day)
-
-    def begin(self, key: str) -> None:
-        """Note a key that was not there."""
-        self.totals[key] = 0
-        self.days[key] = _NO_DAYS
+            self.totals[key] = 0
+            for day, amount in days.items():
+                self.totals[key] += amount
+                if day != NO_DAY:
+                    self.note(key, day)
 
     def note(self, key: str, day: int) -> None:
         """Note that the key has a sum of this day."""
         if day in self.keys_of:
             self.keys_of[day].add(key)
-        elif day != NO_DAY:
-            self.keys_of[day] = {key}
-            self.first_day = min(day, self.first_day)
-
-    def count_up_to(self, today: int, tallied: Tallied) -> None:
-        """Have the totals be those of all days up to this one."""
-        for day in range(max(self.up_to + 1, self.first_day), today + 1):
-            for key in self.keys_of.get(day, ()):
-                self.totals[key] += tallied.sums[key].get(day, 0)
-        self.up_to = max(self.up_to, today)
-
-    def forget(self, until_day: int, tallied: Tallied) -> None:
-        """Let go of days up to this one."""
-        if self.first_day > until_day:
             return
-        for day in [day for day in self.keys_of if day <= until_day]:
-            for key in self.keys_of.pop(day):
-                amount = tallied.sums[key].pop(day, 0)
-                self.totals[key] -= amount if day <= self.up_to else 0
-                self.changed.add(key)
+        self.keys_of[day] = {key}
+        self.first_day, self.last_day = min(day, self.first_day), max(day, self.last_day)
+
+    def forget(self, until_day: int) -> list[tuple[int, set[str]]]:
+        """Let go of days up to this one; return them, with the keys that there were of each."""
+        if self.first_day > until_day:
+            return []
+        old = [day for day in self.keys_of if day <= until_day]
+        gone = [(day, self.keys_of.pop(day)) for day in old]
         self.first_day = min(self.keys_of, default=_NEVER)
+        return gone
 
-    def encoded(self, tallied: Tallied) -> dict[str, msgspec.Raw]:
-        """Every key's days as JSON, in the order of keys."""
-        for key in self.changed:
-            self.days[key] = msgspec.Raw(msgspec.json.encode(tallied.sums[key]))
-        self.changed.clear()
-        return self.days
-
-
-class _Encoded(Struct, rename="camel"):
-    """`Tallied` with days that are JSON already."""
-
-    window_days: int
-    sums: dict[str, msgspec.Raw]
+    def is_within(self, first_day: int, today: int) -> bool:
+        """Whether all days are within these two."""
+        return self.first_day >= first_day and self.last_day <= today
 
 
 class TallyLearner:
@@ -131,15 +102,12 @@ class TallyLearner:
             self._known[tally.part] = _Known(tallied)
         tallied.window_days = tally.window_days
         sums, known = tallied.sums, self._known[tally.part]
-        totals, up_to = known.totals, known.up_to
+        totals = known.totals
         for key, day, amount in tally.sums:
             if key not in sums:
-                sums[key] = {}
-                known.begin(key)
+                sums[key], totals[key] = {}, 0
             days = sums[key]
-            known.changed.add(key)
-            if day <= up_to:
-                totals[key] += amount
+            totals[key] += amount
             if day in days:
                 if days[day] + amount:
                     days[day] += amount
@@ -147,19 +115,12 @@ class TallyLearner:
                     del days[day]
             elif amount:
                 days[day] = amount
-                known.note(key, day)
+                if day != NO_DAY:
+                    known.note(key, day)
 
     def state(self) -> TallyState:
         """The whole state, enough to restore the learner."""
         return self._state
-
-    def encoded_state(self) -> msgspec.Raw:
-        """The same as JSON, of which only what changed is made anew."""
-        parts = {
-            name: _Encoded(tallied.window_days, self._known[name].encoded(tallied))
-            for name, tallied in self._state.parts.items()
-        }
-        return msgspec.Raw(msgspec.json.encode({"parts": parts}))
 
     def so_far(self, now_ms: int, waiting: Iterable[Tally | AddedUp] = ()) -> Tallies:
         """The sums over (now - window, now] by event day, with what is ``waiting`` to be learnt;
@@ -178,18 +139,24 @@ class TallyLearner:
 
     def draw(self, now_ms: int) -> Tallies:
         """Return `so_far`, and drop days outside the window."""
+        self.forget(now_ms)
+        return self.so_far(now_ms)
+
+    def forget(self, now_ms: int) -> None:
+        """Drop days outside the window."""
         today = now_ms // DAY_MS
         for name, tallied in self._state.parts.items():
+            if tallied.window_days <= 0:
+                continue
             known = self._known[name]
-            if tallied.window_days > 0:
-                known.forget(today - tallied.window_days, tallied)
-            known.count_up_to(today, tallied)
-        return self.so_far(now_ms)
+            for day, keys in known.forget(today - tallied.window_days):
+                for key in keys:
+                    known.totals[key] -= tallied.sums[key].pop(day, 0)
 
     def _within(self, name: str, today: int) -> dict[str, int]:
         tallied, known = self._state.parts[name], self._known[name]
         last_day = _last_day(tallied.window_days, today)
-        if known.up_to == today and known.first_day > last_day:
+        if known.is_within(last_day + 1, today):
             return dict(known.totals)
         sums: dict[str, int] = {}
         for key, days in tallied.sums.items():

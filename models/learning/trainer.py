@@ -10,7 +10,7 @@ from msgspec import Struct
 from config.parameters import Parameters
 from models.learning.drift import DriftAlarm, DriftMonitor
 from models.learning.lessons import Lesson, Tally
-from models.learning.registry import LEARNERS, Learner, encoded_state
+from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
 from models.learning.whole_days import Day, WholeDays, lesson_of
@@ -207,8 +207,12 @@ class Trainer:
         state.clocks_ms = dict(sorted(state.clocks_ms.items()))
         state.previous = self.snapshot.sha256 if self.snapshot.version else ""
         found = {name: one.draw(state.latest_ms) for name, one in self.learners.items()}
-        kept = {name: encoded_state(one) for name, one in self.learners.items()}
-        state.learners = {name: one for name, one in kept.items() if one is not None}
+        kept = {name: one.state() for name, one in self.learners.items()}
+        state.learners = {
+            name: msgspec.Raw(msgspec.json.encode(one))
+            for name, one in kept.items()
+            if one is not None
+        }
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,

@@ -282,5 +282,3 @@ def test_sums_are_those_of_the_days_within_the_window_however_often_they_are_dra
         assert drawn == {
             key: sum(amount for name, amount in within if name == key) for key, _, _ in known
         }
-        if rng.random() < 0.7:
-            assert msgspec.json.encode(learner.state()) == bytes(learner.encoded_state())
