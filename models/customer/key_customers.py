@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import nan
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from msgspec import Struct, field
 
@@ -26,12 +26,13 @@ from models.customer.invoices import (
     note,
     united_credit,
 )
-from models.customer.life_stages import CustomerClass
+from models.customer.life_stages import CustomerClass, is_last_look
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.prices import full_price_share
 from models.customer.purchase_state import Purchases
+from models.customer.purchase_windows import first_purchase_ms
 from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Context, Scene
@@ -99,39 +100,49 @@ def _record(state: KeyCustomer, event: Event, scene: Scene) -> None:
 
 def _look(scene: Scene) -> None:
     """Find the four as they are by now, and whether that makes a key customer."""
-    bought = scene.of(purchases)
-    state = scene.row.read(KEY_CUSTOMERS)
-    if not bought.last_at_ms and not state.percents:
+    bought, state = scene.of(purchases), scene.row.read(KEY_CUSTOMERS)
+    if is_last_look(bought, scene.at_ms, scene.context.check_in_ms):
+        # Whoever is gone for a year, or gave all of it back, is nobody to be ranked among.
+        _find(state, [], scene)
         return
     section, power = scene.parameters.of(KeyParameters), _power(scene)
-    found, of_power = (_UNKNOWN, _UNKNOWN) if power is None else power
-    known, percents = state.credit, [_satisfaction(scene), _loyalty(bought, scene), of_power]
-    is_assessed = known.invoices or known.assessed_ms
-    percents.append(_credit(known, section, scene) if is_assessed else _UNKNOWN)
+    percents = [
+        _satisfaction(scene),
+        _loyalty(bought, scene),
+        _UNKNOWN if power is None else round(power.percent),
+        _credit(state.credit, section, scene),
+    ]
     # Whom they have lost they cannot keep: that is for `customer-lost`.
-    is_key = _is_key(percents, section, was_key=state.is_key)
-    if is_key and scene.of(customer_class) == CustomerClass.LOST:
-        is_key = False
-    if percents == state.percents and is_key is state.is_key and found == state.bin:
-        return
-    if is_key is state.is_key and found == state.bin:
-        # Nothing that is told of all customers.
-        scene.row.edit(KEY_CUSTOMERS).percents = percents
+    is_lost = scene.of(customer_class) == CustomerClass.LOST
+    is_key = not is_lost and _is_key(percents, section, was_key=state.is_key)
+    _find(state, percents, scene, place=_UNKNOWN if power is None else power.bin, is_key=is_key)
+
+
+def _find(
+    state: KeyCustomer,
+    percents: list[int],
+    scene: Scene,
+    *,
+    place: int = _UNKNOWN,
+    is_key: bool = False,
+) -> None:
+    """Keep what a look found, and tell what changed."""
+    if percents == state.percents and is_key is state.is_key and place == state.bin:
         return
     before, state = _sums(state), scene.row.edit(KEY_CUSTOMERS)
     if is_key != state.is_key:
         scene.raise_moment(KEY_CHANGED)
         state.is_key, state.since_ms = is_key, scene.at_ms
-    state.percents, state.bin = percents, found
+    state.percents, state.bin = percents, place
     KEY_CUSTOMERS.tell_changes(scene, before, _sums(state))
 
 
 def _is_key(percents: Sequence[int], section: KeyParameters, *, was_key: bool) -> bool:
-    if len(percents) - percents.count(_UNKNOWN) < section.least_known:
-        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
-        return False
     if 0 <= percents[-1] < section.credit:
         # Who does not pay is no key customer, whatever they order.
+        return False
+    if _known(percents) < section.least_known:
+        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
         return False
     score = mean_of(percents, section)
     return score is not None and score >= (section.key_until if was_key else section.key)
@@ -144,7 +155,8 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
         if percent != _UNKNOWN:
             weights += weight
             total += weight * percent
-    return total / weights if weights else None
+    # Without the last digits: 75 is 75, of whichever sides.
+    return round(total / weights, 6) if weights else None
 
 
 def _known(percents: Sequence[int]) -> int:
@@ -153,7 +165,6 @@ def _known(percents: Sequence[int]) -> int:
 
 def _satisfaction(scene: Scene) -> int:
     """The mean of the last answers of each kind, which fade."""
-    # Few are asked.
     answers = scene.of(support).answers
     if not answers:
         return _UNKNOWN
@@ -170,42 +181,41 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
     """How often and for how long they have bought, and how much at full price; not known of
     somebody who has not bought.
     """
-    if not bought.sitting.last_ms:
+    if not bought.last_at_ms:
         return _UNKNOWN
     days = len(bought.days) - bisect_right(bought.days, scene.at_ms // DAY_MS - _YEAR_DAYS)
-    years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
+    years = max(scene.at_ms - first_purchase_ms(bought), 0) / (_YEAR_DAYS * DAY_MS)
     of_days, of_years, of_price = _LOYALTY_WEIGHTS
-    # In plain comparisons, as everybody is asked.
-    days_share, years_share = days / _DAYS_MOST, years / _YEARS_MOST
-    total = of_days * (days_share if days_share < 1.0 else 1.0)
-    total += of_years * (years_share if years_share < 1.0 else 1.0)
+    total = of_days * min(days / _DAYS_MOST, 1.0) + of_years * min(years / _YEARS_MOST, 1.0)
     share = scene.of(full_price_share)
     if share is None:
         return round(100.0 * total / (of_days + of_years))
     return round(100.0 * (total + of_price * share))
 
 
-def _power(scene: Scene) -> tuple[int, int] | None:
-    """The bin of what they bought in a year and will buy, and their rank by it in percent; None of
-    somebody who bought nothing in a year.
-    """
+class _Power(NamedTuple):
+    """The bin of what they bought in a year and will buy, and their rank by it."""
+
+    bin: int
+    percent: float
+
+
+def _power(scene: Scene) -> _Power | None:
+    """None of somebody who bought nothing in a year."""
     orders, net_minor = scene.of(window_365d)
     if not orders:
         return None
     parameters = scene.parameters
     section, typical = parameters.of(KeyParameters), parameters.value.typical_order
     amount_minor = net_minor + (scene.of(expected_spend_90d) or 0.0)
-    amount = amount_minor / scene.context.settled(_minor_per_unit)
+    amount = amount_minor / minor_per_unit(parameters.money.currency)
     place, up_to = bisect_left(_ENDS, amount / typical), scene.context.of(_customers_up_to)
     all_of_them = up_to[-1]
     if all_of_them and all_of_them >= parameters.learning.minimum_examples:
-        return place, round(100.0 * up_to[place] / all_of_them)
-    step = 1 + bisect_left(section.power, amount)
-    return place, round(100.0 * step / (len(section.power) + 1))
-
-
-def _minor_per_unit(context: Context) -> int:
-    return minor_per_unit(context.parameters.money.currency)
+        return _Power(place, 100.0 * up_to[place] / all_of_them)
+    return _Power(
+        place, 100.0 * (1 + bisect_left(section.power, amount)) / (len(section.power) + 1)
+    )
 
 
 def _customers_up_to(context: Context) -> list[int]:
@@ -215,6 +225,8 @@ def _customers_up_to(context: Context) -> list[int]:
 
 
 def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> int:
+    if not known.invoices and not known.assessed_ms:
+        return _UNKNOWN
     typical, money = scene.parameters.value.typical_order, scene.parameters.money
     percent = credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
     return _UNKNOWN if percent is None else round(percent)

@@ -8,7 +8,8 @@ from typing import Final
 from config.duration import DAY_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Overdue, Section
-from models.customer.purchase_state import Purchases
+from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
+from models.customer.purchase_windows import first_from, last_until
 from models.customer.rhythm import clock_of
 from models.customer.row import Due
 from models.learning.history import Days
@@ -72,6 +73,14 @@ def next_look_ms(known: Due, at_ms: int, settle_ms: int) -> int:
     return min(due_ms, known.due_ms) if known.due_ms else due_ms
 
 
+def is_last_look(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
+    """Whether somebody who is looked at now will not be again before they buy: check-ins end a year
+    after the last purchase, and when all was given back.
+    """
+    last_ms = bought.last_at_ms
+    return not last_ms or at_ms > last_ms + WINDOW_MS_MAX - check_in_ms
+
+
 def lost_after_ms(
     days: Days, gap_days: float, overdue: Overdue, section: LifecycleParameters
 ) -> int:
@@ -104,7 +113,7 @@ class Course:
         self.returned_until_ms = 0
         # Nobody was ever lost whose purchases all lie closer together than that takes.
         if days and (days[-1] - days[0]) * DAY_MS >= section.lost_after:
-            self.returned_until_ms = returned_until_ms(days, gap_days, overdue, section)
+            self.returned_until_ms = returned_until_ms(bought, gap_days, overdue, section)
 
     def class_at(self, at_ms: int) -> CustomerClass:
         """The class at a moment after all that is known of them."""
@@ -123,18 +132,21 @@ class Course:
 
 
 def returned_until_ms(
-    days: Days, gap_days: float, overdue: Overdue, section: LifecycleParameters
+    bought: Purchases, gap_days: float, overdue: Overdue, section: LifecycleParameters
 ) -> int:
-    """Until when somebody who bought on these days counts as returned; 0 if no silence between two
-    of them had made them lost.
+    """Until when somebody counts as returned; 0 if no silence between two purchases had made them
+    lost.
     """
+    days = bought.days
     for place in range(len(days) - 1, 0, -1):
-        silent_ms = (days[place] - days[place - 1]) * DAY_MS
         # The shortest silence that makes anybody lost, before the one that makes them so.
-        if silent_ms < section.lost_after:
+        if (days[place] - days[place - 1]) * DAY_MS < section.lost_after:
             continue
-        if silent_ms >= lost_after_ms(days[:place], gap_days, overdue, section):
-            return days[place] * DAY_MS + section.returned_for
+        came_ms = first_from(bought, days[place] * DAY_MS)
+        silent_ms = came_ms - last_until(bought, came_ms - 1)
+        # Whoever comes at the very millisecond is not lost yet.
+        if silent_ms > lost_after_ms(days[:place], gap_days, overdue, section):
+            return came_ms + section.returned_for
     return 0
 
 

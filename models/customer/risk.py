@@ -138,21 +138,14 @@ def _leave(scene: Scene) -> None:
 
 def _look(scene: Scene) -> None:
     """Put the customer into the band of the score as it is by now, and see whether they stayed."""
-    found = scene.of(churn)
-    if found is None:
+    found, state = scene.of(churn), scene.row.read(RISK)
+    if found is None or scene.of(personalisation_refused) is not None:
+        _forget_band(state, scene)
         return
-    state, section = scene.row.read(RISK), scene.parameters.of(RiskParameters)
-    last_ms, at_ms = scene.of(purchases).sitting.last_ms, scene.at_ms
-    band = band_of(found.probability, state.band, section)
-    is_over = 0 < state.asked_ms <= at_ms - section.episode
-    asks = is_over or last_ms // DAY_MS == at_ms // DAY_MS
-    if not asks and band == state.band:
-        # Nearly always.
-        return
-    if scene.of(personalisation_refused) is not None:
-        return
-    if asks:
+    last_ms = scene.of(purchases).last_at_ms
+    if state.asked_ms or last_ms // DAY_MS == scene.at_ms // DAY_MS:
         _ask(state, last_ms, scene)
+    band = band_of(found.probability, state.band, scene.parameters.of(RiskParameters))
     if band == state.band:
         return
     state = scene.row.edit(RISK)
@@ -162,6 +155,14 @@ def _look(scene: Scene) -> None:
         scene.raise_moment(BAND_CHANGED)
     state.before, state.band, state.since_ms = state.band, str(band), scene.at_ms
     RISK.tell(scene, sorted(moved))
+
+
+def _forget_band(state: Risk, scene: Scene) -> None:
+    """Whoever gave everything back, or refuses to be profiled, is in no band; that is no news."""
+    if state.band:
+        state = scene.row.edit(RISK)
+        RISK.tell(scene, [(_key(state.band), NO_DAY, -1)])
+        state.band, state.since_ms, state.before = "", 0, ""
 
 
 def _ask(state: Risk, last_ms: int, scene: Scene) -> None:

@@ -20,12 +20,16 @@ from config.parameters import Parameters
 from models.customer.active_days import active_within
 from models.customer.edges import of_timer
 from models.customer.engagement import engagement
-from models.customer.life_stages import CustomerClass, LifecycleParameters, next_look_ms
+from models.customer.life_stages import (
+    CustomerClass,
+    LifecycleParameters,
+    is_last_look,
+    next_look_ms,
+)
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
 from models.customer.order_news import CANCELLED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
-from models.customer.purchase_state import WINDOW_MS_MAX
 from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Context, Scene
@@ -164,8 +168,7 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
 
 def _is_gone(scene: Scene) -> bool:
     """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
-    last_ms, at_ms = scene.of(purchases).last_at_ms, scene.at_ms
-    if not last_ms or at_ms > last_ms + WINDOW_MS_MAX - scene.context.check_in_ms:
+    if is_last_look(scene.of(purchases), scene.at_ms, scene.context.check_in_ms):
         return True
     return scene.of(customer_class) == CustomerClass.LOST
 
@@ -186,7 +189,8 @@ def _standing(scene: Scene) -> TierRanks | None:
     frequency, size = by_frequency(bins[0], orders), by_order(bins[1], order)
     activity = by_activity(bins[2], days)
     percents = [round(100 * frequency), round(100 * size), round(100 * activity)]
-    score = _WEIGHTS[0] * frequency + _WEIGHTS[1] * size + _WEIGHTS[2] * activity
+    # Without the last digits: whoever is exactly on the cut is in.
+    score = round(_WEIGHTS[0] * frequency + _WEIGHTS[1] * size + _WEIGHTS[2] * activity, 9)
     if expected_minor is None:
         # Not known before there is a model.
         bins.append(_NO_BIN)
@@ -335,7 +339,8 @@ def _score(state: Tiered) -> float:
     score = 0.0
     for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
         score += weight * percent / 100 if weight else 0.0
-    return score
+    # Of percents, there are no more digits: .56, and not .5599999999999999.
+    return round(score, 3)
 
 
 def _tier_score(scene: Scene) -> float:
