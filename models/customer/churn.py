@@ -64,7 +64,6 @@ from models.customer.scores import (
     lapsed,
     lifetime_worth,
     net_so_far,
-    packed_features,
     seen,
     thinning,
     value_at_stake,
@@ -184,8 +183,8 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
         labels.append(Label(days, weight, said, forecast.formula_minor, forecast.challenger_minor))
     if labels:
         labels.sort(key=_horizon_days)
-        bought, packed = has_bought_today(past, at_ms), scene.of(packed_features)
-        point = DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs)
+        bought = has_bought_today(past, at_ms)
+        point = DecisionPoint(at_ms, delay_ms, bought, found.packed, tuple(labels), inputs)
         state.add(point)
         first_ms, known_ms = point.due_ms(labels[0]), scene.row.due(_LABEL).due_ms
         if not known_ms or first_ms < known_ms:
@@ -283,7 +282,7 @@ def _observation(state: Labels, found: Seen, scene: Scene) -> Observation:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=state.counted,
-        features=packed_text(scene.of(packed_features)),
+        features=packed_text(found.packed),
         gap_residuals=gap_residuals(past.days, today - check_in_days, today),
         spend_enters=counted,
         spend_leaves=state.spend_counted,

@@ -24,15 +24,26 @@ class _Counts:
 class ScoreTable:
     """A `Reliability` that goes on counting."""
 
-    __slots__ = ("_bins", "_count", "_examples", "_log_loss_sum", "_positives")
+    __slots__ = (
+        "_bins",
+        "_count",
+        "_examples",
+        "_grown",
+        "_log_loss_sum",
+        "_positives",
+        "_stored",
+    )
 
     def __init__(self, state: Reliability | None = None) -> None:
         state = state or Reliability()
-        # In the order in which they were first seen, as they are stored.
         self._bins = {
             index: _Counts(found.count, found.positives, found.scores)
             for index, found in state.bins.items()
         }
+        # In the order in which they were first seen.
+        self._stored = dict(state.bins)
+        # The bins that are not as they are stored, the one that was counted in first at the front.
+        self._grown: dict[int, _Counts] = {}
         self._count = state.count
         self._positives = state.positives
         self._log_loss_sum = state.log_loss_sum
@@ -47,6 +58,7 @@ class ScoreTable:
         found = self._bins.get(place)
         if found is None:
             found = self._bins[place] = _Counts()
+        self._grown[place] = found
         found.count += weight
         found.scores += weight * score
         if came_true:
@@ -57,12 +69,12 @@ class ScoreTable:
         self._examples += 1
 
     def state(self) -> Reliability:
-        """What was counted so far."""
+        """What was counted so far; read only, for what does not change is in the next one too."""
+        for place, found in self._grown.items():
+            self._stored[place] = Bin(found.count, found.positives, found.scores)
+        self._grown.clear()
         return Reliability(
-            {
-                index: Bin(found.count, found.positives, found.scores)
-                for index, found in self._bins.items()
-            },
+            dict(self._stored),
             self._count,
             self._positives,
             self._log_loss_sum,
