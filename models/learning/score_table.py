@@ -1,7 +1,8 @@
 """Counts scores against what came true, each in a bin of its logit."""
 
-from math import floor, inf, log
+from math import floor, log
 
+from models.learning.log_odds import clipped
 from models.learning.reliability import Bin, Reliability
 
 BINS = 128
@@ -84,12 +85,18 @@ class ScoreTable:
 
 def log_loss(score: float, came_true: bool) -> float:
     """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), _SURE)
+    # Compared by hand, as below: this is asked of every score, and a call takes longer.
+    if score < _EPSILON:
+        score = _EPSILON
+    elif score > _SURE:
+        score = _SURE
     return -log(score if came_true else 1.0 - score)
 
 
 def bin_of(score: float) -> int:
     """The bin of a score in (0, 1)."""
-    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
-    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
-    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)
+    if not 0.0 < score < 1.0:
+        return BINS - 1 if score >= 1.0 else 0
+    logit = clipped(log(score / (1.0 - score)), _LOGIT_MAX)
+    place = floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS)
+    return place if place < BINS else BINS - 1
