@@ -24,6 +24,8 @@ PEERS_VENV := .venv-peers
 # What `make docs` needs, and nothing of Keepstream's.
 DOCS_VENV := .venv-docs
 RELEASED := tests/kafka/upgrade/released
+# What both halves of the tests print, each by itself.
+TEST_LOGS := out/tests
 # A Python of another version; `make digests` fetches one unless it is named before the first time.
 SECOND ?=
 UV ?= uv
@@ -55,10 +57,25 @@ test: setup-dev $(RELEASED_VENV)/installed ## Run all tests, the ones on a real 
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	@# Each process starts a broker of its own; the tests on it wait for half of their time.
-	$(BIN)/python -m pytest --numprocesses auto -m "not kafka"
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m kafka
+	@# Tests on a broker wait for most of their time. The others use it, and give way to them.
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going test-on-broker test-elsewhere; status=$$?; \
+	tail --quiet --lines 1 $(TEST_LOGS)/on-broker.log $(TEST_LOGS)/elsewhere.log; exit $$status
 endif
+
+# File by file in this order, for the longest are in tests/kafka and none may come last. Each process
+# starts a broker of its own.
+.PHONY: test-on-broker
+test-on-broker: setup-dev $(RELEASED_VENV)/installed
+	@mkdir -p $(TEST_LOGS)
+	@set -o pipefail; $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m kafka \
+		$$(grep -rl --include='test_*.py' 'mark\.kafka' tests | sort) 2>&1 \
+		| tee $(TEST_LOGS)/on-broker.log | sed -u 's/^/broker | /'
+
+.PHONY: test-elsewhere
+test-elsewhere: setup-dev
+	@mkdir -p $(TEST_LOGS)
+	@set -o pipefail; nice $(BIN)/python -m pytest --numprocesses auto -m "not kafka" 2>&1 \
+		| tee $(TEST_LOGS)/elsewhere.log | sed -u 's/^/       | /'
 
 .PHONY: nightly test-nightly
 test-nightly: nightly

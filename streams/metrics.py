@@ -69,6 +69,12 @@ class _Waiting:
             place,
             registry=registry,
         )
+        self.offset = Gauge(
+            "keepstream_consumer_offset",
+            "The first offset that is not acknowledged, by assigned partition",
+            place,
+            registry=registry,
+        )
         self.lag_seconds = Gauge(
             "keepstream_consumer_lag_seconds",
             "How long ago nothing waited in an assigned partition, as far as a broker has told; 0 "
@@ -95,12 +101,13 @@ class _Waiting:
         )
 
     def set(self, topic: str, partition: int, backlog: Backlog) -> None:
+        self.offset.labels(topic, partition).set(backlog.ended)
         self.lag.labels(topic, partition).set(backlog.lag)
         self.progress_age.labels(topic, partition).set(backlog.stuck_s)
         self.lag_seconds.labels(topic, partition).set(backlog.behind_s)
 
     def forget(self) -> None:
-        for gauge in (self.lag, self.progress_age, self.lag_seconds):
+        for gauge in (self.offset, self.lag, self.progress_age, self.lag_seconds):
             gauge.clear()
 
 

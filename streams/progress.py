@@ -23,10 +23,12 @@ class _Seen:
 
 
 class Backlog(NamedTuple):
-    """What waits in a partition: records, seconds since it moved on although records waited,
-    and seconds since nothing waited. 0 for both times if nothing waits.
+    """What waits in a partition: the first offset that is not done, records as far as a broker has
+    told, seconds since it moved on although records waited, and seconds since nothing waited. 0
+    for both times if nothing waits.
     """
 
+    ended: int
     lag: int
     stuck_s: float
     behind_s: float
@@ -67,6 +69,7 @@ class Progress:
         now_s = monotonic()
         return {
             tp: Backlog(
+                seen.ended,
                 seen.lag,
                 max(now_s - seen.since_s if seen.lag else 0.0, silent_s),
                 max(now_s - seen.current_s if seen.lag else 0.0, silent_s),

@@ -62,6 +62,23 @@ def test_a_target_installs_what_it_runs(
     assert missing(others(imports, module), lock) == {}
 
 
+def test_a_file_with_tests_on_a_broker_says_so_itself() -> None:
+    """`make test-on-broker` looks for the mark in files of tests, and collects no other."""
+    elsewhere = [
+        path.name
+        for path in (ROOT / "tests").rglob("*.py")
+        if not path.name.startswith("test_")
+        and re.search(r"mark\.kafka|\bpytestmark\b", path.read_text())
+    ]
+    handed_on = [
+        path.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"^from .* import .*\bpytestmark\b", path.read_text(), re.MULTILINE)
+    ]
+
+    assert ([], []) == (elsewhere, handed_on)
+
+
 def test_a_package_that_is_not_installed_is_noticed() -> None:
     assert missing({"matplotlib"}, "runtime") == {"matplotlib": ["matplotlib"]}
     assert missing({"matplotlib"}, "bench") == {}

@@ -240,9 +240,22 @@ class Deployment:
         # The workers know most of it, and are asked at no cost.
         return self._lag() == 0 and (
             self.is_committed(*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS)
-            and self._lag(topics.LABELLED_EXAMPLES) == 0
+            and self._is_learnt()
             and self.is_committed(*DECIDED_TOPICS)
         )
+
+    def _is_learnt(self) -> bool:
+        """Whether the trainer is at the end of the examples. Where that is is asked of the broker:
+        a trainer that has not heard of the last examples yet knows of none that wait.
+        """
+        name = topics.LABELLED_EXAMPLES
+        told = [
+            sample.value
+            for worker in self.alive
+            for sample in worker.samples("keepstream_consumer_offset")
+            if sample.labels["topic"] == name
+        ]
+        return bool(told) and min(told) >= self.ends(name)[0]
 
     def is_drained_by(self, size: int) -> bool:
         """The same, by so many workers; those that ended by themselves are replaced meanwhile."""

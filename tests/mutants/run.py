@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,8 @@ NEEDED = ("config", "models", "streams", "agents", "tests", "pyproject.toml")
 #: How pytest ends when tests ran and some failed.
 SOME_FAILED = 1
 TIMEOUT_S = 900
+#: Plugins that take as long to import as a short test takes.
+_WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist")
 #: Each is a process that waits for much of its time.
 SIDE_BY_SIDE = 2
 
@@ -29,22 +32,32 @@ class MutantError(Exception):
     """A mutant says nothing: its text is gone, or its test did not run."""
 
 
-def survives(mutant: Mutant) -> bool:
-    """Whether its test passes all the same. Raises `MutantError` if it can't be told."""
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the tree, for one mutant after the other."""
     with TemporaryDirectory(prefix="mutant-") as directory:
-        copy = Path(directory)
         for name in NEEDED:
-            _copy(ROOT / name, copy / name)
-        put_in(mutant, copy)
+            _copy(ROOT / name, Path(directory, name))
+        yield Path(directory)
+
+
+def survives(mutant: Mutant, copy: Path) -> bool:
+    """Whether its test passes all the same. ``copy`` has the protection again afterwards. Raises
+    `MutantError` if it can't be told.
+    """
+    put_in(mutant, copy)
+    try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test],
+            [sys.executable, "-m", "pytest", "-q", "-x", *_WITHOUT, mutant.test],
             cwd=copy,
-            env={**os.environ, "PYTHONPATH": directory, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
             check=False,
         )
+    finally:
+        _copy(ROOT / mutant.file, copy / mutant.file)
     if done.returncode not in (0, SOME_FAILED) or "no tests ran" in done.stdout:
         raise MutantError(f"{mutant.test} did not run:\n{done.stdout[-2_000:]}{done.stderr}")
     return done.returncode == 0
@@ -72,12 +85,17 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
+def _survives(mutant: Mutant) -> bool:
+    with copied() as copy:
+        return survives(mutant, copy)
+
+
 def main(names: Sequence[str]) -> int:
     """Run the mutants; how many survive."""
     chosen = [m for m in MUTANTS if not names or any(name in m.protection for name in names)]
     alive = 0
     with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
-        for mutant, is_alive in zip(chosen, threads.map(survives, chosen), strict=True):
+        for mutant, is_alive in zip(chosen, threads.map(_survives, chosen), strict=True):
             alive += is_alive
             fate = "SURVIVES" if is_alive else "fails as it must"
             print(f"{mutant.protection}: without it, {mutant.test} {fate}", flush=True)  # noqa: T201

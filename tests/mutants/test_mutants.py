@@ -1,5 +1,6 @@
 """Tests notice when a protection is gone: the quick ones here, all of them at night."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,15 @@ from tests.house.repository import ROOT
 from tests.mutants.delivery import DELIVERY
 from tests.mutants.mutant import Mutant
 from tests.mutants.mutants import MUTANTS
-from tests.mutants.run import MutantError, put_in, survives
+from tests.mutants.run import MutantError, copied, put_in, survives
 
 pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    with copied() as copy:
+        yield copy
 
 
 @pytest.mark.parametrize(
@@ -22,8 +29,9 @@ pytestmark = pytest.mark.timeout(900)
         for mutant in MUTANTS
     ],
 )
-def test_a_protection_that_is_gone_is_noticed(mutant: Mutant) -> None:
-    assert not survives(mutant)
+def test_a_protection_that_is_gone_is_noticed(mutant: Mutant, tree: Path) -> None:
+    assert not survives(mutant, tree)
+    assert (ROOT / mutant.file).read_bytes() == (tree / mutant.file).read_bytes()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.protection for mutant in MUTANTS])

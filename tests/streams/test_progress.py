@@ -46,17 +46,17 @@ def test_times_are_since_it_moved_on_and_since_nothing_waited(
     for second, ended, waiting, expected in story:
         clock.now_s = 1_000.0 + second
         progress.update({HERE: ended}, {HERE: waiting})
-        assert expected == progress.positions()[HERE]
+        assert (ended, *expected) == progress.positions()[HERE]
 
 
 def test_a_partition_is_as_old_as_the_silence_of_its_broker(clock: Clock) -> None:
     """What came meanwhile is not known, so that nothing waiting is no good news."""
     progress = Progress()
     progress.update({HERE: 5}, {HERE: 0})
-    assert (0, 33.0, 33.0) == progress.positions(silent_s=33.0)[HERE]
+    assert (5, 0, 33.0, 33.0) == progress.positions(silent_s=33.0)[HERE]
     progress.update({HERE: 5}, {HERE: 2})
     clock.now_s += 60
-    assert (2, 60.0, 60.0) == progress.positions(silent_s=33.0)[HERE]
+    assert (5, 2, 60.0, 60.0) == progress.positions(silent_s=33.0)[HERE]
     # Readiness names the broker and not each of its partitions.
     progress.update({HERE: 5}, {HERE: 0})
     assert [] == progress.stuck({HERE.topic})

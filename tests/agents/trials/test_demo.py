@@ -171,8 +171,8 @@ def test_what_a_worker_counted_and_owns_is_read_from_its_metrics() -> None:
     metrics = Metrics()
     metrics.count_events({("clickstream", "applied"): 7, ("support", "applied"): 2})
     metrics.count_events({("support", "late"): 1})
-    metrics.set_position("customer-events", 3, Backlog(12, 0.0, 0.0))
-    metrics.set_position("labelled-examples", 0, Backlog(5, 0.0, 0.0))
+    metrics.set_position("customer-events", 3, Backlog(9, 12, 0.0, 0.0))
+    metrics.set_position("labelled-examples", 0, Backlog(9, 5, 0.0, 0.0))
 
     seen = parse_metrics(metrics.exposition().decode())
 
