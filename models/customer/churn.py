@@ -69,7 +69,6 @@ from models.customer.scores import (
     lapsed,
     lifetime_worth,
     net_so_far,
-    packed_features,
     seen,
     thinning,
     value_at_stake,
@@ -77,7 +76,7 @@ from models.customer.scores import (
 )
 from models.events.event import Event
 from models.learning.bgnbd import cell_of
-from models.learning.churn import Seen, Source
+from models.learning.churn import Source
 from models.learning.day_ends import day_end_ms
 from models.learning.explanation import Explanation
 from models.learning.gamma_gamma import cell_of as spend_cell_of
@@ -149,29 +148,30 @@ def _decide(scene: Scene) -> None:
     """At a decision point: start to wait for labels, and at a check-in send an observation; of
     somebody who may be learnt from. Of a person's ids, the person is learnt from.
     """
-    found = scene.of(seen)
-    if found is not None and scene.of(may_be_learnt_from):
+    past = scene.of(history)
+    if past is not None and scene.of(may_be_learnt_from):
         state, teaches = scene.row.edit(CHURN), not scene.context.is_quiet
         if teaches:
-            _wait_for(state, found, scene)
+            _wait_for(state, past, scene)
         check_in_ms = scene.context.check_in_ms
         if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
             if teaches:
-                scene.teach(_observation(state, found, scene))
+                scene.teach(_observation(state, past, scene))
             scene.of(renew_deadline)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)
 
 
-def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
-    """Wait for a label at each horizon, if there is room for it.
+def _wait_for(state: Labels, past: History, scene: Scene) -> None:
+    """Wait for a label at each horizon, if there is room for it. Without one, nobody asks for
+    features.
 
     Whether a decision point is kept depends on a hash and on earlier events only. Replacing one by
     a later one would bias the sample: customers who come back have more decision points, so those
     of lost customers would be kept more often.
     """
     # As a plain number, which it need not be in parameters: it is packed.
-    past, at_ms, delay_ms = found.history, scene.at_ms, int(scene.context.label_delay_ms)
+    at_ms, delay_ms = scene.at_ms, int(scene.context.label_delay_ms)
     pending_max, check_in_ms = scene.parameters.bounds.pending, scene.context.check_in_ms
     draw = fingerprint_once(f"{scene.customer}:{at_ms}")
     one_in = scene.snapshot.of(LabelSampling).one_in
@@ -195,7 +195,7 @@ def _wait_for(state: Labels, found: Seen, scene: Scene) -> None:
         labels.append(Label(days, weight, said, forecast.formula_minor, forecast.challenger_minor))
     if labels:
         labels.sort(key=_horizon_days)
-        bought, packed = has_bought_today(past, at_ms), scene.of(packed_features)
+        bought, packed = has_bought_today(past, at_ms), _packed_features(scene)
         point = DecisionPoint(at_ms, delay_ms, bought, packed, tuple(labels), inputs)
         state.add(point)
         first_ms, known_ms = point.due_ms(labels[0]), scene.row.due(_LABEL).due_ms
@@ -277,9 +277,16 @@ def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> tuple[bool,
     return bool(count) and begun_within(bought, start_ms, end_ms), spent_minor
 
 
-def _observation(state: Labels, found: Seen, scene: Scene) -> Observation:
+def _packed_features(scene: Scene) -> bytes:
+    """The features as they are kept and taught; of somebody who has any."""
+    found = scene.of(seen)
+    assert found is not None
+    return found.packed
+
+
+def _observation(state: Labels, past: History, scene: Scene) -> Observation:
     """The customer's observation at a check-in; the state remembers the cells it counts them in."""
-    past, at_ms, bought = found.history, scene.at_ms, scene.of(purchases)
+    at_ms, bought = scene.at_ms, scene.of(purchases)
     frequency, monetary_minor = scene.of(window_365d)
     gaps, today = gaps_days(bought), at_ms // DAY_MS
     cell = cell_of(past.repeats, past.last, past.life)
@@ -294,7 +301,7 @@ def _observation(state: Labels, found: Seen, scene: Scene) -> Observation:
         gap_days=sorted(gaps)[len(gaps) // 2] if gaps else None,
         enters=cell,
         leaves=state.counted,
-        features=packed_text(scene.of(packed_features)),
+        features=packed_text(_packed_features(scene)),
         gap_residuals=gap_residuals(past.days, today - check_in_days, today),
         spend_enters=counted,
         spend_leaves=state.spend_counted,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,6 +27,10 @@ class EvidenceKind(StrEnum):
     PRICE = "price"
     PRODUCT = "product"
     SERVICE = "service"
+
+
+#: Of an enumeration itself they are asked several times as slowly.
+_KINDS: Final = tuple(EvidenceKind)
 
 
 class Sign(State):
@@ -85,9 +90,10 @@ def churn_reason(
     if not signs and not late:
         # Of most customers nothing was heard.
         return _unsaid(silence(), {})
-    levels = dict.fromkeys(EvidenceKind, 0.0)
+    levels: dict[str, float] = dict.fromkeys(_KINDS, 0.0)
     for sign in signs:
-        levels[EvidenceKind(sign.kind)] += sign.level_at(at_ms, half_life_ms)
+        # A kind is looked up by its text.
+        levels[sign.kind] += sign.level_at(at_ms, half_life_ms)
     levels[EvidenceKind.SERVICE] += late * late_weight
     total = 0.0
     for level in levels.values():
@@ -95,12 +101,12 @@ def churn_reason(
     heard = total >= least
     shares = {str(kind): level / total for kind, level in levels.items()} if heard else {}
     # Ties go to the first kind.
-    strongest = max(levels, key=lambda kind: levels[kind])
+    strongest = max(levels, key=levels.__getitem__)
     if levels[strongest] >= least:
         own = [sign for sign in signs if sign.kind == strongest]
         own.sort(key=lambda sign: -sign.level_at(at_ms, half_life_ms))
         told = [sign.words(at_ms) for sign in own]
-        if late and strongest is EvidenceKind.SERVICE:
+        if late and strongest == EvidenceKind.SERVICE:
             told = [f"{late} ticket{'' if late == 1 else 's'} past the promised time", *told]
         return ChurnReason(ReasonKind(strongest), tuple(told[:_EVIDENCE_TOLD_MAX]), shares)
     return _unsaid(silence(), shares)

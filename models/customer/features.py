@@ -12,7 +12,7 @@ from models.customer.purchases import levels, purchases
 from models.customer.rhythm import rhythm_of, typical_gap_days
 from models.customer.scene import Scene
 from models.customer.support import open_tickets, unhappiness
-from models.learning.feature_names import Features, rounded
+from models.learning.feature_names import pack
 from models.learning.history import History, days_since
 from models.learning.log_odds import clipped, logit
 from models.learning.population import Population
@@ -29,10 +29,9 @@ _LOGIT_MAX = 6.0
 _OVERDUE_MAX = 10.0
 
 
-def extract(scene: Scene, past: History) -> Features:
-    """The features in the order of `feature_names.NAMES`, in the precision of `pack`.
-
-    So models learn from exactly the numbers that they score.
+def extract(scene: Scene, past: History) -> bytes:
+    """The features in the order of `feature_names.NAMES`, packed: models score exactly the numbers
+    that they learn from.
     """
     at_ms, population = scene.at_ms, scene.snapshot.of(Population)
     order_minor = population.order_minor
@@ -79,7 +78,7 @@ def extract(scene: Scene, past: History) -> Features:
         float(open_tickets(scene)),
         unhappiness(scene),
     )
-    return rounded(values)
+    return pack(values)
 
 
 def _longer_gaps(gaps: Sequence[float], recency_days: float) -> float:

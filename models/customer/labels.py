@@ -122,10 +122,7 @@ class DecisionPoint(Struct, frozen=True, array_like=True, gc=False, forbid_unkno
 
     def due_ms(self, label: Label) -> int:
         """When the label is released."""
-        days = label.horizon_days
-        # Whole ones need no rounding, and this is asked of every label that waits.
-        horizon_ms = days * DAY_MS if days.__class__ is int else label.horizon_ms
-        return self.at_ms + horizon_ms + self.delay_ms
+        return self.at_ms + label.horizon_ms + self.delay_ms
 
     def forecast(self, label: Label) -> Forecast | None:
         """The spend that was expected within the label's horizon; None without a model of it."""
@@ -179,13 +176,7 @@ class Labels(State):
 
     def next_due_ms(self) -> int:
         """When the next label is due; 0 if none waits."""
-        next_ms = 0
-        for point in self.points:
-            # The first label is the first that is due.
-            due_ms = point.due_ms(point.labels[0])
-            if due_ms < next_ms or not next_ms:
-                next_ms = due_ms
-        return next_ms
+        return min(_first_due_ms(self.points), default=0)
 
     def add(self, point: DecisionPoint) -> None:
         """Let the labels of a decision point wait."""
@@ -211,8 +202,8 @@ class Labels(State):
         """Take out the labels that are due by then, in the order in which they became due."""
         ripe: list[Waiting] = []
         kept: list[DecisionPoint] = []
-        for point in self.points:
-            if point.due_ms(point.labels[0]) > until_ms:
+        for point, first_ms in zip(self.points, _first_due_ms(self.points), strict=True):
+            if first_ms > until_ms:
                 kept.append(point)
                 continue
             later: list[Label] = []
@@ -259,6 +250,18 @@ def dropped(
 
 def _size(points: Sequence[DecisionPoint]) -> int:
     return len([label for point in points for label in point.labels])
+
+
+def _first_due_ms(points: Sequence[DecisionPoint]) -> list[int]:
+    """When the first label of each point is released, which is the first that is due."""
+    due: list[int] = []
+    for point in points:
+        first = point.labels[0]
+        days = first.horizon_days
+        # Whole ones need no rounding, and this is asked of all that wait.
+        horizon_ms = days * DAY_MS if days.__class__ is int else first.horizon_ms
+        due.append(point.at_ms + point.delay_ms + horizon_ms)
+    return due
 
 
 def _by_release(waiting: Waiting) -> tuple[int, Days]:

@@ -70,6 +70,7 @@ LIFECYCLE_CHANGED: Final = "lifecycle-changed"
 _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
+_WAS_LOST = frozenset({CustomerClass.LOST, CustomerClass.RETURNED})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
 #: What may speak well of the shop.
 _PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
@@ -126,6 +127,9 @@ def _move(scene: Scene) -> None:
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
         # What others buy meanwhile moves the limit, and brings nobody back.
         found = CustomerClass.LOST
+    if found == CustomerClass.RETURNED and state.customer_class not in _WAS_LOST:
+        # Nor does it make somebody come back who was never found to be lost.
+        found = CustomerClass.EXISTING
     is_another = found != state.customer_class
     if is_another:
         if state.customer_class:

@@ -12,7 +12,7 @@ from models.customer.purchases import clock, history, purchases, silent_days, wi
 from models.customer.scene import Scene
 from models.learning.churn import Assessment, Churn, Seen
 from models.learning.explanation import Explanation, explained, parts_of
-from models.learning.feature_names import pack
+from models.learning.feature_names import unpack
 from models.learning.lapse import Lapse, lapse
 from models.learning.population import Population
 from models.learning.scoring import assessed, score
@@ -34,14 +34,10 @@ _VALUE_DAYS: Final = 90.0
 def seen(scene: Scene) -> Seen | None:
     """The models' input; None for customers without a purchase."""
     past = scene.of(history)
-    return None if past is None else Seen(extract(scene, past), past)
-
-
-def packed_features(scene: Scene) -> bytes:
-    """The features as they are kept and taught; of somebody who has any."""
-    found = scene.of(seen)
-    assert found is not None
-    return pack(found.features)
+    if past is None:
+        return None
+    packed = extract(scene, past)
+    return Seen(unpack(packed), past, packed)
 
 
 def churn(scene: Scene) -> Churn | None:

@@ -46,10 +46,11 @@ class Churn(Struct, frozen=True):
 
 
 class Seen(NamedTuple):
-    """What a model sees of a customer at a moment."""
+    """What a model sees of a customer at a moment; ``packed``: the features as they are kept."""
 
     features: Features
     history: History
+    packed: bytes
 
 
 class Assessment(Struct, frozen=True):

@@ -10,7 +10,7 @@ from models.learning.lessons import Example
 from models.learning.log_odds import sigmoid
 from models.learning.online import OnlineLearner
 from models.learning.online_state import OnlineState
-from models.learning.reliability import Reliability, calibration_error
+from models.learning.reliability import Reliability, auc, calibration_error, curve
 from models.learning.score_table import ScoreTable, bin_of, log_loss
 from models.learning.scorers import SCORERS, Said
 
@@ -94,14 +94,15 @@ class ChurnLearner:
 
 def _quality_of(name: str, found: Reliability) -> Quality:
     horizon, kind, scorer = name.split()
-    curve = found.curve()
+    bins, count = found.in_order(), found.count
+    points = curve(bins, count)
     return Quality(
         horizon_days=float(horizon),
         kind=kind,
         scorer=scorer,
         examples=found.examples,
         log_loss=found.mean_log_loss,
-        auc=found.auc,
-        calibration_error=calibration_error(curve, found.count),
-        curve=tuple([point[:2] for point in curve]) if scorer == CHAMPION else (),
+        auc=auc(bins, count, found.positives),
+        calibration_error=calibration_error(points, count),
+        curve=tuple([point[:2] for point in points]) if scorer == CHAMPION else (),
     )

@@ -39,11 +39,6 @@ def pack(values: Features) -> bytes:
     return _LAYOUT.pack(*values)
 
 
-def rounded(values: Features) -> Features:
-    """Features as they are once they were packed."""
-    return _LAYOUT.unpack(_LAYOUT.pack(*values))
-
-
 def unpack(content: bytes) -> Features:
     """Read what `pack` wrote. Raises ``ValueError`` if a release with other features wrote it."""
     if len(content) != _LAYOUT.size:

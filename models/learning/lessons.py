@@ -5,7 +5,7 @@ No lesson names its customer. Each has a position (partition, offset, index) in
 ``customer-events``, by which the trainer drops repeats.
 """
 
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -72,7 +72,7 @@ class Observation(Taught, tag="observation", kw_only=False):
 
     def values(self) -> tuple[float, ...]:
         """The features as numbers. Raises ``ValueError`` without features of this release."""
-        return unpack(b64decode(self.features))
+        return unpack(a2b_base64(self.features))
 
 
 class Example(Taught, tag="example", kw_only=False):
@@ -95,11 +95,11 @@ class Example(Taught, tag="example", kw_only=False):
 
     def values(self) -> tuple[float, ...]:
         """The features as numbers."""
-        return unpack(b64decode(self.features))
+        return unpack(a2b_base64(self.features))
 
     def scorers_said(self) -> Said | None:
         """The scorers' log odds; None if there were none."""
-        return unpack_said(b64decode(self.said)) if self.said else None
+        return unpack_said(a2b_base64(self.said)) if self.said else None
 
 
 class Cost(Taught, tag="cost", kw_only=False):
@@ -176,4 +176,4 @@ def own_lesson(content: bytes) -> Lesson:
 
 def packed_text(packed: bytes) -> str:
     """Packed bytes in base64, for JSON."""
-    return b64encode(packed).decode()
+    return b2a_base64(packed, newline=False).decode()

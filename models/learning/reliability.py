@@ -21,9 +21,6 @@ class Bin(Struct, array_like=True):
     scores: float = 0.0
 
 
-_NONE = Bin()
-
-
 class Point(NamedTuple):
     """A point of the curve: the mean score, the share that came true, and the number of scores."""
 
@@ -51,51 +48,33 @@ class Reliability(Struct, rename="camel"):
         """P(a score that came true is above one that didn't), ties counting half; None unless there
         are both.
         """
-        negatives = self.count - self.positives
-        if not negatives or not self.positives:
-            return None
-        below, wins = 0, 0.0
-        for _, found in sorted(self.bins.items()):
-            losers = found.count - found.positives
-            wins += found.positives * (below + losers / 2)
-            below += losers
-        return wins / (self.positives * negatives)
+        return auc(self.in_order(), self.count, self.positives)
 
     @property
     def calibration_error(self) -> float | None:
         """Mean gap between mean score and share that came true, over bins of equal count."""
-        return calibration_error(self.curve(), self.count)
+        return calibration_error(curve(self.in_order(), self.count), self.count)
 
-    def curve(self) -> "list[Point]":
-        """The reliability curve: bins of equal count, the lowest scores first."""
-        size = self.count / CALIBRATION_BINS
-        points: list[Point] = []
-        said = true = held = 0.0
-        room = size
-        for _, found in sorted(self.bins.items()):
-            left = float(found.count)
-            while left > 0:
-                # A histogram bin that crosses the edge of an equal-count bin is shared out.
-                part = min(left, room)
-                said += found.scores * part / found.count
-                true += found.positives * part / found.count
-                held += part
-                left -= part
-                room -= part
-                if room <= 1e-9:
-                    points.append(Point(said / held, true / held, held))
-                    said = true = held = 0.0
-                    room = size
-        return [*points, Point(said / held, true / held, held)] if held else points
+    def in_order(self) -> list[Bin]:
+        """The bins, the lowest scores first."""
+        bins = self.bins
+        return [bins[index] for index in sorted(bins)]
 
     def merged(self, other: "Reliability") -> "Reliability":
-        """The sum of both."""
-        bins = {
-            index: _sum(self.bins.get(index), other.bins.get(index))
-            for index in sorted(self.bins.keys() | other.bins.keys())
-        }
+        """The sum of both; it shares bins with them."""
+        bins = dict(self.bins)
+        for index, found in other.bins.items():
+            if index in bins:
+                before = bins[index]
+                bins[index] = Bin(
+                    before.count + found.count,
+                    before.positives + found.positives,
+                    before.scores + found.scores,
+                )
+            else:
+                bins[index] = found
         return Reliability(
-            bins,
+            dict(sorted(bins.items())),
             self.count + other.count,
             self.positives + other.positives,
             self.log_loss_sum + other.log_loss_sum,
@@ -121,16 +100,49 @@ class Reliability(Struct, rename="camel"):
         )
 
 
-def calibration_error(curve: Sequence[Point], count: int) -> float | None:
-    """`Reliability.calibration_error` of the curve of so many scores."""
+def auc(bins: Sequence[Bin], count: int, positives: int) -> float | None:
+    """`Reliability.auc` of bins in order, in which there are so many scores."""
+    negatives = count - positives
+    if not negatives or not positives:
+        return None
+    below, wins = 0, 0.0
+    for found in bins:
+        came_true = found.positives
+        losers = found.count - came_true
+        wins += came_true * (below + losers / 2)
+        below += losers
+    return wins / (positives * negatives)
+
+
+def curve(bins: Sequence[Bin], count: int) -> list[Point]:
+    """The reliability curve of bins in order: bins of equal count, the lowest scores first."""
+    size = count / CALIBRATION_BINS
+    points: list[Point] = []
+    said = true = held = 0.0
+    room = size
+    for found in bins:
+        number, scores, positives = float(found.count), found.scores, found.positives
+        left = number
+        while left > 0.0:
+            # A histogram bin that crosses the edge of an equal-count bin is shared out.
+            part = left if left <= room else room
+            said += scores * part / number
+            true += positives * part / number
+            held += part
+            left -= part
+            room -= part
+            if room <= 1e-9:
+                points.append(Point(said / held, true / held, held))
+                said = true = held = 0.0
+                room = size
+    return [*points, Point(said / held, true / held, held)] if held else points
+
+
+def calibration_error(points: Sequence[Point], count: int) -> float | None:
+    """`Reliability.calibration_error` by the curve of so many scores."""
     if not count:
         return None
     gaps = 0.0
-    for said, came_true, scores in curve:
+    for said, came_true, scores in points:
         gaps += abs(said - came_true) * scores
     return gaps / count
-
-
-def _sum(one: Bin | None, other: Bin | None) -> Bin:
-    one, other = one or _NONE, other or _NONE
-    return Bin(one.count + other.count, one.positives + other.positives, one.scores + other.scores)

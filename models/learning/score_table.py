@@ -1,7 +1,8 @@
 """Counts scores against what came true, each in a bin of its logit."""
 
-from math import floor, inf, log
+from math import floor, log
 
+from models.learning.log_odds import clipped
 from models.learning.reliability import Bin, Reliability
 
 BINS = 128
@@ -24,15 +25,26 @@ class _Counts:
 class ScoreTable:
     """A `Reliability` that goes on counting."""
 
-    __slots__ = ("_bins", "_count", "_examples", "_log_loss_sum", "_positives")
+    __slots__ = (
+        "_bins",
+        "_count",
+        "_examples",
+        "_grown",
+        "_log_loss_sum",
+        "_positives",
+        "_stored",
+    )
 
     def __init__(self, state: Reliability | None = None) -> None:
         state = state or Reliability()
-        # In the order in which they were first seen, as they are stored.
         self._bins = {
             index: _Counts(found.count, found.positives, found.scores)
             for index, found in state.bins.items()
         }
+        # In the order in which they were first seen.
+        self._stored = dict(state.bins)
+        # The bins that are not as they are stored, the one that was counted in first at the front.
+        self._grown: dict[int, _Counts] = {}
         self._count = state.count
         self._positives = state.positives
         self._log_loss_sum = state.log_loss_sum
@@ -47,6 +59,7 @@ class ScoreTable:
         found = self._bins.get(place)
         if found is None:
             found = self._bins[place] = _Counts()
+        self._grown[place] = found
         found.count += weight
         found.scores += weight * score
         if came_true:
@@ -57,12 +70,12 @@ class ScoreTable:
         self._examples += 1
 
     def state(self) -> Reliability:
-        """What was counted so far."""
+        """What was counted so far; read only, for what does not change is in the next one too."""
+        for place, found in self._grown.items():
+            self._stored[place] = Bin(found.count, found.positives, found.scores)
+        self._grown.clear()
         return Reliability(
-            {
-                index: Bin(found.count, found.positives, found.scores)
-                for index, found in self._bins.items()
-            },
+            dict(self._stored),
             self._count,
             self._positives,
             self._log_loss_sum,
@@ -72,12 +85,18 @@ class ScoreTable:
 
 def log_loss(score: float, came_true: bool) -> float:
     """Minus the logarithm of the probability given to what happened; bounded."""
-    score = min(max(score, _EPSILON), _SURE)
+    # Compared by hand, as below: this is asked of every score, and a call takes longer.
+    if score < _EPSILON:
+        score = _EPSILON
+    elif score > _SURE:
+        score = _SURE
     return -log(score if came_true else 1.0 - score)
 
 
 def bin_of(score: float) -> int:
     """The bin of a score in (0, 1)."""
-    logit = log(score / (1.0 - score)) if 0.0 < score < 1.0 else (inf if score >= 1.0 else -inf)
-    logit = min(max(logit, -_LOGIT_MAX), _LOGIT_MAX)
-    return min(floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS), BINS - 1)
+    if not 0.0 < score < 1.0:
+        return BINS - 1 if score >= 1.0 else 0
+    logit = clipped(log(score / (1.0 - score)), _LOGIT_MAX)
+    place = floor((logit + _LOGIT_MAX) / (2 * _LOGIT_MAX) * BINS)
+    return place if place < BINS else BINS - 1

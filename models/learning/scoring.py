@@ -48,14 +48,15 @@ def score(
     between theirs lies between them. ``known``: scores of the same moment, not to be made again.
     """
     found = _by_itself(seen, horizon_days, snapshot, parameters)
-    if seen is None:
+    learnt = ascending(tuple(snapshot.of(ChurnScoring).models))
+    if seen is None or not learnt or learnt[0] == horizon_days:
+        # There is no shorter one: of rules, nearly always.
         return found
-    told = {one.horizon_days: one.probability for one in known}
     least, most = 0.0, 1.0
-    for days in ascending(tuple(snapshot.of(ChurnScoring).models)):
+    for days in learnt:
         if days == horizon_days:
             break
-        other = told.get(days)
+        other = _known_for(days, known)
         if other is None:
             other = _by_itself(seen, days, snapshot, parameters).probability
         if days > horizon_days:
@@ -64,6 +65,14 @@ def score(
         most = min(other, most)
     probability = min(max(found.probability, least), most)
     return found if probability == found.probability else replace(found, probability=probability)
+
+
+def _known_for(horizon_days: float, known: Sequence[Churn]) -> float | None:
+    """What was scored for a horizon already."""
+    for one in known:
+        if one.horizon_days == horizon_days:
+            return one.probability
+    return None
 
 
 def _by_itself(

@@ -16,6 +16,7 @@ from config.parameters import Parameters
 from models.learning.history import History
 from models.learning.horizons import name_of
 from models.learning.lessons import Example, Forecast
+from models.learning.log_odds import clipped
 from models.learning.spend_models import (
     PRIOR_VARIANCE,
     SIZE,
@@ -48,12 +49,13 @@ def features(
     version, and reads this one by this formula.
     """
     days = past.repeats + 1
+    # Compared by hand, as below: this is asked at every decision point, and a call takes longer.
     return (
-        log(max(formula_orders, _LEAST_ORDERS)),
+        log(_LEAST_ORDERS if formula_orders < _LEAST_ORDERS else formula_orders),
         log1p(past.recency),
         log1p(past.repeats),
         log1p(past.life),
-        log(max(net_minor, 0) / (days * order_minor) + _SPEND_FLOOR),
+        log((net_minor if net_minor > 0 else 0) / (days * order_minor) + _SPEND_FLOOR),
         1.0 if past.repeats == 0 else 0.0,
     )
 
@@ -68,12 +70,13 @@ def expected_orders(weights: tuple[float, ...], seen: tuple[float, ...]) -> floa
     total = weights[0]
     for place, value in enumerate(seen, 1):
         total += weights[place] * value
-    return exp(min(max(total, -_LOG_MAX), _LOG_MAX))
+    return exp(clipped(total, _LOG_MAX))
 
 
 def deviance(said: float, came: float) -> float:
     """The Poisson deviance of one forecast: 0 when it was right, more the further it was off."""
-    said = max(said, _LEAST_ORDERS)
+    if said < _LEAST_ORDERS:
+        said = _LEAST_ORDERS
     return 2.0 * ((came * log(came / said) if came > 0 else 0.0) - (came - said))
 
 

@@ -55,7 +55,7 @@ def measure(examples: list[Example]) -> tuple[float, float]:
     past = History((20_000, 20_010, 20_020), 2, 20.0, 40.0, 20.0)
     started_s = process_time()
     for features, _ in examples:
-        score(Seen(features, past), 28.0, snapshot, PARAMETERS)
+        score(Seen(features, past, b""), 28.0, snapshot, PARAMETERS)
     return (process_time() - started_s) / len(examples) * 1e6, lesson_us
 
 

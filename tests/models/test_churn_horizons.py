@@ -14,7 +14,7 @@ from models.learning.bgnbd import BgNbd
 from models.learning.churn import Seen
 from models.learning.churn_models import ChurnModels, ChurnScoring, LinearModel
 from models.learning.explanation import Group
-from models.learning.feature_names import NAMES
+from models.learning.feature_names import NAMES, pack
 from models.learning.history import History
 from models.learning.population import Population
 from models.learning.scorers import SCORERS, Scorer
@@ -46,7 +46,7 @@ def taught(models: dict[str, ChurnModels], formula: BgNbd | None = POPULATION.bg
 
 def seen_of(repeats: int, last: float, recency: float) -> Seen:
     past = History((), repeats, last if repeats else 0.0, last + recency, recency)
-    return Seen(STILL, past)
+    return Seen(STILL, past, pack(STILL))
 
 
 champions = st.sampled_from(SCORERS)

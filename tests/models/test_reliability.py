@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from models.learning.reliability import CALIBRATION_BINS, Reliability
+from models.learning.reliability import CALIBRATION_BINS, Reliability, curve
 from models.learning.score_table import BINS, ScoreTable, bin_of, log_loss
 
 Draw = Callable[[np.random.Generator], tuple[NDArray[np.float64], NDArray[np.bool_]]]
@@ -146,16 +146,16 @@ def test_a_curve_has_bins_of_equal_count_and_its_gaps_are_the_calibration_error(
         # Too sure: what is said to be likely is less so, and what unlikely more.
         table.learn(said, rng.random() < 0.25 + said / 2)
     found = table.state()
-    curve = found.curve()
+    points = curve(found.in_order(), found.count)
 
-    assert CALIBRATION_BINS == len(curve)
-    assert [3_000 / CALIBRATION_BINS] * len(curve) == pytest.approx([p.scores for p in curve])
-    assert sorted(p.said for p in curve) == [p.said for p in curve]
-    for point in curve:
+    assert CALIBRATION_BINS == len(points)
+    assert [3_000 / CALIBRATION_BINS] * len(points) == pytest.approx([p.scores for p in points])
+    assert sorted(p.said for p in points) == [p.said for p in points]
+    for point in points:
         assert pytest.approx(0.25 + point.said / 2, abs=0.12) == point.came_true
-    gaps = [abs(p.said - p.came_true) * p.scores for p in curve]
+    gaps = [abs(p.said - p.came_true) * p.scores for p in points]
     assert found.calibration_error == pytest.approx(sum(gaps) / 3_000)
-    assert [] == Reliability().curve()
+    assert [] == curve([], 0)
 
 
 def test_a_table_that_is_stored_goes_on_where_it_was() -> None:
