@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 
 from streams.owned_partitions import OwnedPartitions
@@ -21,6 +22,9 @@ LEAST_PAUSE_S = 0.05
 CHANGING_SHARE = 0.05
 #: ... and while a store is filled that was emptied, or may lack what another worker left undone.
 FILLING_SHARE = 0.2
+#: CPU for profiles in one go while there are events to fold. A second's worth at once made each
+#: event that came meanwhile late by as much.
+BURST_S = 0.005
 
 
 class StoreUpkeep:
@@ -58,7 +62,7 @@ class StoreUpkeep:
                         self._views.remove(owned.gone)
                         owned.is_shown = True
             spent_s = self._views.spent_s
-            if await self.write_some(is_changing_hands):
+            if await self.write_some(is_changing_hands, inf if is_idle() else BURST_S):
                 await self._rest(self._views.spent_s - spent_s, is_idle)
             else:
                 await asyncio.sleep(RETRY_S)
@@ -81,10 +85,14 @@ class StoreUpkeep:
             return 1.0
         return FILLING_SHARE if self._views.is_filling else CHANGING_SHARE
 
-    async def write_some(self, is_changing_hands: Callable[[], bool]) -> bool:
-        """Write some of the profiles that wait; False when none can be written for now."""
+    async def write_some(
+        self, is_changing_hands: Callable[[], bool], spent_s_max: float = inf
+    ) -> bool:
+        """Write some of the profiles that wait, in so much CPU; False when none can be written for
+        now.
+        """
         if is_changing_hands():
             # For customers whose rows are not here nothing is decided: to hand over partitions and
             # to read them comes first.
             return False
-        return not self._views.due or await self._views.write_some()
+        return not self._views.due or await self._views.write_some(spent_s_max)

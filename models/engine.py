@@ -74,7 +74,7 @@ def _checked(row: Row, event: Event, message: bytes, context: Context, plan: Pla
     """
     if row.has_seen(message):
         return Fate.DUPLICATE
-    if _is_late(event.occurred_at_ms, context, plan):
+    if _is_late(event, context, plan):
         return Fate.LATE
     for part in plan.checks[event.kind.number]:
         assert part.check is not None
@@ -82,8 +82,10 @@ def _checked(row: Row, event: Event, message: bytes, context: Context, plan: Pla
     return None
 
 
-def _is_late(at_ms: int, context: Context, plan: Plan) -> bool:
-    if at_ms >= context.clock_ms - plan.lateness_ms:
+def _is_late(event: Event, context: Context, plan: Plan) -> bool:
+    if event.occurred_at_ms >= context.clock_ms - plan.lateness_ms:
+        return False
+    if event.kind.declared.is_never_late:
         return False
     # History is never late: its topics may come one after the other.
     return not (context.is_rehearsal or context.is_passed_on)

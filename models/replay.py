@@ -6,6 +6,7 @@ log gives the first of them.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from config.parameters import Parameters
@@ -41,7 +42,7 @@ from models.memory_rows import MemoryRows
 from models.partition import CONTROL_TYPES, ERASE_KIND, Applied, Partition, SnapshotSource
 from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
-from models.population import name_of, samples_of_parts
+from models.population import name_of, samples_of, samples_of_parts
 from models.replay_summary import ReplayCounts, Summary
 
 Output = Decision | Score | DeadLetter
@@ -148,7 +149,9 @@ class Replay:
 
     def _measures(self, at_ms: int) -> dict[str, float]:
         tallies = self._trainer.tallies(at_ms)
-        samples = samples_of_parts(tallies, self._parameters)
+        samples = chain(
+            samples_of(self._newest_snapshot()), samples_of_parts(tallies, self._parameters)
+        )
         return {name_of(sample): sample.value for sample in samples}
 
     def _event(self, line: Line, raw: bytes, number: int) -> list[Output]:

@@ -28,7 +28,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     scores were, the latest drift alarms, and the share of a year's net revenue that the
     best fifth of customers brought. ``rehearsed``: the triggers held back before the log went live,
     by kind; ``live``: since when it decides aloud, null if it never does, and the epoch if it
-    always did. ``measures``: the metrics of parts, by their names on /metrics.
+    always did. ``measures``: the metrics of all customers together, by their names on
+    /metrics: those of parts, and those of the newest snapshot.
     ``control_treated``: outcomes of decisions for the control group, by channel;
     ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
     ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent

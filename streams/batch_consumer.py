@@ -200,7 +200,9 @@ class BatchConsumer(driver.Consumer):
         message.acked = True
         self._unacked_messages.discard(message)
         self._batch_ended.set()
-        self._wake.set()
+        # Whatever is fetched later wakes by itself: five times a round there is nothing yet.
+        if any(tp.topic == batch.topic for tp in fetched_partitions(self._thread.client)):
+            self._wake.set()
 
     def _begin_epoch(self) -> int:
         self._deliveries.clear()

@@ -89,8 +89,11 @@ class PublishReport:
     def published(self) -> int:
         return self.by_topic.total()
 
-    def note_time(self, at_ms: int, number: int) -> None:
+    def note_time(self, event: Event, number: int) -> None:
         """Count an event that is sent, or would be, after those that were noted before."""
+        at_ms = event.occurred_at_ms
+        if event.kind.declared.is_never_late:
+            return
         self.earlier += at_ms < self._latest_ms
         if self._lateness_ms is not None and self._latest_ms - at_ms > self._lateness_ms:
             self.late += 1
@@ -125,7 +128,7 @@ def check_files(
     for path in paths:
         with JsonLines(path) as lines:
             for sound in _checked(path, lines, check, report, _ignored, on_progress):
-                report.note_time(sound.event.occurred_at_ms, sound.number)
+                report.note_time(sound.event, sound.number)
     return report
 
 
@@ -202,7 +205,7 @@ def publish_stream(
                 publisher.forward(event.kind.topic, event.customer.encode(), raw)
                 waiting.clear()
                 report.by_topic[event.kind.topic] += 1
-                report.note_time(event.occurred_at_ms, number)
+                report.note_time(event, number)
             publisher.flush()
         except (DeliveryError, KeyboardInterrupt) as error:
             undelivered = _undelivered(publisher, error)

@@ -5,8 +5,10 @@ empty, missing profiles are written again.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, islice, takewhile
+from math import inf
 from secrets import token_hex
 from time import monotonic, thread_time
 from typing import Any
@@ -21,8 +23,9 @@ from streams.store_keys import customer_key
 from streams.store_writes import has_failed, is_foreign, results_of, tell_failure
 
 PROFILES_PER_WRITE = 200
-#: Profiles drawn up before heartbeats and the agents get a turn.
-PROFILES_PER_TURN = 10
+#: CPU for drawing up profiles before heartbeats and the agents get a turn. An event goes through
+#: some twenty of them on its way to a trigger.
+TURN_S = 0.001
 #: Seconds from one profile of a customer to the next: of somebody who does much, most of them would
 #: be drawn up for nobody.
 REST_S = 1.0
@@ -124,17 +127,18 @@ class ProfileViews:
                 self._resting.discard(customer)
                 self._changed[customer] = None
 
-    async def write_some(self) -> bool:
-        """Write the profiles that waited longest; False when Redis did not take all of them."""
+    async def write_some(self, spent_s_max: float = inf) -> bool:
+        """Write the profiles that waited longest, as many as are drawn up in so much CPU, and one
+        at least; False when Redis did not take all of them.
+        """
         self._end_rests()
         # Not a list of all: a million of them wait when a store is filled again.
         waiting = chain(self._gone, self._changed, self._unshown)
-        customers = list(islice(waiting, PROFILES_PER_WRITE))
+        customers = deque(islice(waiting, PROFILES_PER_WRITE))
         views: dict[str, bytes] = {}
-        for begin in range(0, len(customers), PROFILES_PER_TURN):
-            begun_s = thread_time()
-            self._draw(customers[begin : begin + PROFILES_PER_TURN], views)
-            self.spent_s += thread_time() - begun_s
+        ends_s = self.spent_s + spent_s_max
+        while customers and self.spent_s < ends_s:
+            self._draw(customers, views)
             # Heartbeats and batches come first, also while a whole store is filled.
             await asyncio.sleep(0)
         taken = await self._put(views)
@@ -145,9 +149,11 @@ class ProfileViews:
                 self._changed[customer] = None
         return taken
 
-    def _draw(self, customers: Iterable[str], views: dict[str, bytes]) -> None:
-        """Add the profiles of these customers to ``views``."""
-        for customer in customers:
+    def _draw(self, customers: deque[str], views: dict[str, bytes]) -> None:
+        """Take customers off the front for one turn, and add their profiles to ``views``."""
+        begun_s = thread_time()
+        while customers and thread_time() - begun_s < TURN_S:
+            customer = customers.popleft()
             # From here on an offer is of a later row than the one that is drawn up.
             self._gone.pop(customer, None)
             self._changed.pop(customer, None)
@@ -161,6 +167,7 @@ class ProfileViews:
         if not self._unshown:
             # The one that had all customers keeps the room for them.
             self._unshown = {}
+        self.spent_s += thread_time() - begun_s
 
     async def _put(self, views: Mapping[str, bytes]) -> bool:
         """Write profiles, all of them or, unless the connection broke, none; whether Redis took

@@ -216,11 +216,13 @@ def _print_table(found: "CustomerList") -> None:
     console = Console(highlight=False)
     for way, counted in groupby(found.counts, key=lambda one: one.by):
         console.print(_counts_table(way, list(counted)))
-    if found.customers:
+    # Whoever asked to count alone wants no list of bare ids.
+    is_listed = found.customers and (has_number or names or not found.counts)
+    if is_listed:
         console.print(table)
     customers = sum(one.customers for one in found.partitions)
     console.print(f"{found.matched:,} of {customers:,} customers match{_as_of(found)}")
-    if found.next:
+    if is_listed and found.next:
         console.print(f"more: --cursor {found.next}", soft_wrap=True)
 
 

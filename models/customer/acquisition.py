@@ -109,7 +109,10 @@ ACQUISITION: Part[Acquired] = Part(
     united=_united,
     parameters=AcquisitionParameters,
     has_own_file=True,
-    events={CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody)},
+    # What was spent is often known when the month is over.
+    events={
+        CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody, is_never_late=True),
+    },
     listens=frozenset({CAMPAIGN_COST}),
     check=_check,
     record=_record,

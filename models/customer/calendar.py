@@ -32,6 +32,7 @@ from models.customer.named_days import (
     yearly,
 )
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.purchase_windows import first_purchase_ms
 from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Context, Scene
@@ -152,12 +153,25 @@ def _own_ms(scene: Scene) -> int:
 
 def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
+    _follow_tier(scene)
     _wait(scene, _occasions(scene, scene.at_ms))
+
+
+def _follow_tier(scene: Scene) -> None:
+    """Nobody waits for a contact any more whose tier asks for none: who is lost, for one."""
+    asked_by = scene.row.read(CALENDAR).tier
+    if not asked_by:
+        return
+    tier = scene.of(value_tier)[0] if _waits_until_ms(scene) else ""
+    if tier != asked_by:
+        state = scene.row.edit(CALENDAR)
+        before, state.tier = _sums(state), tier
+        CALENDAR.tell_changes(scene, before, _sums(state))
 
 
 def _wait(scene: Scene, occasions: Sequence[_Occasion]) -> None:
     row, at_ms = scene.row, scene.at_ms
-    if row.due(_NEXT).due_ms or (occasions and scene.of(purchases).first_at_ms):
+    if row.due(_NEXT).due_ms or occasions:
         row.set_due(_NEXT, min([one.at_ms for one in occasions if one.at_ms > at_ms], default=0))
 
 
@@ -180,7 +194,10 @@ def _occasions(scene: Scene, after_ms: int) -> list[_Occasion]:
     due for long at their first time ``after_ms``. Mostly that is nothing, which is found by
     comparing numbers.
     """
-    place, at_ms, bought_ms = scene.of(_Place), scene.at_ms, scene.of(purchases).first_at_ms
+    bought_ms = first_purchase_ms(scene.of(purchases))
+    if not bought_ms:
+        return []
+    place, at_ms = scene.of(_Place), scene.at_ms
     today = place.day_at(at_ms)
     until = place.day_at(at_ms + scene.context.check_in_ms)
     days = scene.context.settled(_named_days).between(today, until)
@@ -284,7 +301,7 @@ def _named_day(scene: Scene) -> str:
 
 
 def _years(scene: Scene) -> float:
-    first_ms = scene.of(purchases).first_at_ms
+    first_ms = first_purchase_ms(scene.of(purchases))
     if not first_ms or first_ms > scene.at_ms:
         return nan
     where = zone(scene.of(customer_zone))

@@ -40,7 +40,12 @@ from models.customer.margins import margin_share
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import SCORE, Basis, Fact, Line, Part, ProfileSection, Timer
 from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
-from models.customer.purchase_windows import begun_within, bought_within, gaps_days
+from models.customer.purchase_windows import (
+    begun_within,
+    bought_within,
+    gaps_days,
+    last_given_back_ms,
+)
 from models.customer.purchases import (
     clock,
     history,
@@ -89,8 +94,14 @@ _horizon_days = attrgetter("horizon_days")
 
 
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
-    """An order may move the next decision point."""
+    """An order may move the next decision point. Whoever was looked at and gives all of it back is
+    looked at once more, at the end of that day.
+    """
     _set_next_decision(scene)
+    bought, handled_ms = scene.of(purchases), scene.row.due(DECISION).handled_ms
+    if handled_ms and not bought.last_at_ms:
+        given_back_ms = max(scene.at_ms, last_given_back_ms(bought), handled_ms + 1)
+        scene.row.set_due(DECISION, day_end_ms(given_back_ms))
 
 
 def _set_next_decision(scene: Scene) -> None:

@@ -26,12 +26,13 @@ from models.customer.invoices import (
     note,
     united_credit,
 )
-from models.customer.life_stages import CustomerClass
+from models.customer.life_stages import CustomerClass, is_last_look
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.prices import full_price_share
 from models.customer.purchase_state import Purchases
+from models.customer.purchase_windows import first_purchase_ms
 from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Context, Scene
@@ -99,9 +100,10 @@ def _record(state: KeyCustomer, event: Event, scene: Scene) -> None:
 
 def _look(scene: Scene) -> None:
     """Find the four as they are by now, and whether that makes a key customer."""
-    bought = scene.of(purchases)
-    state = scene.row.read(KEY_CUSTOMERS)
-    if not bought.last_at_ms and not state.percents:
+    bought, state = scene.of(purchases), scene.row.read(KEY_CUSTOMERS)
+    if is_last_look(bought, scene.at_ms, scene.context.check_in_ms):
+        # Whoever is gone for a year, or gave all of it back, is nobody to be ranked among.
+        _find(state, [], scene)
         return
     section, power = scene.parameters.of(KeyParameters), _power(scene)
     percents = [
@@ -113,14 +115,25 @@ def _look(scene: Scene) -> None:
     # Whom they have lost they cannot keep: that is for `customer-lost`.
     is_lost = scene.of(customer_class) == CustomerClass.LOST
     is_key = not is_lost and _is_key(percents, section, was_key=state.is_key)
-    found = _UNKNOWN if power is None else power.bin
-    if percents == state.percents and is_key is state.is_key and found == state.bin:
+    _find(state, percents, scene, place=_UNKNOWN if power is None else power.bin, is_key=is_key)
+
+
+def _find(
+    state: KeyCustomer,
+    percents: list[int],
+    scene: Scene,
+    *,
+    place: int = _UNKNOWN,
+    is_key: bool = False,
+) -> None:
+    """Keep what a look found, and tell what changed."""
+    if percents == state.percents and is_key is state.is_key and place == state.bin:
         return
     before, state = _sums(state), scene.row.edit(KEY_CUSTOMERS)
     if is_key != state.is_key:
         scene.raise_moment(KEY_CHANGED)
         state.is_key, state.since_ms = is_key, scene.at_ms
-    state.percents, state.bin = percents, found
+    state.percents, state.bin = percents, place
     KEY_CUSTOMERS.tell_changes(scene, before, _sums(state))
 
 
@@ -142,7 +155,8 @@ def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
         if percent != _UNKNOWN:
             weights += weight
             total += weight * percent
-    return total / weights if weights else None
+    # Without the last digits: 75 is 75, of whichever sides.
+    return round(total / weights, 6) if weights else None
 
 
 def _known(percents: Sequence[int]) -> int:
@@ -170,7 +184,7 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
     if not bought.last_at_ms:
         return _UNKNOWN
     days = len(bought.days) - bisect_right(bought.days, scene.at_ms // DAY_MS - _YEAR_DAYS)
-    years = max(scene.at_ms - bought.first_at_ms, 0) / (_YEAR_DAYS * DAY_MS)
+    years = max(scene.at_ms - first_purchase_ms(bought), 0) / (_YEAR_DAYS * DAY_MS)
     of_days, of_years, of_price = _LOYALTY_WEIGHTS
     total = of_days * min(days / _DAYS_MOST, 1.0) + of_years * min(years / _YEARS_MOST, 1.0)
     share = scene.of(full_price_share)

@@ -9,7 +9,8 @@ from typing import Final
 from config.duration import DAY_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Overdue, Section
-from models.customer.purchase_state import Purchases
+from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
+from models.customer.purchase_windows import first_from, last_until
 from models.customer.rhythm import clock_of
 from models.customer.row import Due
 from models.learning.history import Days
@@ -71,6 +72,14 @@ def next_look_ms(known: Due, at_ms: int, settle_ms: int) -> int:
     return min(due_ms, known.due_ms) if known.due_ms else due_ms
 
 
+def is_last_look(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
+    """Whether somebody who is looked at now will not be again before they buy: check-ins end a year
+    after the last purchase, and when all was given back.
+    """
+    last_ms = bought.last_at_ms
+    return not last_ms or at_ms > last_ms + WINDOW_MS_MAX - check_in_ms
+
+
 def lost_after_ms(
     days: Days, gap_days: float, overdue: Overdue, section: LifecycleParameters
 ) -> int:
@@ -108,11 +117,13 @@ class Course:
         if not silent_days or max(silent_days) * DAY_MS < self._section.lost_after:
             return 0
         for place in range(len(days) - 1, 0, -1):
-            silent_ms = silent_days[place - 1] * DAY_MS
-            if silent_ms < self._section.lost_after:
+            if silent_days[place - 1] * DAY_MS < self._section.lost_after:
                 continue
-            if silent_ms >= lost_after_ms(days[:place], *self._usual):
-                return days[place] * DAY_MS + self._section.returned_for
+            came_ms = first_from(self._bought, days[place] * DAY_MS)
+            silent_ms = came_ms - last_until(self._bought, came_ms - 1)
+            # Whoever comes at the very millisecond is not lost yet.
+            if silent_ms > lost_after_ms(days[:place], *self._usual):
+                return came_ms + self._section.returned_for
         return 0
 
     def class_at(self, at_ms: int) -> CustomerClass:

@@ -35,6 +35,7 @@ from models.customer.life_stages import (
 from models.customer.lifecycle_measures import (
     MEASURES,
     OTHER,
+    SUMS_MAX,
     dwelt,
     keys,
     samples,
@@ -153,8 +154,12 @@ def _course(scene: Scene) -> Course:
 
 
 def _has_bought_since(state: Lifecycle, scene: Scene) -> bool:
+    """Whether the purchase is gone after which they were lost, or another one came: also one from
+    before they were found to be lost that was only heard of later.
+    """
     last_ms = scene.of(purchases).last_at_ms
-    return not last_ms or last_ms > state.class_since_ms
+    lost_after_ms = scene.parameters.of(LifecycleParameters).lost_after
+    return not last_ms or last_ms > state.class_since_ms - lost_after_ms
 
 
 def _stage(state: Lifecycle, scene: Scene) -> LifeStage:
@@ -382,6 +387,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
     ),
     population=Told(
         keys=keys,
+        keys_max=SUMS_MAX,
         window_days=lambda parameters: parameters.of(LifecycleParameters).funnel_days,
         measures=MEASURES,
         samples=samples,

@@ -30,6 +30,10 @@ _DWELL_ENDS_DAYS: Final = (1 / 24, 0.25, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90, 180
 _DWELL_PLACES: Final = range(len(_DWELL_ENDS_DAYS) + 1)
 
 
+#: Stages by channel, and times at stages by bin.
+SUMS_MAX: Final = 160
+
+
 def dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
     """How long they stayed at the stage that they leave now; nothing of an unknown visitor."""
     if state.cohort == VISITORS:
@@ -93,8 +97,7 @@ def keys(_parameters: Parameters) -> list[str]:
         *(f"class:{one}" for one in (*CustomerClass, VISITORS)),
         *(f"stage:{one}" for one in (*STAGES, VISITORS)),
         *(f"reached:{stage}:{channel}" for stage in STAGES for channel in _CHANNELS),
-        # Nobody knows how long the last one lasts.
-        *(f"left:{stage}:{place}" for stage in STAGES[:-1] for place in _DWELL_PLACES),
+        *(f"left:{stage}:{place}" for stage in STAGES for place in _DWELL_PLACES),
     ]
 
 
@@ -104,7 +107,7 @@ def samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample
         yield Sample(_BY_CLASS, (one,), sums.get(f"class:{one}", 0))
     for stage in (*STAGES, VISITORS):
         yield Sample(_BY_STAGE, (stage,), sums.get(f"stage:{stage}", 0))
-    for stage in STAGES[:-1]:
+    for stage in STAGES:
         left = [sums.get(f"left:{stage}:{place}", 0) for place in _DWELL_PLACES]
         if any(left):
             yield Sample(_LEFT, (stage,), sum(count for count in left))

@@ -16,7 +16,7 @@ _MONTHS: Final = (
 _PLACES: Final = {"1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "last": -1}
 _WEEK_DAYS: Final = len(_WEEKDAYS)
 #: The mean length of a year, and how far a date may be from it.
-_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 3.0
+_YEAR_DAYS, _YEAR_SLACK_DAYS = 365.2425, 2.0
 _YEARLY: Final = re.compile(r"(\d\d)-(\d\d)")
 _ONCE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _BY_WEEKDAY: Final = re.compile(
@@ -63,8 +63,11 @@ def yearly(month: int, day: int, year: int) -> date:
 
 
 def may_be_anniversary(began: int, first: int, last: int) -> bool:
-    """Whether an anniversary of a day may be in these days: told without a calendar."""
-    return (last - began) % _YEAR_DAYS <= last - first + _YEAR_SLACK_DAYS
+    """Whether an anniversary of a day, or of the one before or after it, may be in these days: told
+    without a calendar.
+    """
+    since = last - began + _YEAR_SLACK_DAYS
+    return since % _YEAR_DAYS <= last - first + 2 * _YEAR_SLACK_DAYS
 
 
 def anniversaries(began: int, first: int, last: int) -> list[int]:

@@ -1,7 +1,7 @@
 """A customer's profile: the sections of all parts, as of one moment."""
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -67,22 +67,30 @@ Profile: Any = _profile_type()
 _NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Profile)}
 
 
+class _Drawn(NamedTuple):
+    """A section as it is drawn of every customer; ``source`` in words."""
+
+    name: str
+    in_json: str
+    read: Callable[[Scene], Any]
+    edge: Callable[[Scene], int]
+    source: str
+
+
 def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
     """The customer as of ``at_ms``: windows end then, and levels are decayed to then."""
-    scene = Scene(row, customer, at_ms, context)
-    parameters, as_of, sources = scene.parameters, iso(at_ms), _sources(context.snapshot.version)
-    read: dict[str, Any] = {}
+    scene, as_of = Scene(row, customer, at_ms, context), iso(at_ms)
+    read: dict[str, Any] = {**context.settled(_left_out)}
     told: dict[str, SectionView] = {}
-    for part in PARTS:
-        is_on = part.is_on(parameters)
-        since = iso_or_none(begun_after(scene, part)) if is_on else None
-        for section in part.sections:
-            name = section.name
-            read[name] = section.read(scene) if is_on else None
-            if is_on:
-                until_ms = section.edge(scene)
-                until = iso(until_ms) if until_ms else None
-                told[_NAMES[name]] = SectionView(as_of, sources[section.basis], until, since)
+    for part, drawn in context.of(_drawn):
+        since = iso_or_none(begun_after(scene, part)) if context.begun_ms else None
+        for name, in_json, section, edge, source in drawn:
+            read[name] = section(scene)
+            until_ms = edge(scene)
+            until = iso(until_ms) if until_ms else None
+            told[in_json] = SectionView(as_of, source, until, since)
+    # Some readings refer to the scene, and many profiles a second are drawn up.
+    scene.forget()
     return Profile(
         user_id=customer,
         as_of=as_of,
@@ -93,6 +101,28 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
     )
 
 
+def _left_out(context: Context) -> dict[str, None]:
+    """The sections of parts that are switched off, which say nothing."""
+    off = [part for part in PARTS if not part.is_on(context.parameters)]
+    return {section.name: None for part in off for section in part.sections}
+
+
+def _drawn(context: Context) -> list[tuple[Part[Any], list[_Drawn]]]:
+    """The sections of the other parts."""
+    sources = _sources(context.snapshot.version)
+    return [
+        (
+            part,
+            [
+                _Drawn(one.name, _NAMES[one.name], one.read, one.edge, sources[one.basis])
+                for one in part.sections
+            ],
+        )
+        for part in PARTS
+        if part.sections and part.is_on(context.parameters)
+    ]
+
+
 def begun_after(scene: Scene, part: Part[Any]) -> int:
     """As of when the part began, if the customer was there before, and so has done what it does not
     know; else 0.
@@ -101,7 +131,6 @@ def begun_after(scene: Scene, part: Part[Any]) -> int:
     return begun_ms if begun_ms and scene.of(engagement).first_at_ms <= begun_ms else 0
 
 
-@lru_cache(1)
 def _sources(version: int) -> dict[Basis, str]:
     """Each basis in words. Without a model all is made of the shipped parameters."""
     if not version:

@@ -60,6 +60,31 @@ def last_until(state: Purchases, at_ms: int) -> int:
     return max([*kept[-1:], packed_ms]) or state.gone.last_ms
 
 
+def first_from(state: Purchases, at_ms: int) -> int:
+    """The time of the first purchase from ``at_ms`` on; ``at_ms`` where it is not known by itself
+    any more.
+    """
+    kept = (o.placed_at_ms for o in state.orders if o.is_purchase and o.placed_at_ms >= at_ms)
+    packed_ms = order_records.first_after(state.records, at_ms - 1) if state.records else 0
+    known = [*filter(None, (next(kept, 0), packed_ms))]
+    return at_ms if at_ms <= state.gone.last_ms or not known else min(known)
+
+
+def first_purchase_ms(state: Purchases) -> int:
+    """The time of the first purchase that stands; 0 without any."""
+    if not state.last_at_ms:
+        return 0
+    return state.first_at_ms if state.gone.last_ms else first_from(state, state.first_at_ms)
+
+
+def last_given_back_ms(state: Purchases) -> int:
+    """When an order was last refunded or cancelled, of those that are known; 0 without any."""
+    return max(
+        [end.at_ms for o in state.orders if o.detail is not None for end in o.detail.ends],
+        default=0,
+    )
+
+
 def net_until(state: Purchases, at_ms: int) -> int:
     """Net revenue of the orders placed by ``at_ms``, in minor units."""
     if state.sitting.last_ms <= at_ms:

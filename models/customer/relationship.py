@@ -16,6 +16,7 @@ from config.parameters import Parameters, Section
 from models.customer.edges import of_timer
 from models.customer.evidence import Review
 from models.customer.evidence_words import REVIEWED, EvidenceParameters
+from models.customer.life_stages import is_last_look
 from models.customer.motion import FOUND
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import purchases
@@ -107,8 +108,9 @@ def _look(scene: Scene) -> None:
 
 def _level(scene: Scene) -> int:
     section, state = scene.parameters.of(RelationshipParameters), scene.row.read(RELATIONSHIP)
-    after_ms = scene.at_ms - section.within
-    if scene.of(purchases).last_at_ms <= after_ms:
+    after_ms, bought = scene.at_ms - section.within, scene.of(purchases)
+    is_over = is_last_look(bought, scene.at_ms, scene.context.check_in_ms)
+    if is_over or bought.last_at_ms <= after_ms:
         return 0
     if state.answered_ms <= after_ms:
         return 1

@@ -138,10 +138,10 @@ def _leave(scene: Scene) -> None:
 
 def _look(scene: Scene) -> None:
     """Put the customer into the band of the score as it is by now, and see whether they stayed."""
-    found = scene.of(churn)
+    found, state = scene.of(churn), scene.row.read(RISK)
     if found is None or scene.of(personalisation_refused) is not None:
+        _forget_band(state, scene)
         return
-    state = scene.row.read(RISK)
     last_ms = scene.of(purchases).last_at_ms
     if state.asked_ms or last_ms // DAY_MS == scene.at_ms // DAY_MS:
         _ask(state, last_ms, scene)
@@ -155,6 +155,14 @@ def _look(scene: Scene) -> None:
         scene.raise_moment(BAND_CHANGED)
     state.before, state.band, state.since_ms = state.band, str(band), scene.at_ms
     RISK.tell(scene, sorted(moved))
+
+
+def _forget_band(state: Risk, scene: Scene) -> None:
+    """Whoever gave everything back, or refuses to be profiled, is in no band; that is no news."""
+    if state.band:
+        state = scene.row.edit(RISK)
+        RISK.tell(scene, [(_key(state.band), NO_DAY, -1)])
+        state.band, state.since_ms, state.before = "", 0, ""
 
 
 def _ask(state: Risk, last_ms: int, scene: Scene) -> None:

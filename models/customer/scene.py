@@ -175,6 +175,12 @@ class Scene:
         found = known[reading] = reading(self)
         return found
 
+    def forget(self) -> None:
+        """Let go of all readings once nothing more is asked, so that no cycle is left to collect:
+        some refer to the scene.
+        """
+        self._known.clear()
+
     def raise_moment(self, name: str) -> None:
         """Have the rules of this moment evaluated after all parts recorded the event or timer."""
         if name not in self.moments:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -17,6 +19,8 @@ from models.events.rejection import Reason, Rejected
 OPENED, COMPLAINT, REPLIED = "Ticket Opened", "Complaint Filed", "Ticket Replied"
 UPDATED, STATUS_CHANGED = "Ticket Updated", "Ticket Status Changed"
 ESCALATED = "Ticket Escalated"
+#: How many of the words that systems write are remembered, each with what it means here.
+_WORDS_MAX: Final = 1_024
 
 
 def _listed(names: str) -> list[str]:
@@ -161,16 +165,17 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     )
 
     def __post_init__(self) -> None:
-        ticket_id = self.ticket_id or self.conversation_id or self.case_id
-        force_setattr(self, "ticket_id", ticket_id)
-        # Only what state needs travels: nobody's name.
-        force_setattr(self, "author", _author(self))
-        what = _STATUSES.get(_plain(_first_said(self, ("status", *_NEW_STATUS)) or ""))
-        force_setattr(self, "status", _STATUS_WORDS.get(what) if what is not None else None)
-        priority = _priority(_first_said(self, ("priority", *_NEW_PRIORITY)))
-        force_setattr(self, "priority", priority)
-        for name in _READ_HERE:
-            force_setattr(self, name, None)
+        author = self.author
+        if _read_here(self) != _NOTHING_READ or (author is not None and type(author) is not str):
+            _gather(self)
+            return
+        # Nearly always all is under the first names, in words that come again.
+        if author is not None:
+            force_setattr(self, "author", _author_called(author))
+        if self.status is not None:
+            force_setattr(self, "status", _status(self.status))
+        if self.priority is not None:
+            force_setattr(self, "priority", _priority(self.priority))
 
     @property
     def subject(self) -> str | None:
@@ -178,16 +183,40 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
         return self.category or self.complaint
 
 
+_read_here: Final = attrgetter(*_READ_HERE)
+_NOTHING_READ: Final = (None,) * len(_READ_HERE)
+
+
+def _gather(news: TicketNews) -> None:
+    """Say under the first names what is said under any."""
+    force_setattr(news, "ticket_id", news.ticket_id or news.conversation_id or news.case_id)
+    # Only what state needs travels: nobody's name.
+    force_setattr(news, "author", _author(news))
+    force_setattr(news, "status", _status(_first_said(news, ("status", *_NEW_STATUS)) or ""))
+    priority = _first_said(news, ("priority", *_NEW_PRIORITY))
+    force_setattr(news, "priority", None if priority is None else _priority(priority))
+    for name in _READ_HERE:
+        force_setattr(news, name, None)
+
+
 def _plain(text: str) -> str:
     """In lower case, with one blank for any of blanks, ``-`` and ``_``."""
     return " ".join(re.split("[ _-]+", text.lower())).strip() if text.isascii() else ""
 
 
-def _priority(said: str | int | None) -> str | None:
-    """The priority in this engine's words; an empty text if it is none. A rank beside a word, as in
-    "P1 - Critical", is the same one.
+@lru_cache(_WORDS_MAX)
+def _status(said: str) -> str | None:
+    """The status in this engine's words; None if it is none that changes anything."""
+    what = _STATUSES.get(_plain(said))
+    return None if what is None else _STATUS_WORDS.get(what)
+
+
+@lru_cache(_WORDS_MAX)
+def _priority(said: str | int) -> str | None:
+    """The priority in this engine's words; None if it says nothing, and an empty text if it is
+    none. A rank beside a word, as in "P1 - Critical", is the same one.
     """
-    if said is None or not str(said).strip(" _-"):
+    if not str(said).strip(" _-"):
         return None
     text = _plain(str(said))
     if (known := PRIORITIES.get(text)) is not None:
@@ -218,6 +247,19 @@ def _author(news: TicketNews) -> str | None:
     if any(text in _CUSTOMERS for text in words) or _is_said(news.incoming, "true"):
         return CUSTOMER
     return AGENT if words or _is_said(news.incoming, "false") else None
+
+
+@lru_cache(_WORDS_MAX)
+def _author_called(said: str) -> str | None:
+    """As `_author`, where nothing else is said of it."""
+    if said == NOTE:
+        return NOTE
+    text = _plain(said)
+    if _is_machine(text):
+        return MACHINE
+    if text in _CUSTOMERS:
+        return CUSTOMER
+    return AGENT if said.strip() else None
 
 
 def _is_machine(text: str) -> bool:

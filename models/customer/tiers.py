@@ -19,12 +19,16 @@ from config.parameters import Parameters
 from models.customer.active_days import active_within
 from models.customer.edges import of_timer
 from models.customer.engagement import engagement
-from models.customer.life_stages import CustomerClass, LifecycleParameters, next_look_ms
+from models.customer.life_stages import (
+    CustomerClass,
+    LifecycleParameters,
+    is_last_look,
+    next_look_ms,
+)
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
 from models.customer.order_news import CANCELLED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
-from models.customer.purchase_state import WINDOW_MS_MAX
 from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Context, Scene
@@ -163,11 +167,9 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
 
 def _is_gone(scene: Scene) -> bool:
     """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
-    last_ms = scene.of(purchases).last_at_ms
-    last_look_ms = last_ms + WINDOW_MS_MAX - scene.context.check_in_ms
-    return (
-        not last_ms or scene.at_ms > last_look_ms or scene.of(customer_class) == CustomerClass.LOST
-    )
+    if is_last_look(scene.of(purchases), scene.at_ms, scene.context.check_in_ms):
+        return True
+    return scene.of(customer_class) == CustomerClass.LOST
 
 
 def _standing(scene: Scene) -> TierRanks | None:
@@ -193,6 +195,8 @@ def _standing(scene: Scene) -> TierRanks | None:
         bins.append(place)
         percents.append(round(100 * rank))
         score += weight * rank
+    # Without the last digits: whoever is exactly on the cut is in.
+    score = round(score, 9)
     if expected_minor is not None:
         return TierRanks(bins, percents, score, rank, orders, net_minor)
     # What is expected is the last of the sides, and not known before there is a model.
@@ -331,7 +335,8 @@ def _score(state: Tiered) -> float:
     score = 0.0
     for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
         score += weight * percent / 100 if weight else 0.0
-    return score
+    # Of percents, there are no more digits: .56, and not .5599999999999999.
+    return round(score, 3)
 
 
 def _tier_score(scene: Scene) -> float:

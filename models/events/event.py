@@ -30,6 +30,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     its properties, else in the shop's; ``code``: the one of its properties that is a code.
     ``instead``: by what its properties say, the name and the properties of the event that it is.
     ``has_traits``: what it says is called traits, and costs the event nothing if it can't be read.
+    ``is_never_late``: it counts however late it comes, since its part knows which it has counted.
     """
 
     shape: type[Struct] = Nothing
@@ -42,6 +43,7 @@ class EventType(Struct, frozen=True, kw_only=True):
     value: Callable[[Any], float | None] | None = None
     code: Callable[[Any], str | None] | None = None
     has_traits: bool = False
+    is_never_late: bool = False
 
 
 class Kind(Struct, frozen=True, kw_only=True, eq=False):

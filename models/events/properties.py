@@ -15,7 +15,7 @@ without what state can do without. What a shape may say about that, as class var
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -45,6 +45,7 @@ from models.events.ids import (
     is_nobody,
     thing_id_text,
 )
+from models.events.known_keys import KnownKeys, PlainObject, Spelling
 from models.events.leniency import is_nothing, read_json, spelt
 from models.events.priced import currency_among, without_marks
 from models.events.rejection import Reason, Rejected, rejected_by
@@ -151,8 +152,10 @@ class PropertyReader:
 
     def read(self, raw: bytes) -> Any:
         """The properties in ``raw``, a JSON value. Raises ``Rejected``."""
+        if raw == b"null":
+            raw = b"{}"
         try:
-            properties = self._decode(b"{}" if raw == b"null" else raw)
+            properties = self._decode(raw)
         except UNREADABLE:
             return self.read_again(raw)
         return properties if self._object.is_sound(properties, raw) else self.read_again(raw)
@@ -186,7 +189,7 @@ class _Field(NamedTuple):
 class _Object:
     """The fields of a shape, or of the objects in one of its lists."""
 
-    def __init__(self, shape: Type, *, has_currency: bool = False) -> None:
+    def __init__(self, shape: Type, *, has_currency: bool = False, is_inside: bool = False) -> None:
         assert isinstance(shape, StructType)
         self._keeps_currency = any(one.encode_name == _CURRENCY for one in shape.fields)
         has_currency = has_currency or self._keeps_currency
@@ -216,10 +219,10 @@ class _Object:
         self.has_product = _PRODUCT_ID in self._names.values()
         texts = [one for one in shape.fields if text_of(one.type) is not None]
         ids = [one for one in texts if is_id_field(one.encode_name) or one.name in whose]
-        self._customers, self._names_customers = _values_of(whose), bool(whose)
-        self._ids = _values_of([one.name for one in ids])
-        self._texts = _values_of(
-            [one.name for one in texts if one not in ids and one.encode_name not in as_is]
+        self._customers = tuple(attrgetter(name) for name in whose)
+        self._ids = tuple(attrgetter(one.name) for one in ids)
+        self._texts = tuple(
+            attrgetter(one.name) for one in texts if one not in ids and one.encode_name not in as_is
         )
         hinted = {_CURRENCY, *as_is, *aliases.values()}
         looked_for = [
@@ -230,28 +233,41 @@ class _Object:
             or (one.encode_name in _HINTS and one.encode_name in hinted)
         ]
         spellings = {
-            one.encode_name: (attrgetter(one.name), self._spelling(one.encode_name))
+            one.encode_name: Spelling(attrgetter(one.name), self._spelling(one.encode_name))
             for one in looked_for
         }
         self._hinted = tuple(
             (hint, *spellings[name]) for name in spellings for hint in _HINTS.get(name, ())
         )
         self._spellings = tuple(spellings[name] for name in spellings if name not in _HINTS)
-        self._lists = tuple(
-            (attrgetter(one.name), _Object(item, has_currency=has_currency))
+        lists = {
+            one.name: (one.encode_name, _Object(item, has_currency=has_currency, is_inside=True))
             for one in shape.fields
             if (item := items_of(one.type)) is not None
+        }
+        self._lists = tuple((attrgetter(name), inner) for name, (_, inner) in lists.items())
+        self._with_texts: tuple[tuple[Callable[[Any], Any], _Object], ...] = tuple(
+            one for one in self._lists if one[1]._ids or one[1]._texts or one[1]._with_texts
         )
         self._known = {field.name.encode() for field in self._fields}
         self._known_inside = set[bytes]().union(*(inner._known for _, inner in self._lists))
+        only = None if self._likely is None else frozenset(field.name for field in self._fields)
+        self._keys = KnownKeys(spellings.values(), only, is_inside=is_inside)
+        self._plain = PlainObject(
+            self._keys, {name: (said, inner._keys) for name, (said, inner) in lists.items()}
+        )
 
     def is_sound(self, properties: Any, raw: bytes) -> bool:
         """Whether what was decoded of ``raw`` is all there is to read in it, and texts are as they
         should be. It may be cautious.
         """
-        if self._likely is not None and self._says_more(properties, raw):
+        if not self.are_texts_sound(properties):
             return False
-        if not self._are_own_texts_sound(properties):
+        return self._plain.is_all(properties, raw) or self._is_all(properties, raw)
+
+    def _is_all(self, properties: Any, raw: bytes) -> bool:
+        """Whether no field that is missing is there in another spelling, anywhere in ``raw``."""
+        if self._likely is not None and self._says_more(properties, raw):
             return False
         for value_in, is_spelt_in in self._spellings:
             if value_in(properties) is None and is_spelt_in(raw):
@@ -260,7 +276,7 @@ class _Object:
             return False
         for items_in, inner in self._lists:
             for item in items_in(properties) or ():
-                if not inner.is_sound(item, raw):
+                if not inner._is_all(item, raw):
                     return False
         return True
 
@@ -272,21 +288,23 @@ class _Object:
 
     def are_texts_sound(self, properties: Any) -> bool:
         """Whether texts are as they should be, also in the objects in lists."""
-        for items_in, inner in self._lists:
-            for item in items_in(properties) or ():
-                if not inner.are_texts_sound(item):
-                    return False
-        return self._are_own_texts_sound(properties)
-
-    def _are_own_texts_sound(self, properties: Any) -> bool:
-        for value in self._ids(properties):
+        for value_in in self._ids:
+            value = value_in(properties)
             if value is not None and not _is_sound_id(value):
                 return False
-        for value in self._texts(properties):
+        for value_in in self._texts:
+            value = value_in(properties)
             # Less than "!": empty, or it begins with a blank.
             if value is not None and (value < "!" or value in USUAL_NOTHINGS):
                 return False
-        return not self._names_customers or not any(map(is_nobody, self._customers(properties)))
+        for value_in in self._customers:
+            if is_nobody(value_in(properties)):
+                return False
+        for items_in, inner in self._with_texts:
+            for item in items_in(properties) or ():
+                if not inner.are_texts_sound(item):
+                    return False
+        return True
 
     def _lacks_what_is_there(self, properties: Any, raw: bytes) -> bool:
         """Whether a field that most events do without is there in another spelling."""
@@ -379,16 +397,6 @@ class _Object:
         ways = "|".join(["[ _-]*".join(name.split("_")), *map(_with_gaps, others)])
         pattern = f'"(?!(?-i:{name})")(?:{ways})"'
         return re.compile(pattern.encode(), re.IGNORECASE).search
-
-
-def _values_of(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
-    """Gives the values of these attributes."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    if names:
-        one = attrgetter(names[0])
-        return lambda properties: (one(properties),)
-    return lambda _: ()
 
 
 @lru_cache(_IDS_REMEMBERED_MAX)

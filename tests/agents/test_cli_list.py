@@ -233,6 +233,21 @@ def test_counts_are_tables_before_the_list() -> None:
     assert ["segment", "customers", "total"] in words
     assert ["lost", "1,200", "5,000.50"] in words
     assert ["not", "known", "3", "0.00"] in words
+    assert TWO.customers[0].user_id in result.output
     # Without a number there is no total.
     assert ["rfm_recency", "rfm_frequency", "customers"] in words
     assert ["5", "1", "7"] in words
+
+
+def test_whoever_asks_for_counts_alone_gets_no_list_of_bare_ids() -> None:
+    bare = tuple(msgspec.structs.replace(one, by=None, facts={}) for one in TWO.customers)
+    counts = (Counted(("region",), (None,), 2, 0.0),)
+    answer = msgspec.structs.replace(TWO, counts=counts, customers=bare, next="c-2")
+    with worker(answer) as (url, _):
+        asked = ["customers", "list", "--url", url, "--count", "region"]
+        result = CliRunner().invoke(app, asked)
+
+    assert 0 == result.exit_code
+    assert [] == [one.user_id for one in bare if one.user_id in result.output]
+    assert "customers match" in result.output
+    assert "--cursor" not in result.output

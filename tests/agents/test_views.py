@@ -121,6 +121,6 @@ class _Views:
     spent_s = 0.0
     is_filling = False
 
-    async def write_some(self) -> bool:
+    async def write_some(self, _spent_s_max: float) -> bool:
         self.written += 1
         return True

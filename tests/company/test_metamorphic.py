@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
+from config.duration import DAY_MS, HOUR_MS
 from config.parameters import Parameters
 from models.customer.loyalty import LoyaltyParameters
 from models.customer.tiers import Tier
@@ -103,11 +103,35 @@ def test_seven_weeks_later_all_of_it_is_said_seven_weeks_later() -> None:
     def later(said: dict[str, Any]) -> None:
         said["timestamp"] = iso(_ms(said["timestamp"]) + SEVEN_WEEKS_MS)
 
-    found = triggers(replayed(changed(later)), OF_THE_CALENDAR)
+    told = replayed(changed(later))
+    found = triggers(told, OF_THE_CALENDAR)
 
     assert triggers(as_it_was(), OF_THE_CALENDAR) == Counter(
         (kind, who, at_ms - SEVEN_WEEKS_MS) for kind, who, at_ms in found.elements()
     )
+    assert facts_of_value(as_it_was()) == facts_of_value(told, SEVEN_WEEKS_MS)
+
+
+def test_days_later_everybody_is_who_they_were() -> None:
+    """On other days of the week, and of the month."""
+    later_ms = 3 * DAY_MS
+
+    def later(said: dict[str, Any]) -> None:
+        said["timestamp"] = iso(_ms(said["timestamp"]) + later_ms)
+
+    assert facts_of_value(as_it_was()) == facts_of_value(replayed(changed(later)), later_ms)
+
+
+def test_in_a_zone_two_hours_behind_everybody_is_who_they_were_two_hours_later() -> None:
+    """By the clock of the shop it is the same hour; days of purchases end at midnight in UTC."""
+    later_ms = 2 * HOUR_MS
+    time = replace(PARAMETERS.time, zone="Etc/GMT+2")
+
+    def later(said: dict[str, Any]) -> None:
+        said["timestamp"] = iso(_ms(said["timestamp"]) + later_ms)
+
+    found = replayed(changed(later), replace(PARAMETERS, time=time))
+    assert facts_of_value(as_it_was()) == facts_of_value(found, later_ms, looked_later_ms=0)
 
 
 def _other(name: str) -> str:
@@ -120,11 +144,17 @@ def test_by_other_names_the_same_is_said_of_the_same_people() -> None:
             if key in place:
                 place[key] = _other(place[key])
 
-    found = triggers(replayed(changed(rename)), SPREAD)
+    told = replayed(changed(rename))
+    found = triggers(told, SPREAD)
 
     assert found == Counter(
         (kind, _other(who), at_ms) for kind, who, at_ms in triggers(as_it_was(), SPREAD).elements()
     )
+    before, facts = (facts_of_value(one, is_spread=False) for one in (as_it_was(), told))
+    # What is nobody's has no name.
+    assert {_other(who): known for who, known in before.items() if known} == {
+        who: known for who, known in facts.items() if known
+    }
 
 
 def _ids_in(said: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
@@ -170,6 +200,7 @@ def test_in_another_money_the_same_is_said_and_ranks_and_tiers_are_the_same() ->
     told, doubled = as_it_was(), replayed(changed(double), of_half_the_worth())
     assert triggers(told, OF_AMOUNTS) == triggers(doubled, OF_AMOUNTS)
     assert standings(told) == standings(doubled)
+    assert facts_of_value(told) == facts_of_value(doubled)
 
 
 def standings(told: Told) -> dict[str, Any]:
@@ -184,6 +215,44 @@ def standings(told: Told) -> dict[str, Any]:
         )
         for view in told.replay.profiles()
     }
+
+
+def facts_of_value(
+    told: Told, later_ms: int = 0, looked_later_ms: int | None = None, *, is_spread: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Who each customer is to the shop, and since when, ``later_ms`` taken off; what looks found is
+    as of the ends of days, which are ``looked_later_ms`` later. Without what hangs on what is
+    learnt: ``potential`` customers, and so when a contact is due that is no VIP; and if it is not
+    ``is_spread``, without the minute of that, which is of a hash of the name.
+    """
+    at_looks_ms = later_ms if looked_later_ms is None else looked_later_ms
+    found: dict[str, dict[str, Any]] = {}
+    for view in told.replay.profiles():
+        facts = found[view.user_id] = {}
+        if (life := view.lifecycle) is not None:
+            facts["class"] = (life.customer_class, life.class_before)
+            facts["class since"] = _ms(life.class_since) - later_ms
+            facts["stage"] = (life.stage, life.stage_before)
+            facts["stage since"] = _ms(life.stage_since) - later_ms
+        if (channels := view.channels) is not None:
+            facts["channel"] = (channels.preferred, channels.before, channels.best_hour)
+            facts["shares"] = {name: round(share, 9) for name, share in channels.shares.items()}
+            facts["channel since"] = channels.since and _ms(channels.since) - at_looks_ms
+        if (key := view.key_customer) is not None:
+            facts["key"] = (key.satisfaction, key.loyalty, key.credit)
+        if (relationship := view.relationship) is not None:
+            facts["relationship"] = (relationship.level, relationship.before)
+            facts["relationship since"] = _ms(relationship.since) - at_looks_ms
+        if (prices := view.prices) is not None:
+            facts["prices"] = (round(prices.discount_depth, 9), round(prices.hunting, 9))
+            facts["discount only"] = prices.discount_only
+        if (tier := view.tier) is not None:
+            is_vip = tier.tier == Tier.VIP
+            facts["tier"] = (is_vip, {**tier.ranks, "expected": None})
+            due = is_vip and view.calendar and view.calendar.due_at
+            due_ms = _ms(due) - later_ms if due else 0
+            facts["due"] = due_ms if is_spread else due_ms // DAY_MS
+    return found
 
 
 def under_two_ids(said: list[Said], rng: Random) -> list[Said]:
@@ -211,6 +280,17 @@ def test_under_two_ids_the_same_is_said_of_one_person() -> None:
 
     assert triggers(as_it_was(), linked) == triggers(told, linked)
     assert standings(as_it_was()) == standings(told)
+    assert facts_of_value(as_it_was()) == facts_of_value(told)
+
+
+def test_what_is_compared_of_value_is_there() -> None:
+    told = facts_of_value(as_it_was())
+    names = [name for known in told.values() for name, fact in known.items() if fact]
+
+    assert 14 == len({*names})
+    assert {"lost", "new", "existing", "potential"} == {
+        str(known["class"][0]) for known in told.values() if "class" in known
+    }
 
 
 def test_nearly_everything_is_said_by_then() -> None:

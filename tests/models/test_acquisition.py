@@ -22,17 +22,20 @@ from models.learning.channel_days import CHANNELS_MAX, OTHER
 from models.learning.lessons import Cost, Observation, Tally, decode_lesson, encode_lesson
 from models.learning.tallies import ACQUISITION_NAME
 from models.learning.trainer import Trainer
+from models.replay import Replay
 from tests.models.lines import (
     DAY_MS,
     PARAMETERS,
     at,
     context,
     happened,
+    line,
     lived,
     lived_with_effects,
     of,
     step,
     waited,
+    watermark,
 )
 
 
@@ -415,6 +418,52 @@ def test_purpose_and_period_of_a_cost_reach_the_trainer() -> None:
     for wrong in ({"purpose": "glory"}, {"period_days": 0}, {"period_days": 1.5}):
         with pytest.raises(Rejected):
             cost(at(1), channel="letters", amount=30, **wrong)
+
+
+@pytest.mark.parametrize("days_late", [0, 2, 30, 300])
+def test_what_was_spent_counts_however_late_it_is_told_and_once(days_late: int) -> None:
+    """The invoice of a month comes when the month is over: it is of its own day all the same."""
+    told_of = cost(at(3), message="march", channel="search", amount=100)
+    within = context(at(3 + days_late))
+    row, effects = lived_with_effects([told_of], within=within)
+    later = context(at(400))
+    row, _ = waited(row, at(400), within=later)
+    _, fate, again = step(row, told_of, later)
+
+    assert [Cost(at(3), "search", 10_000)] == effects
+    # Nothing is taught twice, also once the message itself is no longer remembered.
+    assert [] == again
+    assert fate in (Fate.DUPLICATE, Fate.APPLIED)
+
+
+def test_anything_else_may_be_too_late() -> None:
+    order = happened("Order Completed", at(3), order_id="o-1", revenue=80.0)
+
+    assert Fate.LATE is step(lived([]), order, context(at(33)))[1]
+
+
+def test_a_replay_tells_what_customers_cost_as_metrics_do() -> None:
+    few = replace(PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=1))
+    replay = Replay(few)
+    bought = [
+        line(
+            "Order Completed",
+            at(2),
+            customer=f"c-{number}",
+            channel="search",
+            properties={"order_id": f"o-{number}", "revenue": 50.0},
+        )
+        for number in range(10)
+    ]
+    spent = {"channel": "search", "amount": 100.0}
+    late = line("Campaign Cost", at(3), customer="", properties=spent)
+    days = [watermark(at(day)) for day in range(4, 21)]
+    for number, raw in enumerate([*bought, *days, late, watermark(at(21))], 1):
+        replay.feed(raw, number)
+    measures = replay.summary().measures
+
+    assert 10.0 == measures['keepstream_acquisition_cost{channel="search"}']
+    assert 10 == measures['keepstream_cohort_customers{channel="search",cohort="2026-01"}']
 
 
 def test_channels_beyond_the_bound_are_counted_together_lately_too() -> None:

@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from math import isnan
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from config.duration import DAY_MS, DurationMs
 from config.parameters import Parameters
 from models.customer.calendar import CALENDAR, CalendarParameters
-from models.customer.named_days import dates_in, yearly
+from models.customer.named_days import anniversaries, dates_in, may_be_anniversary, yearly
 from models.customer.row import Row
 from models.customer.touches import TOUCHES_MAX, ChannelParameters
 from models.decisions.trigger import Trigger
@@ -312,3 +315,40 @@ def test_days_of_utc_are_those_of_a_zone_that_is_looked_up() -> None:
 
     assert told[0] == told[1]
     assert {"greeting", "anniversary", "contact-due"} <= {one.kind for one in told[0]}
+
+
+@given(
+    began=st.integers(date(2015, 1, 1).toordinal(), date(2032, 12, 31).toordinal()),
+    later=st.integers(0, 9 * 366),
+    days=st.integers(0, 8),
+    off=st.sampled_from([-1, 0, 1]),
+)
+def test_an_anniversary_is_asked_for_wherever_there_may_be_one(
+    began: int, later: int, days: int, off: int
+) -> None:
+    """Without a calendar, and by the day of UTC, which may be the one before or after."""
+    first, last = began + later, began + later + days
+
+    assert may_be_anniversary(began + off, first, last) or not anniversaries(began, first, last)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati", "Europe/London"])
+@pytest.mark.parametrize("hour", [0.5, 12, 20, 23.5])
+@pytest.mark.parametrize("day", [0, 59, 88])
+def test_every_anniversary_is_told_wherever_and_at_whatever_hour_they_buy(
+    zone: str, hour: float, day: int
+) -> None:
+    """A week's check-ins end within the day; the calendar where they are is another, or changes its
+    clock in between.
+    """
+    parameters = replace(PARAMETERS, time=replace(PARAMETERS.time, zone=zone))
+    weeks = [bought(day + 7 * week, hour) for week in range(110)]
+    _, effects = told(weeks, day + 770, context(parameters=parameters))
+    first = datetime.fromtimestamp(at(day, hours=hour) / 1_000, ZoneInfo(zone)).date()
+    found = [
+        datetime.fromisoformat(one.timestamp).astimezone(ZoneInfo(zone)).date()
+        for one in effects
+        if isinstance(one, Trigger) and one.kind == "anniversary"
+    ]
+
+    assert [yearly(first.month, first.day, first.year + years) for years in (1, 2)] == found

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from models.customer.life_stages import STAGES, LifecycleParameters
 from models.customer.lifecycle import LIFECYCLE
-from models.customer.part import KEYS_MAX
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
@@ -113,6 +112,10 @@ def test_how_long_somebody_stayed_at_a_stage_is_told_when_they_leave_it() -> Non
     assert {"left:awareness:2": 1, "left:consideration:2": 1, "left:purchase:10": 1} == {
         key: count for key, count in left.items() if key.split(":")[1] in STAGES[:3]
     }
+    assert LIFECYCLE.population is not None
+    # Advocacy, too, was left: nine days after it was reached.
+    assert 1 == sums["left:advocacy:6"]
+    assert {*sums} <= {*LIFECYCLE.population.keys(PARAMETERS)}
     # What was reached once stays reached, for the funnel alone.
     assert 1 == sums["reached:advocacy:other"]
     assert 1 == sums["stage:purchase"]
@@ -323,5 +326,5 @@ def test_before_the_first_look_nothing_is_known() -> None:
 def test_there_are_few_enough_sums_for_metrics() -> None:
     assert LIFECYCLE.population is not None
     keys = LIFECYCLE.population.keys(PARAMETERS)
-    assert len(keys) == len(set(keys)) <= KEYS_MAX
+    assert len(keys) == len(set(keys)) <= LIFECYCLE.population.keys_max
     assert PARAMETERS.of(LifecycleParameters).enabled

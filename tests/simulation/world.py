@@ -436,6 +436,7 @@ def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
         patch.object(agents.ingest, "LOOK_S", 0.5),
         patch.object(agents.profile, "monotonic", loop.time),
         # So few, that others have their turn in the middle of a batch.
+        patch.object(agents.ingest, "RECORDS_PER_TURN", 1),
         patch.object(agents.profile, "RECORDS_PER_TURN", 2),
         patch.object(streams.owned_partitions, "monotonic", loop.time),
         patch.object(agents.trainer, "monotonic", loop.time),

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from sys import getsizeof
 
@@ -13,9 +13,10 @@ import redis
 
 from config.settings import Settings, load_settings
 from models.decisions.trigger import Cause, Trigger
+from streams import profile_views
 from streams.embedded.valkey import EmbeddedValkey
 from streams.metrics import Metrics
-from streams.profile_views import NOBODY, PROFILES_PER_WRITE, REST_S, ProfileViews
+from streams.profile_views import NOBODY, PROFILES_PER_WRITE, REST_S, TURN_S, ProfileViews
 from streams.store_keys import customer_key, displaced_stream, trigger_stream
 from streams.store_writes import connect
 from streams.trigger_streams import Deliverable, TriggerStreams
@@ -182,6 +183,39 @@ def test_profiles_that_waited_longest_come_first(settings: Settings, store: redi
 
     asyncio.run(write())
     assert len(profiles) == len(store.keys(f"{settings.topic_prefix}*"))
+
+
+def test_profiles_leave_others_their_turns(
+    settings: Settings, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many are drawn up in one turn, and in one go, as fit into its CPU."""
+    spent_s, turns, drawn_by_turn = [0.0], [0], []
+
+    def render(_: str) -> bytes:
+        spent_s[0] += 0.4 * TURN_S
+        drawn_by_turn.append(turns[0])
+        return b"{}"
+
+    async def take_turns() -> None:
+        while True:
+            turns[0] += 1
+            await asyncio.sleep(0)
+
+    async def write() -> None:
+        monkeypatch.setattr(profile_views, "thread_time", lambda: spent_s[0])
+        async with connect(settings) as client:
+            views = ProfileViews(client, settings, Metrics(), render)
+            views.offer(f"c-{number}" for number in range(50))
+            others = asyncio.create_task(take_turns())
+            assert await views.write_some(3.5 * TURN_S)
+            others.cancel()
+            assert 50 - 9 == views.waiting
+            assert await views.write_some()
+            assert 0 == views.waiting
+
+    asyncio.run(write())
+    assert [3, 3, 3] == [len([*drawn]) for _, drawn in groupby(drawn_by_turn[:9])]
+    assert 50 == len(store.keys(f"{settings.topic_prefix}*"))
 
 
 def test_a_store_is_filled_behind_what_changes(settings: Settings, store: redis.Redis) -> None:
