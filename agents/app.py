@@ -165,7 +165,12 @@ class Worker:
             )
             self._set_agents(ingest, profile, trainer, streams)
             time = WebTime(self.condition.is_behind, unhurried_s=lambda: views.spent_s)
-            await self._serve(stack, time, streams)
+
+            def refresh() -> None:
+                trainer.tell()
+                self.gauges.refresh()
+
+            await self._serve(stack, time, streams, refresh)
             idle_clocks = IdleClocks(
                 self.app,
                 self.partitions,
@@ -179,7 +184,7 @@ class Worker:
                 self.broker.watch(),
                 self.snapshots.stay_connected(),
                 ingest.pass_on(self.app.batch_consumer),
-                idle_clocks.drive(Outbox(producer, settings), self.gauges.refresh),
+                idle_clocks.drive(Outbox(producer, settings), self.gauges.watch),
                 StoreUpkeep(views, streams, self.partitions).run(
                     self.condition.is_changing_hands,
                     partial(self.condition.owns_first, topics.RETENTION_TRIGGERS),
@@ -233,12 +238,18 @@ class Worker:
                 self.traces,
             ).take
 
-    async def _serve(self, stack: AsyncExitStack, time: WebTime, streams: TriggerStreams) -> None:
-        """Answer on the web port: before the group is joined, which tells the others where."""
+    async def _serve(
+        self,
+        stack: AsyncExitStack,
+        time: WebTime,
+        streams: TriggerStreams,
+        refresh: Callable[[], None],
+    ) -> None:
+        """Answer on the web port: before the group is joined, which tells the others where.
+        ``refresh`` brings the gauges up to date.
+        """
         readiness = Readiness(self.condition.problems, partial(self.condition.delays, streams))
-        site = routes(
-            self.metrics, readiness, self._live_customers(time), self.gauges.refresh, time
-        )
+        site = routes(self.metrics, readiness, self._live_customers(time), refresh, time)
         port = await stack.enter_async_context(serving(site, self.settings, time))
         self.app.owners.url = advertised_url(self.settings, port)
         log.info(

@@ -1,4 +1,4 @@
-"""The gauges that a worker draws anew each second: how far it is, and what it holds."""
+"""The gauges that a worker draws when it is asked: how far it is, and what it holds."""
 
 from agents.worker_condition import WorkerCondition
 from config.settings import Settings
@@ -31,8 +31,14 @@ class Gauges:
         self._metrics = metrics
         self._settings = settings
 
+    def watch(self) -> None:
+        """Look at how far it is, in between: since when a topic stands still is seen by that."""
+        consumer = self._app.batch_consumer
+        self._progress.update(consumer.ledger.ended, consumer.lag())
+
     def refresh(self) -> None:
         """Update all of them."""
+        self.watch()
         self._draw_positions()
         for owned in self._partitions:
             self._draw_partition(owned)
@@ -46,8 +52,6 @@ class Gauges:
         self._metrics.ready.set(not self._condition.problems())
 
     def _draw_positions(self) -> None:
-        consumer = self._app.batch_consumer
-        self._progress.update(consumer.ledger.ended, consumer.lag())
         self._metrics.forget_positions()
         silence_s = self._broker.silence_s()
         self._metrics.broker_silence.set(silence_s)

@@ -46,17 +46,16 @@ class IdleClocks:
         self._disorder_ms = parameters.time.disorder
         self._has_unread = has_unread
 
-    async def drive(self, outbox: Outbox, refresh: Callable[[], None]) -> None:
-        """Write to the log what time it is, as long as the worker runs; ``refresh`` the gauges
-        each time.
+    async def drive(self, outbox: Outbox, watch: Callable[[], None]) -> None:
+        """Write to the log what time it is, as long as the worker runs; ``watch`` is called each
+        time.
         """
         steady = SteadyClock(*_clocks_ms())
         while True:
             await asyncio.sleep(READING_LOOK_S if self._has_unread() else LOOK_S)
             await self._open_idle()
             await self._trainer.go_on_idle(self._app.batch_consumer)
-            self._trainer.tell()
-            refresh()
+            watch()
             now_ms = steady.now_ms(*_clocks_ms())
             for owned in self._partitions:
                 idle_s = monotonic() - owned.last_event_s

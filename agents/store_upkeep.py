@@ -62,7 +62,7 @@ class StoreUpkeep:
                         self._views.remove(owned.gone)
                         owned.is_shown = True
             spent_s = self._views.spent_s
-            if await self.write_some(is_changing_hands, inf if is_idle() else BURST_S):
+            if await self.write_some(is_changing_hands, is_idle):
                 await self._rest(self._views.spent_s - spent_s, is_idle)
             else:
                 await asyncio.sleep(RETRY_S)
@@ -74,25 +74,27 @@ class StoreUpkeep:
         most of it.
         """
         begun_s = had_s()
-        while (share := self._share(is_idle())) < 1.0:
+        while (share := self._share(is_idle)) < 1.0:
             await asyncio.sleep(LEAST_PAUSE_S)
             if had_s() - begun_s >= spent_s / share - spent_s:
                 return
 
-    def _share(self, is_idle: bool) -> float:
+    def _share(self, is_idle: Callable[[], bool]) -> float:
         """The share of the time that is for Redis: all of it while there is nothing to fold."""
-        if is_idle and self._views.due:
+        if self._views.due and is_idle():
             return 1.0
         return FILLING_SHARE if self._views.is_filling else CHANGING_SHARE
 
     async def write_some(
-        self, is_changing_hands: Callable[[], bool], spent_s_max: float = inf
+        self, is_changing_hands: Callable[[], bool], is_idle: Callable[[], bool]
     ) -> bool:
-        """Write some of the profiles that wait, in so much CPU; False when none can be written for
-        now.
+        """Write some of the profiles that wait, all of a write if there is nothing to fold; False
+        when none can be written for now.
         """
+        if not self._views.due:
+            return True
         if is_changing_hands():
             # For customers whose rows are not here nothing is decided: to hand over partitions and
             # to read them comes first.
             return False
-        return not self._views.due or await self._views.write_some(spent_s_max)
+        return await self._views.write_some(inf if is_idle() else BURST_S)

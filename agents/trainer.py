@@ -159,7 +159,7 @@ class TrainerAgent:
 
     def tell(self) -> None:
         """Update the metrics of what does not wait for a snapshot: drift, and what parts tell of
-        all customers. Not with each batch, of which there may be dozens a second.
+        all customers. When they are asked for, and not with each batch.
         """
         trainer = self._trainer
         if trainer is None or not self._has_heard:

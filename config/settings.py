@@ -254,9 +254,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "forever"
     pace_ms: Annotated[
         int,
-        _doc("Least time between two fetches of raw topics, in ms: more saves CPU", "60"),
+        _doc("Least time between two fetches of raw topics, in ms: more saves CPU", "50"),
         Meta(ge=0, le=1_000),
-    ] = 60
+    ] = 50
     deliver_max_age: Annotated[
         str,
         _doc(

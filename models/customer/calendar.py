@@ -8,7 +8,7 @@ at the customer's own hour, which spreads all customers over the day.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
-from math import nan
+from math import inf, nan
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -179,10 +179,11 @@ def _waits_until_ms(scene: Scene) -> int:
     """When the time that the customer's tier allows without a contact is over; 0 for never."""
     tier, since_ms = scene.of(value_tier)
     cadence_ms = _parameters(scene).cadence_ms(tier)
-    if not cadence_ms or scene.of(personalisation_refused) is not None:
+    if not cadence_ms:
         return 0
     state = scene.row.read(CALENDAR)
-    return max(state.contacted_ms or since_ms, state.asked_ms) + cadence_ms
+    contacted_ms = state.contacted_ms or since_ms
+    return cadence_ms + (contacted_ms if contacted_ms > state.asked_ms else state.asked_ms)
 
 
 def _parameters(scene: Scene) -> CalendarParameters:
@@ -205,8 +206,8 @@ def _occasions(scene: Scene, after_ms: int) -> list[_Occasion]:
         again = anniversaries(place.day_at(bought_ms), today, until)
         days += tuple((day, ANNIVERSARY) for day in again)
     found = list(_named(scene, place, days)) if days else []
-    due = _due_day(scene, place)
-    if 0 < due <= until:
+    due = _due_day(scene, place, until)
+    if due:
         if due < today and place.own_ms(today) <= after_ms:
             today += 1
         day = max(due, today)
@@ -230,10 +231,16 @@ def _named(scene: Scene, place: _Place, days: Sequence[tuple[int, str]]) -> Iter
             yield _Occasion(place.own_ms(day) + number * MINUTE_MS, day, name)
 
 
-def _due_day(scene: Scene, place: _Place) -> int:
-    """The day on which they are to be contacted next, as an ordinal; 0 for never."""
+def _due_day(scene: Scene, place: _Place, until: float = inf) -> int:
+    """The day on which they are to be contacted next, as an ordinal; 0 for never, and for after the
+    day ``until``.
+    """
     waits_ms = _waits_until_ms(scene)
-    return place.day_at(waits_ms) if waits_ms else 0
+    day = place.day_at(waits_ms) if waits_ms else 0
+    # Of most it is too far off for anything else to matter.
+    if day > until or scene.of(personalisation_refused) is not None:
+        return 0
+    return day
 
 
 def _come(scene: Scene) -> None:

@@ -75,23 +75,20 @@ def _look(scene: Scene) -> None:
 
 def _find(scene: Scene) -> None:
     """Find channel and hour as they are by now, and tell what changed."""
-    state, found = scene.row.read(CHANNELS), _found(scene)
-    if found == _held(state):
+    state = scene.row.read(CHANNELS)
+    found = preferred, rival, rival_ms, hour = _found(state, scene)
+    if found == (state.preferred, state.rival, state.rival_ms, state.hour):
         return
     before = _sums(state)
-    if state.preferred and found.preferred != state.preferred:
+    if state.preferred and preferred != state.preferred:
         scene.raise_moment(CHANNEL_SHIFTED)
     state = scene.row.edit(CHANNELS)
-    if found.preferred != state.preferred:
-        state.before, state.preferred, state.since_ms = (
-            state.preferred,
-            found.preferred,
-            scene.at_ms,
-        )
-    state.rival, state.rival_ms, state.hour = found.rival, found.rival_ms, found.hour
+    if preferred != state.preferred:
+        state.before, state.preferred, state.since_ms = state.preferred, preferred, scene.at_ms
+    state.rival, state.rival_ms, state.hour = rival, rival_ms, hour
     CHANNELS.tell_changes(scene, before, _sums(state))
-    due_ms = found.rival_ms + scene.parameters.of(ChannelParameters).lead_for
-    scene.row.set_due(_LEAD, due_ms if found.rival else 0)
+    due_ms = rival_ms + scene.parameters.of(ChannelParameters).lead_for
+    scene.row.set_due(_LEAD, due_ms if rival else 0)
 
 
 class _Found(NamedTuple):
@@ -107,10 +104,10 @@ def _held(state: ChannelPreference) -> _Found:
     return _Found(state.preferred, state.rival, state.rival_ms, state.hour)
 
 
-def _found(scene: Scene) -> _Found:
-    state, hour = scene.row.read(CHANNELS), _hour(scene)
-    section = scene.parameters.of(ChannelParameters)
-    if state.preferred and state.preferred == leading_channel(scene.of(touches), section):
+def _found(state: ChannelPreference, scene: Scene) -> _Found:
+    came, section = scene.of(touches), scene.parameters.of(ChannelParameters)
+    hour = _hour(scene)
+    if state.preferred and state.preferred == leading_channel(came, section):
         # Nearly always.
         return _Found(state.preferred, "", 0, hour)
     use = scene.of(_use)

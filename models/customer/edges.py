@@ -32,7 +32,11 @@ def of_timer(code: str) -> Edge:
 
 def first_after(at_ms: int, times_ms: Iterable[int]) -> int:
     """The earliest of these times that is later; 0 if there is none."""
-    return min((time_ms for time_ms in times_ms if time_ms > at_ms), default=0)
+    first_ms = 0
+    for time_ms in times_ms:
+        if time_ms > at_ms and (time_ms < first_ms or not first_ms):
+            first_ms = time_ms
+    return first_ms
 
 
 def leaves_window(

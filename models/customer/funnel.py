@@ -1,6 +1,6 @@
 """How far visits go on the way to an order, by channel, of customers and of visitors.
 
-A visit is a session with something of the way in it. It is told of when it is over and late events
+A visit is a session with something of the way in it. It is told of once it is over and late events
 have come (`lifecycle.settle`), of the day on which it began, once: what is given back later was
 ordered all the same. Whoever went further went all of the way up to there, so that no step has more
 visits than the one before, also where steps are not seen, as in a store.
@@ -129,11 +129,13 @@ def _copy(visit: Visit) -> Visit:
 
 
 def _wait(state: Visits, scene: Scene) -> None:
-    """Look at the first visit when it may be over, unless it was found to go on."""
+    """Look at the first visit when it is likely to be over, unless it was found to go on."""
     if not state.latest:
         return
-    known = scene.row.due(_VISIT)
-    due_ms = state.latest[0].first_ms + _over_after_ms(scene.parameters)
+    known, parameters = scene.row.due(_VISIT), scene.parameters
+    # Of a visit of some minutes a look at the earliest moment at which it may be over is in vain.
+    usual_ms = parameters.of(EngagementParameters).session_gap
+    due_ms = state.latest[0].first_ms + usual_ms + _over_after_ms(parameters)
     if due_ms > known.handled_ms or not known.due_ms:
         scene.row.set_due(_VISIT, max(due_ms, known.handled_ms + 1))
 

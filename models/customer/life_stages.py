@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from math import ceil, log2
-from operator import sub
 from typing import Final
 
 from config.duration import DAY_MS
@@ -62,6 +61,8 @@ class LifeStage(StrEnum):
 
 
 STAGES: Final = tuple(LifeStage)
+#: By stage, the bits of those up to it.
+STAGES_UP_TO: Final = {stage: (2 << place) - 1 for place, stage in enumerate(STAGES)}
 
 
 def next_look_ms(known: Due, at_ms: int, settle_ms: int) -> int:
@@ -90,45 +91,33 @@ def lost_after_ms(
 
 
 class Course:
-    """A customer's purchases up to a moment, and what class they make."""
+    """A customer's purchases up to a moment, and what class they make.
+
+    ``lost_ms``: when the present silence makes them lost, 0 without a purchase; ``new_until_ms``:
+    until when somebody with one purchase day is new, 0 for all others; ``returned_until_ms``: until
+    when they count as returned, 0 for those who never were lost.
+    """
+
+    __slots__ = ("_has_bought", "lost_ms", "new_until_ms", "returned_until_ms")
 
     def __init__(
         self, bought: Purchases, gap_days: float, overdue: Overdue, section: LifecycleParameters
     ) -> None:
-        """``lost_ms``: when the present silence makes them lost, 0 without a purchase;
-        ``new_until_ms``: until when somebody with one purchase day is new, 0 for all others;
-        ``returned_until_ms``: until when they count as returned, 0 for those who never were lost.
-        """
-        self._bought = bought
-        self._section = section
-        self._usual = gap_days, overdue, section
         self.lost_ms = self.new_until_ms = 0
         last_ms, days = bought.last_at_ms, bought.days
+        self._has_bought = last_ms > 0
         if last_ms:
-            self.lost_ms = last_ms + lost_after_ms(days, *self._usual)
+            self.lost_ms = last_ms + lost_after_ms(days, gap_days, overdue, section)
             if len(days) + bought.earlier_days <= 1:
                 self.new_until_ms = bought.last_occasion_ms + section.new_for
-        self.returned_until_ms = self._returned_until_ms()
-
-    def _returned_until_ms(self) -> int:
-        days = self._bought.days
-        silent_days = list(map(sub, days[1:], days))
-        # The shortest silence that makes anybody lost, before the one that makes them so.
-        if not silent_days or max(silent_days) * DAY_MS < self._section.lost_after:
-            return 0
-        for place in range(len(days) - 1, 0, -1):
-            if silent_days[place - 1] * DAY_MS < self._section.lost_after:
-                continue
-            came_ms = first_from(self._bought, days[place] * DAY_MS)
-            silent_ms = came_ms - last_until(self._bought, came_ms - 1)
-            # Whoever comes at the very millisecond is not lost yet.
-            if silent_ms > lost_after_ms(days[:place], *self._usual):
-                return came_ms + self._section.returned_for
-        return 0
+        self.returned_until_ms = 0
+        # Nobody was ever lost whose purchases all lie closer together than that takes.
+        if days and (days[-1] - days[0]) * DAY_MS >= section.lost_after:
+            self.returned_until_ms = returned_until_ms(bought, gap_days, overdue, section)
 
     def class_at(self, at_ms: int) -> CustomerClass:
         """The class at a moment after all that is known of them."""
-        if not self._bought.last_at_ms:
+        if not self._has_bought:
             return CustomerClass.POTENTIAL
         if at_ms >= self.lost_ms:
             return CustomerClass.LOST
@@ -140,6 +129,25 @@ class Course:
     def edges_ms(self) -> tuple[int, int, int]:
         """When time alone may change the class."""
         return self.lost_ms, self.new_until_ms, self.returned_until_ms
+
+
+def returned_until_ms(
+    bought: Purchases, gap_days: float, overdue: Overdue, section: LifecycleParameters
+) -> int:
+    """Until when somebody counts as returned; 0 if no silence between two purchases had made them
+    lost.
+    """
+    days = bought.days
+    for place in range(len(days) - 1, 0, -1):
+        # The shortest silence that makes anybody lost, before the one that makes them so.
+        if (days[place] - days[place - 1]) * DAY_MS < section.lost_after:
+            continue
+        came_ms = first_from(bought, days[place] * DAY_MS)
+        silent_ms = came_ms - last_until(bought, came_ms - 1)
+        # Whoever comes at the very millisecond is not lost yet.
+        if silent_ms > lost_after_ms(days[:place], gap_days, overdue, section):
+            return came_ms + section.returned_for
+    return 0
 
 
 def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParameters) -> int:

@@ -6,11 +6,11 @@ found then stands until the next look. The highest stage ever reached is for the
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from math import nan
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct, msgpack
-from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
@@ -22,7 +22,7 @@ from models.customer.evidence import Review
 from models.customer.evidence_words import REVIEWED
 from models.customer.identities import is_visitor
 from models.customer.life_stages import (
-    STAGES,
+    STAGES_UP_TO,
     Course,
     CustomerClass,
     LifecycleParameters,
@@ -70,6 +70,7 @@ LIFECYCLE_CHANGED: Final = "lifecycle-changed"
 _STAGE: Final = "stage"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
+_WAS_LOST = frozenset({CustomerClass.LOST, CustomerClass.RETURNED})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
 #: What may speak well of the shop.
 _PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
@@ -121,12 +122,14 @@ def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
     winning.forget_what_is_long_ago(state, scene)
-    before = replace(state)
-    course, stage = _course(scene), _stage(state, scene)
-    found = course.class_at(at_ms)
+    before, course, times = copy(state), _course(scene), _times(state, scene)
+    found, stage = course.class_at(at_ms), _stage(state, times, scene)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
         # What others buy meanwhile moves the limit, and brings nobody back.
         found = CustomerClass.LOST
+    if found == CustomerClass.RETURNED and state.customer_class not in _WAS_LOST:
+        # Nor does it make somebody come back who was never found to be lost.
+        found = CustomerClass.EXISTING
     is_another = found != state.customer_class
     if is_another:
         if state.customer_class:
@@ -144,7 +147,12 @@ def _move(scene: Scene) -> None:
     if standing(before) != standing(state):
         LIFECYCLE.tell_changes(scene, sums_of(before), [*sums_of(state), *left])
     winning.tell_changes(scene, before, state)
-    scene.row.set_due(_STAGE, _next_edge(state, course, scene))
+    next_ms = first_after(at_ms, (*course.edges_ms, *times))
+    if stage == LifeStage.CONSIDERATION:
+        section = scene.parameters.of(LifecycleParameters)
+        fades_ms = considers_until_ms(state.points, state.points_at_ms, section)
+        next_ms = first_after(at_ms, (next_ms, fades_ms))
+    scene.row.set_due(_STAGE, next_ms)
 
 
 def _course(scene: Scene) -> Course:
@@ -162,14 +170,28 @@ def _has_bought_since(state: Lifecycle, scene: Scene) -> bool:
     return not last_ms or last_ms > state.class_since_ms - lost_after_ms
 
 
-def _stage(state: Lifecycle, scene: Scene) -> LifeStage:
-    section, at_ms = scene.parameters.of(LifecycleParameters), scene.at_ms
-    bought = scene.of(purchases)
-    if at_ms < loyal_until_ms(bought, scene.of(overdue_at), section):
-        advocates_ms = advocates_until_ms(state.praised_ms, state.shared_ms, section)
-        return LifeStage.ADVOCACY if at_ms < advocates_ms else LifeStage.LOYALTY
-    if bought.count:
+class _Times(NamedTuple):
+    """Until when they are loyal, and would be an advocate if they were; 0 for never."""
+
+    loyal_ms: int
+    advocates_ms: int
+
+
+def _times(state: Lifecycle, scene: Scene) -> _Times:
+    section, bought = scene.parameters.of(LifecycleParameters), scene.of(purchases)
+    loyal_ms = 0
+    if len(bought.days) >= section.loyal_days:
+        loyal_ms = loyal_until_ms(bought, scene.of(overdue_at), section)
+    return _Times(loyal_ms, advocates_until_ms(state.praised_ms, state.shared_ms, section))
+
+
+def _stage(state: Lifecycle, times: _Times, scene: Scene) -> LifeStage:
+    at_ms = scene.at_ms
+    if at_ms < times.loyal_ms:
+        return LifeStage.ADVOCACY if at_ms < times.advocates_ms else LifeStage.LOYALTY
+    if scene.of(purchases).count:
         return LifeStage.PURCHASE
+    section = scene.parameters.of(LifecycleParameters)
     # In by what it was at the latest sign, out at half of that: one sign that is just enough
     # would else be too little a moment later.
     was_enough = state.points >= section.considers_at
@@ -179,22 +201,9 @@ def _stage(state: Lifecycle, scene: Scene) -> LifeStage:
     return LifeStage.AWARENESS
 
 
-def _next_edge(state: Lifecycle, course: Course, scene: Scene) -> int:
-    section = scene.parameters.of(LifecycleParameters)
-    bought = scene.of(purchases)
-    times = [
-        *course.edges_ms,
-        loyal_until_ms(bought, scene.of(overdue_at), section),
-        advocates_until_ms(state.praised_ms, state.shared_ms, section),
-    ]
-    if state.stage == LifeStage.CONSIDERATION:
-        times.append(considers_until_ms(state.points, state.points_at_ms, section))
-    return first_after(scene.at_ms, times)
-
-
 def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
     """All stages up to this one are reached: who bought in a store has considered, too."""
-    state.reached |= (2 << STAGES.index(stage)) - 1
+    state.reached |= STAGES_UP_TO[stage]
     if not state.cohort or (state.cohort == VISITORS and not scene.of(is_visitor)):
         seen = scene.of(engagement)
         state.first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS

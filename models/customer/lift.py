@@ -35,7 +35,7 @@ from models.customer.lift_measures import (
     samples,
     squared,
 )
-from models.customer.part import Part, Sum, Timer, Told
+from models.customer.part import Part, Sum, Timer, Told, changed_sums
 from models.customer.purchase_windows import bought_within
 from models.customer.purchases import purchases
 from models.customer.row import State
@@ -133,22 +133,27 @@ def _due_ms(followed: FollowedAction, section: LiftParameters, delay_ms: int) ->
 
 def _wait(scene: Scene) -> None:
     section, delay_ms = scene.parameters.of(LiftParameters), scene.context.label_delay_ms
-    due = (_due_ms(one, section, delay_ms) for one in scene.row.read(LIFT).latest)
-    scene.row.set_due(_DUE, min(filter(None, due), default=0), may_repeat=True)
+    next_ms = 0
+    for one in scene.row.read(LIFT).latest:
+        due_ms = _due_ms(one, section, delay_ms)
+        if due_ms and (due_ms < next_ms or not next_ms):
+            next_ms = due_ms
+    scene.row.set_due(_DUE, next_ms, may_repeat=True)
 
 
 def _run(scene: Scene) -> None:
     """Note what came of those whose time is over, and tell it."""
     section, delay_ms = scene.parameters.of(LiftParameters), scene.context.label_delay_ms
     state = scene.row.edit(LIFT)
-    # Of all others the sums of all customers hold what they held.
-    due = [one for one in state.latest if 0 < _due_ms(one, section, delay_ms) <= scene.at_ms]
-    before = _sums_of_all(due)
-    for followed in due:
+    learnt: list[Sum] = []
+    for followed in state.latest:
+        told = followed.known
         while 0 < _due_ms(followed, section, delay_ms) <= scene.at_ms:
             _note(followed, section, scene)
-    if not state.is_left_out:
-        LIFT.tell_changes(scene, before, _sums_of_all(due))
+        if followed.known != told:
+            learnt += _sums_of(followed, told)
+    if not state.is_left_out and (changed := changed_sums([(learnt, 1)])):
+        LIFT.tell(scene, changed)
     _wait(scene)
 
 
@@ -186,20 +191,23 @@ def _sums_of_all(followed: Sequence[FollowedAction]) -> list[Sum]:
     return [sum_ for one in followed for sum_ in _sums_of(one)]
 
 
-def _sums_of(followed: FollowedAction) -> Iterator[Sum]:
-    """Of the action, and of it for its reason; by the month of the decision."""
-    if followed.known == _OPEN:
-        return
-    month = cohort_of(followed.at_ms // DAY_MS)
-    group = TREATED if followed.is_treated else CONTROL
-    told = {SEEN: 1, CONVERTED: int(followed.has_converted)}
+def _sums_of(followed: FollowedAction, told: int = _OPEN) -> list[Sum]:
+    """Of the action, and of it for its reason; by the month of the decision. What is known beyond
+    what was ``told``.
+    """
+    amounts: list[tuple[str, int]] = []
+    if told == _OPEN < followed.known:
+        amounts = [(SEEN, 1), (CONVERTED, int(followed.has_converted))]
     if followed.known == _ALL_KNOWN:
         net_minor = followed.net_minor
-        told |= {FOLLOWED: 1, KEPT: int(followed.was_kept), NET: net_minor}
-        told[SQUARES] = squared(net_minor)
-    of_action, of_reason = LiftCell(followed.action), LiftCell(followed.action, followed.reason)
-    for cell in dict.fromkeys((of_action, of_reason)):
-        yield from ((cell.key(group, what), month, amount) for what, amount in told.items())
+        amounts += [(FOLLOWED, 1), (KEPT, int(followed.was_kept))]
+        amounts += [(NET, net_minor), (SQUARES, squared(net_minor))]
+    month = cohort_of(followed.at_ms // DAY_MS)
+    group = TREATED if followed.is_treated else CONTROL
+    cells_of = [LiftCell(followed.action)]
+    if followed.reason != ANY:
+        cells_of.append(LiftCell(followed.action, followed.reason))
+    return [(cell.key(group, what), month, amount) for cell in cells_of for what, amount in amounts]
 
 
 def _reunited(scene: Scene, before: FollowedActions, other: FollowedActions, sign: int) -> None:

@@ -243,5 +243,6 @@ def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]
     changes: dict[tuple[str, int], int] = {}
     for sums, sign in states:
         for key, day, amount in sums:
-            changes[key, day] = changes.get((key, day), 0) + sign * amount
+            place = key, day
+            changes[place] = changes.get(place, 0) + sign * amount
     return tuple([(key, day, by) for (key, day), by in sorted(changes.items()) if by])

@@ -74,7 +74,13 @@ def first_purchase_ms(state: Purchases) -> int:
     """The time of the first purchase that stands; 0 without any."""
     if not state.last_at_ms:
         return 0
-    return state.first_at_ms if state.gone.last_ms else first_from(state, state.first_at_ms)
+    first_ms, orders = state.first_at_ms, state.orders
+    if state.gone.last_ms:
+        return first_ms
+    if orders and orders[0].placed_at_ms == first_ms and orders[0].is_purchase:
+        # Nearly always: the first order was not given back, and is known by itself.
+        return first_ms
+    return first_from(state, first_ms)
 
 
 def last_given_back_ms(state: Purchases) -> int:

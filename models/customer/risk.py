@@ -31,7 +31,7 @@ from models.customer.motion import ending, since, steps
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.prices import sensitivity
-from models.customer.purchase_windows import begun_within
+from models.customer.purchase_windows import begun_within, last_until
 from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -102,7 +102,9 @@ class Risk(State):
 
 def _record(state: Risk, event: Event, scene: Scene) -> None:
     if event.name in _ORDERS:
+        _take_back(state, scene)
         _wait(scene)
+        _leave_after_all(state, scene)
     elif _is_complaint(event, scene.parameters):
         state.complained_ms = max(state.complained_ms, event.occurred_at_ms)
 
@@ -123,14 +125,35 @@ def _wait(scene: Scene) -> None:
     scene.row.set_due(_LAPSE, last_ms + episode_ms if last_ms else 0)
 
 
+def _take_back(state: Risk, scene: Scene) -> None:
+    """An episode is none if an order that is heard of late was placed in it."""
+    begun_ms = state.left_ms - scene.parameters.of(RiskParameters).episode
+    if state.left_ms and last_until(scene.of(purchases), state.left_ms) > begun_ms:
+        before = _sums(state)
+        state.left_ms, state.was_silent = 0, False
+        RISK.tell_changes(scene, before, _sums(state))
+
+
+def _leave_after_all(state: Risk, scene: Scene) -> None:
+    """An episode that was taken back is one again once the order in it is: its time has come, and
+    does not come again.
+    """
+    last_ms, handled_ms = scene.of(purchases).last_at_ms, scene.row.due(_LAPSE).handled_ms
+    due_ms = last_ms + scene.parameters.of(RiskParameters).episode
+    if last_ms and due_ms == handled_ms and not state.left_ms:
+        _note_left(handled_ms, last_ms, scene)
+
+
 def _leave(scene: Scene) -> None:
     """The silence after the last purchase is an episode of churn by now."""
-    last_ms = scene.of(purchases).last_at_ms
-    if not last_ms:
-        return
+    if last_ms := scene.of(purchases).last_at_ms:
+        _note_left(scene.at_ms, last_ms, scene)
+
+
+def _note_left(left_ms: int, last_ms: int, scene: Scene) -> None:
     state, before = scene.row.edit(RISK), _sums(scene.row.read(RISK))
     heard_from_ms = last_ms - scene.parameters.of(RiskParameters).heard_within
-    state.left_ms, state.was_silent = scene.at_ms, state.complained_ms < heard_from_ms
+    state.left_ms, state.was_silent = left_ms, state.complained_ms < heard_from_ms
     # An earlier episode stays counted: it was another time that the customer left.
     gained = [one for one in _sums(state) if one not in before]
     RISK.tell(scene, gained)

@@ -254,11 +254,12 @@ class Row:
     def finish(self, code: str, at_ms: int) -> None:
         """Note that a timer was handled up to ``at_ms``."""
         timers = self._timers if self._timers is not None else self.timers_by_code()
-        timer = timers[code]
+        timer, pending = timers[code], self._pending
         timer.due_ms, timer.handled_ms = 0, at_ms
         self._are_timers_changed = True
-        self._pending.pop(code, None)
-        self._find_next()
+        if code in pending:
+            del pending[code]
+        self.next_due_ms = min(pending.values()) if pending else 0
 
     def pending(self) -> Mapping[str, int]:
         """When each timer is due that is, by its code, as it is from now on; read only."""
@@ -268,7 +269,9 @@ class Row:
 
     def due_at(self, at_ms: int) -> list[str]:
         """The codes of the timers that are due at exactly this time."""
-        return [code for code, due_ms in self.pending().items() if due_ms == at_ms]
+        if self._timers is None:
+            self.timers_by_code()
+        return [code for code, due_ms in self._pending.items() if due_ms == at_ms]
 
     def pass_over(self, at_ms: int, known: Container[str]) -> None:
         """Finish due timers that are not ``known``: of parts that are off or unknown."""

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from math import nan
+from operator import gt, lt
 from typing import Final, NamedTuple
 
 from msgspec import Struct, field, msgpack
@@ -173,42 +174,47 @@ def _is_gone(scene: Scene) -> bool:
 
 
 def _standing(scene: Scene) -> TierRanks | None:
-    past, (orders, net_minor) = scene.of(history), scene.of(window_365d)
-    if past is None or not orders:
+    """How the customer stands on each side; every check-in asks it, so that no loop is made."""
+    orders, net_minor = scene.of(window_365d)
+    if not orders or scene.of(history) is None:
         return None
-    parameters = scene.parameters
-    typical_minor = parameters.value.typical_order * minor_per_unit(parameters.money.currency)
-    days, expected_minor = scene.of(engagement).active_days, scene.of(expected_spend_90d)
-    values = [
-        float(orders),
-        net_minor / orders / typical_minor,
-        float(active_within(days, scene.at_ms // DAY_MS, _ACTIVE_DAYS)),
-    ]
-    if expected_minor is not None:
-        values.append(expected_minor / typical_minor)
-    bins: list[int] = []
-    percents: list[int] = []
-    score, rank = 0.0, nan
-    for value, (ends, weight, rank_of) in zip(values, scene.context.of(_scales), strict=False):
-        place = bisect_left(ends, value)
-        rank = rank_of(place, value)
-        bins.append(place)
-        percents.append(round(100 * rank))
-        score += weight * rank
+    context, today = scene.context, scene.at_ms // DAY_MS
+    typical_minor, expected_minor = context.settled(_typical_minor), scene.of(expected_spend_90d)
+    by_frequency, by_order, by_activity, by_expected = context.of(_ranks)
+    days = active_within(scene.of(engagement).active_days, today, _ACTIVE_DAYS)
+    order = net_minor / orders / typical_minor
+    of_frequency, of_order, of_activity, of_expected = _ENDS
+    bins = [bisect_left(of_frequency, orders), bisect_left(of_order, order)]
+    bins.append(bisect_left(of_activity, days))
+    frequency, size = by_frequency(bins[0], orders), by_order(bins[1], order)
+    activity = by_activity(bins[2], days)
+    percents = [round(100 * frequency), round(100 * size), round(100 * activity)]
     # Without the last digits: whoever is exactly on the cut is in.
-    score = round(score, 9)
-    if expected_minor is not None:
-        return TierRanks(bins, percents, score, rank, orders, net_minor)
-    # What is expected is the last of the sides, and not known before there is a model.
-    return TierRanks([*bins, _NO_BIN], [*percents, _UNKNOWN], score, nan, orders, net_minor)
+    score = round(_WEIGHTS[0] * frequency + _WEIGHTS[1] * size + _WEIGHTS[2] * activity, 9)
+    if expected_minor is None:
+        # Not known before there is a model.
+        bins.append(_NO_BIN)
+        percents.append(_UNKNOWN)
+        return TierRanks(bins, percents, score, nan, orders, net_minor)
+    expected = expected_minor / typical_minor
+    bins.append(bisect_left(of_expected, expected))
+    rank = by_expected(bins[3], expected)
+    percents.append(round(100 * rank))
+    return TierRanks(bins, percents, score, rank, orders, net_minor)
+
+
+def _typical_minor(context: Context) -> float:
+    """A typical order of the shop, in minor units."""
+    parameters = context.parameters
+    return parameters.value.typical_order * minor_per_unit(parameters.money.currency)
 
 
 #: The rank of a value that is in the bin at a place.
 _RankOf = Callable[[int, float], float]
 
 
-def _scales(context: Context) -> list[tuple[Sequence[float], float, _RankOf]]:
-    """Of each side the ends of its bins, its weight in the score, and how it ranks."""
+def _ranks(context: Context) -> list[_RankOf]:
+    """How each side ranks a value."""
     cuts, parameters = context.snapshot.of(TierCuts), context.parameters
     section, typical = parameters.of(TierParameters), parameters.value.typical_order
 
@@ -218,8 +224,7 @@ def _scales(context: Context) -> list[tuple[Sequence[float], float, _RankOf]]:
             return spread.rank
         return lambda _place, value: section.rank(side, value, typical)
 
-    sides = zip(_SIDES, _ENDS, _WEIGHTS, strict=True)
-    return [(ends, weight, rank_of(side)) for side, ends, weight in sides]
+    return [rank_of(side) for side in _SIDES]
 
 
 def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
@@ -231,9 +236,8 @@ def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
     before = (state.orders, state.net_minor / max(state.orders, 1), *state.bins[2:])
     now = (found.orders, found.net_minor / found.orders, *found.bins[2:])
     if found.score > _score(state):
-        does_more = any(one > other for one, other in zip(now, before, strict=True))
-        return TierCause.ACTIVITY if does_more else TierCause.OTHERS
-    if not any(one < other for one, other in zip(now, before, strict=True)):
+        return TierCause.ACTIVITY if any(map(gt, now, before)) else TierCause.OTHERS
+    if not any(map(lt, now, before)):
         return TierCause.OTHERS
     bought_today = scene.of(purchases).last_at_ms // DAY_MS == scene.at_ms // DAY_MS
     return TierCause.ACTIVITY if bought_today else TierCause.SILENCE

@@ -5,10 +5,8 @@ is compared with what came of those who were won then.
 """
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
-
-from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from models.customer.acquisition import AcquisitionParameters, Touch
@@ -62,7 +60,7 @@ def note_purchases(state: Lifecycle, scene: Scene, *, is_another: bool) -> None:
     gained = margin_minor - state.margin_minor
     state.margin_minor = margin_minor
     if gained and today - state.won_day <= RETURN_DAYS:
-        state.brought = _by_week([*state.brought, (today // _WEEK_DAYS, gained)])
+        state.brought = _with_gain(state.brought, today // _WEEK_DAYS, gained)
     if gained or is_another:
         state.worth_minor = _worth_minor(state, scene)
 
@@ -71,6 +69,15 @@ def forget_what_is_long_ago(state: Lifecycle, scene: Scene) -> None:
     """Let go of what is no longer asked of somebody who was won more than a year ago."""
     if state.brought and scene.at_ms // DAY_MS - state.won_day > RETURN_DAYS + 31:
         state.brought = []
+
+
+def _with_gain(brought: list[tuple[int, int]], week: int, gained: int) -> list[tuple[int, int]]:
+    """The weeks with what was brought in the latest of them; as another list, for one that was
+    told is compared with it.
+    """
+    if not brought or brought[-1][0] < week:
+        return [*brought, (week, gained)]
+    return _by_week([*brought, (week, gained)])
 
 
 def _by_week(brought: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -84,10 +91,10 @@ def _by_week(brought: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _last_touch(state: Lifecycle, bought: Purchases, scene: Scene) -> str:
     within_ms = scene.parameters.of(AcquisitionParameters).touch_within
     first_ms = bought.first_at_ms
-    lately = [
-        channel for at_ms, channel in state.touches if first_ms - within_ms < at_ms <= first_ms
-    ]
-    return lately[-1] if lately else state.won_by
+    for at_ms, channel in reversed(state.touches):
+        if first_ms - within_ms < at_ms <= first_ms:
+            return channel
+    return state.won_by
 
 
 def _worth_minor(state: Lifecycle, scene: Scene) -> int:
@@ -120,8 +127,7 @@ def sums_of(state: Lifecycle) -> list[Sum]:
     sums.append((f"{WON}:{channel}", day, 1))
     sums.append((f"{MARGIN}:{channel}", day, state.margin_minor))
     for week, gained in state.brought:
-        age = min(max(week - day // _WEEK_DAYS, 0), BROUGHT_WEEKS_MAX)
-        sums.append((f"{brought_in(age)}:{channel}", month, gained))
+        sums.append((_week_key(week, day, channel), month, gained))
     if state.worth_minor:
         sums.append((f"{VALUED}:{channel}", month, 1))
         sums.append((f"{WORTH}:{channel}", month, state.worth_minor))
@@ -134,19 +140,57 @@ def tell_changes(scene: Scene, before: Lifecycle, state: Lifecycle) -> None:
     if was == now:
         return
     if was[:3] == now[:3]:
-        # Won as ever: what they brought in other weeks is told of the same channel and day.
-        kept = {*before.brought}.intersection(state.brought)
-        before, state = _without(before, kept), _without(state, kept)
-    tell(scene, ((sums_of(before), -1), (sums_of(state), 1)))
+        _tell_sums(scene, _gained(before, state))
+    else:
+        tell(scene, ((sums_of(before), -1), (sums_of(state), 1)))
 
 
-def _without(state: Lifecycle, weeks: set[tuple[int, int]]) -> Lifecycle:
-    return replace(state, brought=[one for one in state.brought if one not in weeks])
+def _gained(before: Lifecycle, state: Lifecycle) -> list[Sum]:
+    """What `sums_of` changes by of somebody who was won as ever, in the order of keys."""
+    day = state.won_day
+    if not day or not state.cohort or state.cohort == VISITORS:
+        return []
+    channel, month = state.won_by or state.cohort, cohort_of(day)
+    sums = _brought_more(before.brought, state.brought, channel, day)
+    if more_minor := state.margin_minor - before.margin_minor:
+        sums.append((f"{MARGIN}:{channel}", day, more_minor))
+    if is_valued := (state.worth_minor != 0) - (before.worth_minor != 0):
+        sums.append((f"{VALUED}:{channel}", month, is_valued))
+    if more_minor := state.worth_minor - before.worth_minor:
+        sums.append((f"{WORTH}:{channel}", month, more_minor))
+    sums.sort()
+    return sums
+
+
+def _brought_more(
+    before: Sequence[tuple[int, int]], now: Sequence[tuple[int, int]], channel: str, day: int
+) -> list[Sum]:
+    # Mostly it is the last week alone that changed.
+    kept = max(min(len(before), len(now)) - 1, 0)
+    if before[:kept] == now[:kept]:
+        before, now = before[kept:], now[kept:]
+    more: dict[str, int] = {}
+    for weeks, sign in ((before, -1), (now, 1)):
+        for week, gained in weeks:
+            key = _week_key(week, day, channel)
+            more[key] = more.get(key, 0) + sign * gained
+    month = cohort_of(day)
+    return [(key, month, amount) for key, amount in more.items() if amount]
+
+
+def _week_key(week: int, won_day: int, channel: str) -> str:
+    """The key of what was brought in a week, by how many weeks that is after they were won."""
+    age = min(max(week - won_day // _WEEK_DAYS, 0), BROUGHT_WEEKS_MAX)
+    return f"{brought_in(age)}:{channel}"
 
 
 def tell(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:
     """Correct the sums of all customers by those of states times their signs."""
-    if told := changed_sums(states):
+    _tell_sums(scene, changed_sums(states))
+
+
+def _tell_sums(scene: Scene, sums: Iterable[Sum]) -> None:
+    if told := tuple(sums):
         scene.teach(Tally(scene.at_ms, ACQUISITION_NAME, RETURN_DAYS, told))
 
 

@@ -278,29 +278,33 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
 
     What a late event changes is seen as of the latest time that is known of the customer.
     """
-    row = scene.row
-    known, now_ms = row.due(LOOK), scene.at_ms
-    if row.latest_ms > now_ms or known.handled_ms > now_ms:
+    row, at_ms = scene.row, scene.at_ms
+    known, now_ms = row.due(LOOK), at_ms
+    if row.latest_ms > at_ms or known.handled_ms > at_ms:
         now_ms = present_ms(scene)
-    at = scene
-    if now_ms != scene.at_ms:
-        at = Scene(row, scene.customer, now_ms, scene.context)
+    at = scene if now_ms == at_ms else Scene(row, scene.customer, now_ms, scene.context)
     state = row.read(SEGMENTS)
     if state.declared != watch.declared:
         _declare(row.edit(SEGMENTS), scene, watch)
     scene.member_of = at.member_of = state.names()
-    looking, standings = _Looking(scene, state, now_ms, is_news), state.standings
+    looking, standings = None, state.standings
     # Of the others; one that has been put off since is looked at once in vain.
     next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
     for segment in segments:
-        holds, until_ms = segment.timing.at(at)
-        standing = standings.get(segment.name)
-        stands = not holds if standing is None else holds and standing.is_settled(segment.version)
+        name, (holds, until_ms) = segment.name, segment.timing.at(at)
+        if name in standings:
+            stands = holds and standings[name].is_settled(segment.version)
+        else:
+            stands = not holds
         if not stands:
+            # Of nearly nobody.
+            looking = looking or _Looking(scene, state, now_ms, is_news)
             until_ms = looking.follow(segment, holds, until_ms)
         if until_ms < next_ms:
             next_ms = until_ms
-    row.set_due(LOOK, int(next_ms) if next_ms < inf else 0)
+    next_due_ms = int(next_ms) if next_ms < inf else 0
+    if next_due_ms != known.due_ms:
+        row.set_due(LOOK, next_due_ms)
 
 
 def _declare(state: Memberships, scene: Scene, watch: SegmentWatch) -> None:

@@ -307,12 +307,12 @@ def _constant_line(value: float) -> _LineAt:
 
 def _line_of(name: str, moves: Moves | None) -> _LineAt:
     if moves is None or moves.is_still:
-        return lambda scene: (float(scene[name]), 0.0, inf)
+        return lambda scene: (float(scene.context.facts[name](scene)), 0.0, inf)
     if moves.edge is not None:
         until = _end_of(moves)
-        return lambda scene: (float(scene[name]), 0.0, until(scene))
+        return lambda scene: (float(scene.context.facts[name](scene)), 0.0, until(scene))
     at = moves.at
-    return lambda scene: (float(scene[name]), *at(scene))
+    return lambda scene: (float(scene.context.facts[name](scene)), *at(scene))
 
 
 def _sum(one: _LineAt, other: _LineAt, sign: float) -> _LineAt:

@@ -79,11 +79,12 @@ def number_value(
 
 def _not_below_0(number: float, path: str, amounts: AmountReading) -> float:
     if copysign(1.0, number) < 0.0 and not amounts.is_absolute:
+        of_money = ": what goes back has an event of its own, as Order Refunded"
         raise Rejected(
             Reason.OUT_OF_RANGE,
             path,
             "a number of at least 0",
-            "leave out the minus: what goes back has an event of its own, as Order Refunded",
+            f"leave out the minus{of_money if amounts.has_currency else ''}",
         )
     return abs(number)
 

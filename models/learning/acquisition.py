@@ -10,7 +10,7 @@ from msgspec import Struct
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.channel_days import CHANNELS_MAX, OTHER, ChannelDays, Days, KnownDays
-from models.learning.lessons import Cost, Observation, Tally
+from models.learning.lessons import AddedUp, Cost, Observation, Tally
 from models.learning.tallies import ACQUISITION_NAME
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
@@ -132,14 +132,15 @@ class AcquisitionLearner:
         # By channel and month, until more is heard of the channel.
         self._cohorts: dict[str, dict[int, CohortView]] = {}
 
-    def learn(self, lesson: Observation | Cost | Tally) -> None:
+    def learn(self, lesson: Observation | Cost | Tally | AddedUp) -> None:
         """Add a cost, or count somebody under the channel of their first event."""
-        if isinstance(lesson, Tally):
-            self._count(lesson)
+        if isinstance(lesson, Observation):
+            if lesson.acquired:
+                self._of(lesson.acquired).acquired += 1
         elif isinstance(lesson, Cost):
             self._spend(lesson)
-        elif lesson.acquired:
-            self._of(lesson.acquired).acquired += 1
+        else:
+            self._count(lesson)
 
     def _spend(self, cost: Cost) -> None:
         what = _RETENTION if cost.is_retention else _COST
@@ -152,7 +153,7 @@ class AcquisitionLearner:
             self._add(what, cost.channel, first_day + number, share_minor)
             left_minor -= share_minor
 
-    def _count(self, tally: Tally) -> None:
+    def _count(self, tally: Tally | AddedUp) -> None:
         if tally.part != ACQUISITION_NAME:
             return
         for key, day, amount in tally.sums:

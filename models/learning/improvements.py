@@ -5,7 +5,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from config.parameters import Parameters
-from models.learning.lessons import Tally
+from models.learning.lessons import AddedUp, Tally
 
 IMPROVEMENTS_NAME: Final = "improvements"
 
@@ -30,7 +30,7 @@ class ImprovementsLearner:
     def __init__(self, state: Any, _parameters: Parameters) -> None:
         self._state: ImprovementsState = state or ImprovementsState()
 
-    def learn(self, tally: Tally) -> None:
+    def learn(self, tally: Tally | AddedUp) -> None:
         """Note an improvement."""
         if tally.part != IMPROVEMENTS_NAME:
             return

@@ -6,6 +6,7 @@ No lesson names its customer. Each has a position (partition, offset, index) in
 """
 
 from binascii import a2b_base64, b2a_base64
+from typing import ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -124,6 +125,20 @@ class Tally(Taught, tag="tally", kw_only=False):
     part: str
     window_days: int
     sums: tuple[tuple[str, int, int], ...]
+    #: It is one; `AddedUp` are several.
+    tallies: ClassVar[int] = 1
+
+
+class AddedUp(NamedTuple):
+    """What so many ``tallies`` of a part add up to, in the order of keys and days; ``timestamp_ms``
+    is the time of the latest one, and ``window_days`` what it says.
+    """
+
+    timestamp_ms: int
+    part: str
+    window_days: int
+    sums: tuple[tuple[str, int, int], ...]
+    tallies: int
 
 
 class DayEnd(Taught, tag="dayEnd", kw_only=False):

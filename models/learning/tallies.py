@@ -1,12 +1,13 @@
 """Sums over all customers, by part, key and day."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.learning.lessons import Tally
+from models.learning.lessons import AddedUp, Tally
 
 #: The day of sums without a day: they count whatever the window is.
 NO_DAY = 0
@@ -89,7 +90,7 @@ class TallyLearner:
         self._state: TallyState = state or TallyState()
         self._known = {name: _Known(found) for name, found in self._state.parts.items()}
 
-    def learn(self, tally: Tally) -> None:
+    def learn(self, tally: Tally | AddedUp) -> None:
         """Add a tally's amounts to the sums of their keys and days; channels have any names, and
         are kept by the learner of acquisition, which has a bound for them.
         """
@@ -121,10 +122,20 @@ class TallyLearner:
         """The whole state, enough to restore the learner."""
         return self._state
 
-    def so_far(self, now_ms: int) -> Tallies:
-        """The sums over (now - window, now] by event day; later days do not count yet."""
+    def so_far(self, now_ms: int, waiting: Iterable[Tally | AddedUp] = ()) -> Tallies:
+        """The sums over (now - window, now] by event day, with what is ``waiting`` to be learnt;
+        later days do not count yet.
+        """
         today = now_ms // DAY_MS
-        return Tallies({name: self._within(name, today) for name in self._state.parts})
+        found = {name: self._within(name, today) for name in self._state.parts}
+        for told in waiting:
+            if told.part == ACQUISITION_NAME:
+                continue
+            totals, last_day = found.setdefault(told.part, {}), _last_day(told.window_days, today)
+            for key, day, amount in told.sums:
+                counts = day == NO_DAY or last_day < day <= today
+                totals[key] = totals.get(key, 0) + (amount if counts else 0)
+        return Tallies(found)
 
     def draw(self, now_ms: int) -> Tallies:
         """Return `so_far`, and drop days outside the window."""
@@ -144,7 +155,7 @@ class TallyLearner:
 
     def _within(self, name: str, today: int) -> dict[str, int]:
         tallied, known = self._state.parts[name], self._known[name]
-        last_day = today - tallied.window_days if tallied.window_days > 0 else _LONG_AGO
+        last_day = _last_day(tallied.window_days, today)
         if known.is_within(last_day + 1, today):
             return dict(known.totals)
         sums: dict[str, int] = {}
@@ -155,3 +166,8 @@ class TallyLearner:
                     total += days[day]
             sums[key] = total
         return sums
+
+
+def _last_day(window_days: int, today: int) -> int:
+    """The latest day that is before the window."""
+    return today - window_days if window_days > 0 else _LONG_AGO

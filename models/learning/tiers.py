@@ -17,7 +17,7 @@ from msgspec import Struct
 from config.duration import DAY_MS
 from config.limits import NotNegative, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
-from models.learning.lessons import Tally
+from models.learning.lessons import AddedUp, Tally
 from models.learning.tallies import NO_DAY
 
 TIERS_NAME: Final = "tiers"
@@ -104,26 +104,27 @@ class TierCuts(Struct, frozen=True, rename="camel"):
 class Spread:
     """How customers are spread over the bins of one side."""
 
-    __slots__ = ("_below", "_counts", "_ends", "_whole_from")
+    __slots__ = ("_begins", "_below", "_counts", "_ends", "_whole", "_whole_from")
 
     def __init__(self, side: Side, counts: Sequence[int]) -> None:
         self._ends = ENDS[side]
+        self._begins = (0.0, *self._ends)
         self._counts = counts
         # How many there are before each bin, and at last in all.
-        self._below = tuple(accumulate(counts, initial=0))
+        self._below = below = tuple(accumulate(counts, initial=0))
         # Bins of days and orders, and the last one, are counted whole.
         self._whole_from = 0 if side in _WHOLE else len(self._ends)
+        self._whole = tuple(up_to / below[-1] for up_to in below[1:])
 
     def rank(self, place: int, value: float) -> float:
         """The share of customers at or below a value that is in the bin at this place, of whose
         customers as many are as if they were spread evenly.
         """
-        below, in_bin = self._below, self._counts[place]
         if place >= self._whole_from:
-            return (below[place] + in_bin) / below[-1]
-        begin = self._ends[place - 1] if place else 0.0
+            return self._whole[place]
+        below, begin = self._below, self._begins[place]
         part = (value - begin) / (self._ends[place] - begin)
-        return (below[place] + part * in_bin) / below[-1]
+        return (below[place] + part * self._counts[place]) / below[-1]
 
 
 @lru_cache(maxsize=64)
@@ -156,12 +157,12 @@ class TierCutsLearner:
         self._state: TierCutsState = state or TierCutsState()
         self._parameters = parameters
 
-    def learn(self, tally: Tally) -> None:
+    def learn(self, tally: Tally | AddedUp) -> None:
         """Count the customers that came to a bin or left it."""
         if tally.part != TIERS_NAME:
             return
         counts = self._state.counts
-        self._state.looks += 1
+        self._state.looks += tally.tallies
         for key, day, amount in tally.sums:
             if day == NO_DAY:
                 counts[key] = counts[key] + amount if key in counts else amount

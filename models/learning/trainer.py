@@ -13,7 +13,7 @@ from models.learning.lessons import Lesson, Tally
 from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
-from models.learning.whole_days import Day, WholeDays
+from models.learning.whole_days import Day, WholeDays, lesson_of
 
 
 class TrainerState(Struct, rename="camel"):
@@ -63,17 +63,16 @@ class Trainer:
             kind: tuple(self.learners[one.name] for one in LEARNERS if kind in one.learns)
             for kind in {kind for one in LEARNERS for kind in one.learns}
         }
-        # Of sums, by the part that they are of: nearly all are for one learner.
-        self._taught_sums: dict[str, tuple[Learner, ...]] = {}
+        self._learn_of_sums = [
+            (one.sums_of, self.learners[one.name]) for one in LEARNERS if Tally in one.learns
+        ]
         self.alarms: list[DriftAlarm] = []
         self._waits = partitions > 0
         self._days = WholeDays(partitions, state.positions, state.clocks_ms, state.began_ms)
         self._day: Day | None = None
-        # Sums do not wait: what is told of them holds everything that was heard.
-        tallies = next(one for one in LEARNERS if one.drawn is Tallies)
-        heard = tallies.start(states.get(tallies.name), parameters)
-        assert isinstance(heard, TallyLearner)
-        self._heard_sums = heard
+        tallies = self.learners["tallies"]
+        assert isinstance(tallies, TallyLearner)
+        self._tallies = tallies
         self._heard_ms = state.heard_ms
 
     @property
@@ -90,8 +89,6 @@ class Trainer:
             return False
         if lesson.timestamp_ms > self._heard_ms:
             self._heard_ms = lesson.timestamp_ms
-        if isinstance(lesson, Tally):
-            self._heard_sums.learn(lesson)
         if not self._waits:
             self.learn_all()
         return True
@@ -107,22 +104,17 @@ class Trainer:
             self._day = self._days.next_day()
             if self._day is None:
                 return False
+            self._learn_sums(self._day)
             # The first is taken from the end.
             self._day.lessons.reverse()
             if not self._day.lessons:
                 self._end_day(self._day)
         day = self._day
-        lesson = self._days.taken(day.lessons.pop())
+        lesson = lesson_of(day.lessons.pop())
         if not day.lessons:
             self._end_day(day)
         self._state.lessons += 1
-        if lesson.timestamp_ms > self._state.heard_ms:
-            self._state.heard_ms = lesson.timestamp_ms
-        if isinstance(lesson, Tally):
-            # It teaches no model, so it does not bring the next snapshot closer.
-            for learner in self._taught_sums.get(lesson.part) or self._learners_of(lesson.part):
-                learner.learn(lesson)
-            return True
+        self._heard_of(lesson.timestamp_ms)
         for learner in self._taught[type(lesson)]:
             alarms = learner.learn(lesson)
             if alarms is not None and isinstance(alarms, list):
@@ -130,15 +122,18 @@ class Trainer:
         self._state.latest_ms = max(self._state.latest_ms, lesson.timestamp_ms)
         return True
 
-    def _learners_of(self, part: str) -> tuple[Learner, ...]:
-        """Those that learn the sums of a part."""
-        found = tuple(
-            self.learners[one.name]
-            for one in LEARNERS
-            if Tally in one.learns and one.sums_of in (None, part)
-        )
-        self._taught_sums[part] = found
-        return found
+    def _learn_sums(self, day: Day) -> None:
+        """Learn the sums of a day. They teach no model, so they bring no snapshot closer."""
+        for told in day.sums.told():
+            self._state.lessons += told.tallies
+            self._heard_of(told.timestamp_ms)
+            for sums_of, learner in self._learn_of_sums:
+                if sums_of in (None, told.part):
+                    learner.learn(told)
+
+    def _heard_of(self, at_ms: int) -> None:
+        if at_ms > self._state.heard_ms:
+            self._state.heard_ms = at_ms
 
     def learn_all(self) -> list[DriftAlarm]:
         """Learn all that was heard, whole days or not; the alarms that it raised."""
@@ -155,7 +150,7 @@ class Trainer:
 
     def tallies(self, now_ms: int) -> Tallies:
         """The parts' sums over all customers as of ``now_ms``, of everything that was heard."""
-        return self._heard_sums.so_far(now_ms)
+        return self._tallies.so_far(now_ms, self._days.waiting_sums().told())
 
     def drift_means(self) -> dict[str, float]:
         """The present mean of every stream that is watched for drift."""
@@ -218,8 +213,6 @@ class Trainer:
             for name, one in kept.items()
             if one is not None
         }
-        # Days outside of their window are dropped here, too.
-        self._heard_sums.forget(state.latest_ms)
         self.snapshot = Snapshot(
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,

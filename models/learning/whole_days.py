@@ -3,7 +3,7 @@
 How the lessons of partitions interleave is chance, and a model that learns one by one notices. So a
 day is learnt once every partition has told its end: by event time and, since most lessons fall on
 the same second, in the order of a hash of what they say. It shuffles them, as such models like it,
-and needs neither the customer's name nor the partition.
+and needs neither the customer's name nor the partition. Sums need no order: they are added up.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
+from models.learning.day_sums import DaySums, joined
 from models.learning.lessons import DayEnd, Lesson, Tally, encode_lesson, own_lesson
 
 #: A partition more days than this behind the one that is ahead is not waited for.
@@ -27,10 +28,11 @@ Position = tuple[int, int]
 
 
 class Day(NamedTuple):
-    """What is learnt together: lessons in their order, and up to which position and clock each
-    partition's are learnt with them.
+    """What is learnt together: the sums that were told, lessons in their order, and up to which
+    position and clock each partition's are learnt with them.
     """
 
+    sums: DaySums
     lessons: list[bytes]
     positions: dict[str, Position]
     clocks_ms: dict[str, int]
@@ -40,16 +42,19 @@ class _Told:
     """What a partition told between two ends of days, as far as it was heard.
 
     ``first_place`` and ``last``: where it begins in the topic of lessons, and its last position.
-    ``clock_ms``: the partition's clock at the end; 0 while there is none.
+    ``clock_ms``: the partition's clock at the end; 0 while there is none. ``heard``: how many
+    lessons it was, sums among them.
     """
 
-    __slots__ = ("clock_ms", "first_place", "last", "lessons", "partition")
+    __slots__ = ("clock_ms", "first_place", "heard", "last", "lessons", "partition", "sums")
 
     def __init__(self, partition: str, first_place: int) -> None:
         self.partition = partition
         self.first_place = first_place
         self.last: Position = (-1, -1)
         self.lessons: list[bytes] = []
+        self.sums = DaySums()
+        self.heard = 0
         self.clock_ms = 0
 
 
@@ -78,8 +83,6 @@ class WholeDays:
         self._open: dict[str, _Told] = {}
         self._ended: list[_Told] = []
         self._waiting = 0
-        # Sums as they were heard, which half of all lessons are: to read one again takes longer.
-        self._sums: dict[bytes, Tally] = {}
         # Whether a day may have become whole since it was looked for.
         self._is_new = False
         self._is_over = False
@@ -92,22 +95,26 @@ class WholeDays:
         if not 0 <= lesson.timestamp_ms < 1 << 63:
             raise ValueError(f"a lesson of the time {lesson.timestamp_ms} ms")
         partition, position = str(lesson.partition), (lesson.offset, lesson.index)
-        if position <= self._heard.get(partition, (-1, -1)):
+        heard, still_open = self._heard, self._open
+        if partition in heard and position <= heard[partition]:
             return False
-        self._heard[partition] = position
-        told = self._open.get(partition)
-        if told is None:
-            told = self._open[partition] = _Told(partition, place)
-        told.last = position
-        if isinstance(lesson, DayEnd):
-            self._end(told, lesson.timestamp_ms)
+        heard[partition] = position
+        if partition in still_open:
+            told = still_open[partition]
         else:
-            entry = _in_order(lesson)
-            told.lessons.append(entry)
-            if isinstance(lesson, Tally):
-                self._sums[entry] = lesson
-            self._waiting += 1
-            self._is_over |= self._waiting >= WAITING_MAX
+            told = still_open[partition] = _Told(partition, place)
+        told.last = position
+        if isinstance(lesson, Tally):
+            told.sums.add(lesson)
+        elif isinstance(lesson, DayEnd):
+            self._end(told, lesson.timestamp_ms)
+            return True
+        else:
+            told.lessons.append(_in_order(lesson))
+        told.heard += 1
+        self._waiting += 1
+        if self._waiting >= WAITING_MAX:
+            self._is_over = True
         return True
 
     def end(self) -> None:
@@ -132,10 +139,9 @@ class WholeDays:
         ended = [told for told in self._ended if last_day_end_ms(told.clock_ms) <= end_ms]
         return self._taken([*ended, *unended])
 
-    def taken(self, entry: bytes) -> Lesson:
-        """The lesson of an entry of a day that was given; each is taken once."""
-        heard = self._sums.pop(entry, None)
-        return heard if heard is not None else lesson_of(entry)
+    def waiting_sums(self) -> DaySums:
+        """Those of days that were not given yet."""
+        return joined([told.sums for told in (*self._ended, *self._open.values())])
 
     @property
     def is_clear(self) -> bool:
@@ -168,14 +174,14 @@ class WholeDays:
 
     def _taken(self, parts: list[_Told]) -> Day:
         """The day that these make up, which wait no longer."""
-        day = Day([], {}, {})
+        day = Day(joined([told.sums for told in parts]), [], {}, {})
         for told in parts:
+            self._waiting -= told.heard
             day.lessons.extend(told.lessons)
             day.positions[told.partition] = told.last
             if told.clock_ms:
                 day.clocks_ms[told.partition] = told.clock_ms
         day.lessons.sort()
-        self._waiting -= len(day.lessons)
         given = set(map(id, parts))
         self._ended = [told for told in self._ended if id(told) not in given]
         self._open = {name: told for name, told in self._open.items() if id(told) not in given}

@@ -7,7 +7,7 @@ import pytest
 
 from agents import store_upkeep
 from agents.app import Worker
-from agents.store_upkeep import CHANGING_SHARE, FILLING_SHARE, StoreUpkeep
+from agents.store_upkeep import BURST_S, CHANGING_SHARE, FILLING_SHARE, StoreUpkeep
 from config.settings import load_settings
 from models.customer.row import encode_row
 from models.partition import Partition
@@ -102,14 +102,14 @@ def test_no_profile_is_written_while_partitions_change_hands(
     views: Any = _Views()
     streams: Any = None
     upkeep = StoreUpkeep(views, streams, worker.partitions)
-    assert not asyncio.run(upkeep.write_some(worker.condition.is_changing_hands))
+    assert not asyncio.run(upkeep.write_some(worker.condition.is_changing_hands, lambda: False))
     assert 0 == views.written
     unread.clear()
     monkeypatch.setattr(worker.condition, "is_leaving", lambda: True)
-    assert not asyncio.run(upkeep.write_some(worker.condition.is_changing_hands))
+    assert not asyncio.run(upkeep.write_some(worker.condition.is_changing_hands, lambda: False))
     assert 0 == views.written
     monkeypatch.setattr(worker.condition, "is_leaving", lambda: False)
-    assert asyncio.run(upkeep.write_some(worker.condition.is_changing_hands))
+    assert asyncio.run(upkeep.write_some(worker.condition.is_changing_hands, lambda: False))
     assert 1 == views.written
 
 
@@ -121,6 +121,7 @@ class _Views:
     spent_s = 0.0
     is_filling = False
 
-    async def write_some(self, _spent_s_max: float) -> bool:
+    async def write_some(self, spent_s_max: float) -> bool:
+        assert BURST_S == spent_s_max
         self.written += 1
         return True

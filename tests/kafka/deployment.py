@@ -34,6 +34,8 @@ START_MS = 1_700_000_000_000
 LIVENESS_S = 240.0
 #: Between looks at what is waited for: each asks workers and brokers, who have the same cores.
 LOOK_S = 0.2
+#: The same where each look starts a command, which takes a processor for about that long.
+ASK_S = 1.0
 #: The session of workers that die or stand still, so that others soon take over; and of those that
 #: nothing happens to: a machine that is busy with other tests must not end them.
 MISSED_SOON_MS, PATIENT_MS = 6_000, 30_000

@@ -61,7 +61,7 @@ METHODS = {
         "streams.trigger_streams", "TriggerStreams", "append", lambda _, decisions: bool(decisions)
     ),
     "the profiles": Hooked(
-        "streams.profile_views", "ProfileViews", "write_some", lambda views: bool(views.waiting)
+        "streams.profile_views", "ProfileViews", "write_some", lambda views, *_: bool(views.waiting)
     ),
 }
 #: What is written, each by one flush of an outbox.

@@ -17,7 +17,7 @@ from streams.embedded.ports import free_ports
 from streams.embedded.process import wait_until
 from streams.embedded.valkey import EmbeddedValkey
 from tests.house.documents import blocks
-from tests.kafka.deployment import LIVENESS_S
+from tests.kafka.deployment import ASK_S, LIVENESS_S
 from tests.kafka.test_going_live import event, history
 from tests.kafka.worker import ROOT
 
@@ -57,7 +57,9 @@ class Shell:
     def until(self, line: str, words: str, *, is_said: bool) -> None:
         """Repeat a line until its words are said, or are no longer."""
         what = f"{line} {'says' if is_said else 'no longer says'} {words!r}"
-        wait_until(lambda: (words in self.run(line)) == is_said, what, LIVENESS_S, ())
+        wait_until(
+            lambda: (words in self.run(line)) == is_said, what, LIVENESS_S, (), every_s=ASK_S
+        )
 
     def _leave(self, line: str) -> None:
         with (self._folder / "worker.log").open("wb") as log:

@@ -18,7 +18,7 @@ import pytest
 from agents.standing.directory import Addresses, read_addresses
 from models.events.times import iso
 from streams.embedded.process import ServerProcess, wait_until
-from tests.kafka.deployment import LIVENESS_S
+from tests.kafka.deployment import ASK_S, LIVENESS_S
 from tests.kafka.worker import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -121,6 +121,16 @@ def is_known(up: Up, customer: str, addresses: Addresses) -> bool:
     return code == 0 and "80.00 EUR net" in said
 
 
+def wait_for(up: Up, customer: str, addresses: Addresses) -> None:
+    wait_until(
+        lambda: is_known(up, customer, addresses),
+        f"{customer} is known",
+        LIVENESS_S,
+        [up.process],
+        every_s=ASK_S,
+    )
+
+
 def declare_an_endpoint(up: Up, folder: Path) -> None:
     """One that nobody serves: what is sent there waits."""
     (folder / "secret").write_text("whsec_" + b64encode(b"s" * 32).decode())
@@ -157,12 +167,12 @@ def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> No
         up.says("publish", order(tmp_path, "ada"), addresses=at)[0],
         at.worker_urls[0] in up.process.log_since_start(),
     )
-    wait_until(lambda: is_known(up, "ada", at), "ada is known", LIVENESS_S, [up.process])
+    wait_for(up, "ada", at)
     assert f"{at.console_url}/login#{at.console_token}" in up.process.log_since_start()
     assert "What is being decided" in console_says(at)
 
     assert 200 == collected(at, "cleo")
-    wait_until(lambda: is_known(up, "cleo", at), "cleo is known", LIVENESS_S, [up.process])
+    wait_for(up, "cleo", at)
     [by_hand] = [line for line in up.process.log_since_start().splitlines() if "curl -u" in line]
     done = subprocess.run(["bash", "-c", by_hand], capture_output=True, check=True)
     assert {"success": True, "accepted": 1} == json.loads(done.stdout)
@@ -175,7 +185,7 @@ def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> No
     log = up.process.log_since_start
     wait_until(lambda: "worker 1 ended with code -9" in log(), "told", LIVENESS_S, [up.process])
     assert 0 == up.says("publish", order(tmp_path, "bob"), addresses=at)[0]
-    wait_until(lambda: is_known(up, "bob", at), "bob is known", LIVENESS_S, [up.process])
+    wait_for(up, "bob", at)
 
     assert 0 == up.stop()
     assert [] == up.left_running()
@@ -185,7 +195,7 @@ def test_it_stays_up_and_what_it_knows_outlives_it(up: Up, tmp_path: Path) -> No
     # Clients go on as they were set up.
     assert (at.collector_url, at.write_key) == (again.collector_url, again.write_key)
     assert (at.console_url, at.console_token) == (again.console_url, again.console_token)
-    wait_until(lambda: is_known(up, "ada", again), "ada is still", LIVENESS_S, [up.process])
+    wait_for(up, "ada", again)
     assert 0 == up.stop(signal.SIGTERM)
 
 

@@ -96,10 +96,12 @@ def test_a_visit_counts_at_every_step_up_to_the_one_it_came_to(
 
 
 def test_it_is_told_once_when_it_is_over_and_late_events_have_come() -> None:
-    """Half an hour after the last of it, and an hour for what is late."""
+    """Half an hour after the last of it, an hour for what is late, and half an hour that a visit is
+    given.
+    """
     row = lived([did("Product Viewed", 0), did("Product Added", 40 / 60)])
-    almost, nothing = waited(row, at(minutes=90 + 40 / 60, ms=-1))
-    over, effects = waited(almost, at(minutes=90 + 40 / 60))
+    almost, nothing = waited(row, at(minutes=120, ms=-1))
+    over, effects = waited(almost, at(minutes=120))
     _, later = waited(over, at(minutes=9_999))
 
     assert Counter() == sums(nothing)

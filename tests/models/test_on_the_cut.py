@@ -24,9 +24,11 @@ from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
 from models.learning.lessons import Tally
+from models.learning.population import Population
 from models.learning.tallies import NO_DAY
 from tests.models.lines import (
     PARAMETERS,
+    PRIOR,
     at,
     context,
     happened,
@@ -147,6 +149,55 @@ def test_an_order_that_is_heard_of_late_brings_back_whoever_was_lost_meanwhile(
 
     state = row.read(LIFECYCLE)
     assert (customer_class, "lost") == (state.customer_class, state.class_before)
+
+
+def test_nobody_returns_whom_only_a_later_model_would_have_lost() -> None:
+    """Silence of 165 days: by what all customers were like then, that was not long for them."""
+    slow, quick = (
+        context(snapshot=PRIOR.replace(replace(PRIOR.of(Population), gap_days=days)))
+        for days in (200.0, 5.0)
+    )
+    row, before = lived_with_effects(map(bought, (at(0), at(40), at(80), at(245))), within=slow)
+    row, then = waited(row, at(246), within=slow)
+    row, now = lived_with_effects([bought(at(250))], row=row, within=quick)
+    row, later = waited(row, at(260), within=quick)
+
+    assert ("existing", "new") == (
+        row.read(LIFECYCLE).customer_class,
+        row.read(LIFECYCLE).class_before,
+    )
+    assert [] == fired([*before, *then, *now, *later], "customer-lost")
+
+
+@pytest.mark.parametrize(
+    ("late", "left"),
+    [(at(90, hours=9), 0), (at(90, hours=10), 0), (at(90, hours=11), 1)],
+)
+def test_nobody_left_who_bought_in_time_whenever_it_is_heard_of(late: int, left: int) -> None:
+    row, before = told(REGULAR, at(91))
+    row, effects = lived_with_effects([bought(late)], row=row, clock_ms=at(91))
+    _, more = waited(row, at(100))
+    kinds: Counter[str] = Counter()
+    for effect in (*before, *effects, *more):
+        if isinstance(effect, Tally) and effect.part == RISK.name:
+            kinds.update({key: amount for key, _day, amount in effect.sums})
+
+    assert (left, left) == (kinds["episodes"], kinds["silent"])
+
+
+def test_whoever_gives_that_late_order_back_left_after_all() -> None:
+    late = at(90, hours=9)
+    row, before = told(REGULAR, at(91))
+    row, effects = lived_with_effects([bought(late)], row=row, clock_ms=at(91))
+    row, back = lived_with_effects([given_back(late, at(92))], row=row, clock_ms=at(92))
+    row, more = waited(row, at(100))
+    kinds: Counter[str] = Counter()
+    for effect in (*before, *effects, *back, *more):
+        if isinstance(effect, Tally) and effect.part == RISK.name:
+            kinds.update({key: amount for key, _day, amount in effect.sums})
+
+    assert (1, 1) == (kinds["episodes"], kinds["silent"])
+    assert at(90, hours=10) == row.read(RISK).left_ms
 
 
 ONE = at(0, hours=10)

@@ -254,6 +254,12 @@ SHOWN = "`keepstream schema NAME` shows"
             "out_of_range at $.properties.revenue: a number of at least 0",
             "leave out the minus: what goes back has an event of its own, as Order Refunded",
         ),
+        # A score is no money that goes back.
+        (
+            event(event="Credit Assessed", properties={"score": -5}),
+            "out_of_range at $.properties.score: a number of at least 0",
+            "leave out the minus",
+        ),
         (
             event(receivedAt="2026-02-01T00:00:00Z"),
             "out_of_range at $.timestamp: later than its arrival",

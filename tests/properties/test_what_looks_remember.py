@@ -5,13 +5,14 @@ difference, to the last byte of the row; nor do restarts.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
 from random import Random
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -28,7 +29,7 @@ from models.plan import plan_for
 from models.replay import Replay
 from tests.models.lines import MINUTE_MS, PRIOR, SHIPPED, START_MS, line, watermark
 from tests.properties.histories import CUSTOMERS, StoredRows, clock_record, no_models
-from tests.properties.test_customers import assert_alike, encoded
+from tests.properties.test_customers import FOUND_AT_LOOKS, assert_alike, encoded
 
 DAYS = 150
 #: What comes within so long is told in any order. Their own minutes of the hour, at which what is
@@ -182,3 +183,56 @@ def _as_in_the_log(raw: bytes, offset: int) -> bytes:
         return clock_record(at_ms, "watermark")
     source = Source(topic="clickstream", partition=0, offset=offset, received_at=at_ms)
     return encode_event(decode_event(raw, message_id="", source=source))
+
+
+def a_life(rng: Random) -> list[tuple[int, bytes]]:
+    """A year and a half of one customer: on the edges of being lost, with orders given back."""
+    said: list[tuple[int, bytes]] = []
+    day = 0.0
+    for number in range(30):
+        day += rng.choice((1, 5, 7, 30, 60, 89.9, 90, 90.1, 91, 100, 120))
+        if day > 500:
+            break
+        at_ms = START_MS + round((int(day) + rng.random()) * DAY_MS)
+        order = {"order_id": f"o-{number}", "revenue": rng.choice((10.0, 100.0, 300.0))}
+        told_ms = [(at_ms, "Order Completed", order)]
+        if rng.random() < 0.25:
+            end = rng.choice(("Order Refunded", "Order Cancelled"))
+            back_ms = at_ms + round(rng.random() * 40 * DAY_MS)
+            told_ms.append((back_ms, end, {"order_id": f"o-{number}"}))
+        if rng.random() < 0.3:
+            score = {"kind": "nps", "score": rng.choice((3, 10))}
+            told_ms.append((at_ms + DAY_MS, "Survey Responded", score))
+        said += [
+            (moment_ms, line(name, moment_ms, channel="web", properties=properties))
+            for moment_ms, name, properties in told_ms
+        ]
+    return sorted(said)
+
+
+def _come(said: list[tuple[int, bytes]], late_ms: Callable[[], int]) -> Replay:
+    """What comes of it if each event comes so late, and everybody was looked at since."""
+    coming = sorted((at_ms + late_ms(), raw) for at_ms, raw in said)
+    log = [one for comes_ms, raw in coming for one in (watermark(comes_ms), raw)]
+    return told([*log, watermark(said[-1][0] + 12 * DAY_MS)])
+
+
+@pytest.mark.parametrize("seed", [*range(10), 13, 26, 43, 53, 62])
+def test_whoever_is_heard_of_days_late_ends_as_who_they_are(seed: int) -> None:
+    """Found to be lost, or to have left, before an order came that was placed in time."""
+    rng = Random(seed)
+    said = a_life(rng)
+    one = _come(said, lambda: 0)
+    other = _come(said, lambda: rng.choice((0, rng.randrange(70 * HOUR_MS))))
+
+    for of_orderly, of_late in zip(views(one).values(), views(other).values(), strict=True):
+        for section, known in FOUND_AT_LOOKS.items():
+            first, second = of_orderly[section] or {}, of_late[section] or {}
+            assert {n: first.get(n) for n in known} == {n: second.get(n) for n in known}
+    counted = ("by_class", "by_stage", "by_tier{", "by_relationship", "churn_episodes")
+    assert _counts(one, counted) == _counts(other, counted)
+
+
+def _counts(replay: Replay, names: tuple[str, ...]) -> list[tuple[str, float]]:
+    measures = replay.summary().measures.items()
+    return [(name, value) for name, value in measures if any(one in name for one in names)]

@@ -22,7 +22,7 @@ from models.events.wire import decode_line, timestamp_ms
 from models.hindsight import Hindsight
 from models.parameters import load_parameters
 from tests.models.lines import PARAMETERS, PRIOR, START_MS, at, context, line, of, scene, step
-from tests.replay.shops import replayed, with_watermarks
+from tests.replay.shops import Outcome, replayed, with_watermarks
 
 #: A week is short enough that several models are made within the log.
 PARAMETERS_OF_A_SHORT_LOG = replace(
@@ -97,8 +97,12 @@ def log(request: pytest.FixtureRequest) -> list[bytes]:
     return with_scores(LOGS[request.param](SHOP), seed=1)
 
 
-def test_every_score_line_is_answered_once_and_in_order(log: list[bytes]) -> None:
-    whole = replayed(log, PARAMETERS_OF_A_SHORT_LOG)
+@pytest.fixture(scope="module")
+def whole(log: list[bytes]) -> Outcome:
+    return replayed(log, PARAMETERS_OF_A_SHORT_LOG)
+
+
+def test_every_score_line_is_answered_once_and_in_order(log: list[bytes], whole: Outcome) -> None:
     questions = [orjson.loads(content) for content in log if is_score(content)]
     answers = [orjson.loads(score) for score in whole.scores]
 
@@ -115,10 +119,12 @@ def test_every_score_line_is_answered_once_and_in_order(log: list[bytes]) -> Non
     assert all(a["value"] > 0 for a in answers if a["source"] != "prior")
 
 
-def test_a_shorter_log_gives_the_beginning_of_what_a_longer_one_gives(log: list[bytes]) -> None:
-    whole = replayed(log, PARAMETERS_OF_A_SHORT_LOG)
+def test_a_shorter_log_gives_the_beginning_of_what_a_longer_one_gives(
+    log: list[bytes], whole: Outcome, request: pytest.FixtureRequest
+) -> None:
     rng = Random(3)
-    for cut in (*(rng.randrange(len(log)) for _ in range(6)), 0, len(log) - 1):
+    cuts = 30 if request.config.getoption("--nightly") else 3
+    for cut in (*(rng.randrange(len(log)) for _ in range(cuts)), 0, len(log) - 1):
         shorter = replayed(log[:cut], PARAMETERS_OF_A_SHORT_LOG)
 
         assert shorter.triggers == whole.triggers[: len(shorter.triggers)]
@@ -127,23 +133,24 @@ def test_a_shorter_log_gives_the_beginning_of_what_a_longer_one_gives(log: list[
         assert shorter.dead_letters == whole.dead_letters[: len(shorter.dead_letters)]
 
 
-def test_a_log_without_its_score_lines_gives_the_same(log: list[bytes]) -> None:
-    asked_of = replayed(log, PARAMETERS_OF_A_SHORT_LOG)
+def test_a_log_without_its_score_lines_gives_the_same(log: list[bytes], whole: Outcome) -> None:
     left_alone = replayed(
         [content for content in log if not is_score(content)], PARAMETERS_OF_A_SHORT_LOG
     )
 
-    assert asked_of.triggers == left_alone.triggers
-    assert asked_of.customers == left_alone.customers
-    assert asked_of.dead_letters != []
-    assert [orjson.loads(letter)["raw"] for letter in asked_of.dead_letters] == [
+    assert whole.triggers == left_alone.triggers
+    assert whole.customers == left_alone.customers
+    assert whole.dead_letters != []
+    assert [orjson.loads(letter)["raw"] for letter in whole.dead_letters] == [
         orjson.loads(letter)["raw"] for letter in left_alone.dead_letters
     ]
-    assert asked_of.replay.summary().model_version == left_alone.replay.summary().model_version > 1
+    assert whole.replay.summary().model_version == left_alone.replay.summary().model_version > 1
 
 
 @pytest.mark.parametrize("kind", LOGS)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 12))]
+)
 def test_a_question_asked_late_is_answered_as_if_nothing_later_had_come(
     kind: str, seed: int
 ) -> None:

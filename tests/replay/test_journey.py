@@ -26,7 +26,7 @@ WARM_UP_MS = 56 * DAY_MS
 CALLS_MAX = 1_000
 
 #: Of so many households one is replayed each time, and all of them at night.
-EVERY_HOUSEHOLDS = 3
+EVERY_HOUSEHOLDS = 5
 
 pytestmark = pytest.mark.slow
 
