@@ -250,14 +250,13 @@ class Deployment:
         """Whether the trainer is at the end of the examples. Where that is is asked of the broker:
         a trainer that has not heard of the last examples yet knows of none that wait.
         """
-        name = topics.LABELLED_EXAMPLES
-        told = [
-            sample.value
-            for worker in self.alive
-            for sample in worker.samples("keepstream_consumer_offset")
-            if sample.labels["topic"] == name
-        ]
-        return bool(told) and min(told) >= self.ends(name)[0]
+        name, told = topics.LABELLED_EXAMPLES, list[float]()
+        end = self.ends(name)[0]
+        for worker in self.alive:
+            offsets = worker.by_partition("keepstream_consumer_offset", name).values()
+            # A worker of an earlier state tells only of what it has heard.
+            told += offsets or [end - lag for lag in worker.lag(name).values()]
+        return bool(told) and min(told) >= end
 
     def is_drained_by(self, size: int) -> bool:
         """The same, by so many workers; those that ended by themselves are replaced meanwhile."""

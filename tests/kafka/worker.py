@@ -99,9 +99,13 @@ class Worker:
 
     def lag(self, topic: str) -> dict[int, int]:
         """Records that are not done, by partition of ``topic`` that it is assigned."""
+        return self.by_partition("keepstream_consumer_lag_records", topic)
+
+    def by_partition(self, name: str, topic: str) -> dict[int, int]:
+        """A metric's samples of a topic, by its partition."""
         return {
             int(sample.labels["partition"]): int(sample.value)
-            for sample in self.samples("keepstream_consumer_lag_records")
+            for sample in self.samples(name)
             if sample.labels["topic"] == topic
         }
 

@@ -115,10 +115,10 @@ def test_a_profile_as_others_read_it() -> None:
             happened("Survey Responded", at(minutes=3), kind="csat", score=4),
         ]
     )
-    row, _ = waited(row, at(hours=2))
-    told = msgspec.json.decode(encode_profile(seen(row, at(hours=2))))
+    row, _ = waited(row, at(hours=3))
+    told = msgspec.json.decode(encode_profile(seen(row, at(hours=3))))
 
-    assert ("ada", "2026-01-01T02:00:00.000Z", 0) == (
+    assert ("ada", "2026-01-01T03:00:00.000Z", 0) == (
         told["userId"],
         told["asOf"],
         told["modelVersion"],
