@@ -153,10 +153,10 @@ def _decide(scene: Scene) -> None:
         state, teaches = scene.row.edit(CHURN), not scene.context.is_quiet
         if teaches:
             _wait_for(state, past, scene)
-        check_in_ms = scene.context.check_in_ms
-        if is_check_in(scene.of(purchases), scene.at_ms, check_in_ms):
+        bought, check_in_ms = scene.of(purchases), scene.context.check_in_ms
+        if is_check_in(bought, scene.at_ms, check_in_ms):
             if teaches:
-                scene.teach(_observation(state, past, scene))
+                scene.teach(_observation(state, past, bought, scene))
             scene.of(renew_deadline)
     _set_next_decision(scene)
     scene.raise_moment(SCORE)
@@ -284,9 +284,9 @@ def _packed_features(scene: Scene) -> bytes:
     return found.packed
 
 
-def _observation(state: Labels, past: History, scene: Scene) -> Observation:
+def _observation(state: Labels, past: History, bought: Purchases, scene: Scene) -> Observation:
     """The customer's observation at a check-in; the state remembers the cells it counts them in."""
-    at_ms, bought = scene.at_ms, scene.of(purchases)
+    at_ms = scene.at_ms
     frequency, monetary_minor = scene.of(window_365d)
     gaps, today = gaps_days(bought), at_ms // DAY_MS
     cell = cell_of(past.repeats, past.last, past.life)

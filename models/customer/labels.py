@@ -97,7 +97,9 @@ class Label(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_field
 
     @property
     def horizon_ms(self) -> int:
-        return round(self.horizon_days * DAY_MS)
+        days = self.horizon_days
+        # Whole ones need no rounding, and this is asked of every label that waits.
+        return days * DAY_MS if isinstance(days, int) else round(days * DAY_MS)
 
 
 class DecisionPoint(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):

@@ -62,10 +62,10 @@ def churn_within(scene: Scene, horizon_days: float) -> Churn | None:
     """The score for one of the horizons, as it is in the `assessment`; None for customers without
     a purchase.
     """
-    found, first = scene.of(seen), scene.of(churn)
-    if found is None or first is None or horizon_days == first.horizon_days:
+    first = scene.of(churn)
+    if first is None or horizon_days == first.horizon_days:
         return first
-    return score(found, horizon_days, scene.snapshot, scene.parameters, (first,))
+    return score(scene.of(seen), horizon_days, scene.snapshot, scene.parameters, (first,))
 
 
 def net_so_far(scene: Scene) -> int:
@@ -79,14 +79,13 @@ def expected_within(scene: Scene, horizon_days: float) -> Expectation | None:
     without a purchase.
     """
     known = scene.of(_expected)
-    if horizon_days not in known:
-        past = scene.of(history)
-        known[horizon_days] = (
-            expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
-            if past is not None
-            else None
-        )
-    return known[horizon_days]
+    if horizon_days in known:
+        return known[horizon_days]
+    past, found = scene.of(history), None
+    if past is not None:
+        found = expect(past, scene.of(net_so_far), horizon_days, scene.snapshot)
+    known[horizon_days] = found
+    return found
 
 
 def _expected(_scene: Scene) -> dict[float, Expectation | None]:
