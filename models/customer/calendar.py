@@ -162,7 +162,7 @@ def _follow_tier(scene: Scene) -> None:
     asked_by = scene.row.read(CALENDAR).tier
     if not asked_by:
         return
-    tier = scene.of(value_tier)[0] if _waits_until_ms(scene) else ""
+    tier = scene.of(value_tier)[0] if _due_day(scene, scene.of(_Place)) else ""
     if tier != asked_by:
         state = scene.row.edit(CALENDAR)
         before, state.tier = _sums(state), tier

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -212,6 +213,19 @@ class Deployment:
             return condition()
 
         wait_until(holds, what, timeout_s, processes, every_s=LOOK_S)
+
+    def wait_for_kill(self, what: str, worker: Worker) -> None:
+        """Wait until ``worker`` meets the SIGKILL that it was told of."""
+
+        def is_killed() -> bool:
+            code = worker.process.exit_code
+            # One that stood still has ended as well, and is started again before the next look.
+            expected = code in {None, -signal.SIGKILL} or worker.has_stood_still
+            assert expected, worker.log_text()[-2_000:]
+            return code == -signal.SIGKILL
+
+        self.wait(what, is_killed)
+        worker.wait()
 
     def committed(self, topic: str) -> dict[int, int]:
         """The group's next offset by partition of ``topic``; 0 where there is none."""

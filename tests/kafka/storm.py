@@ -103,8 +103,7 @@ class Storm:
         passages = self._chance.randint(1, ROWS_MIN)
         fault = f"before a recovered record:{passages}:SIGKILL"
         worker = self._deployment.start_worker(program=BREAKING, **{VARIABLE: fault})
-        self._deployment.wait("it recovers", lambda: worker.process.exit_code is not None)
-        assert -signal.SIGKILL == worker.wait()
+        self._deployment.wait_for_kill("it recovers", worker)
         return 1
 
     def _kill_broker(self) -> int:

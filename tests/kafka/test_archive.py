@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import signal
 from contextlib import closing
 from pathlib import Path
 
@@ -62,8 +61,7 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
         deployment.publish(records[: len(records) // 2])
         # Alone, for another one may have done all before it joins.
         first = deployment.start_worker(program=BREAKING, **{VARIABLE: "before the ack:3:SIGKILL"})
-        deployment.wait("it has a batch in hand", lambda: first.process.exit_code is not None)
-        assert -signal.SIGKILL == first.wait()
+        deployment.wait_for_kill("it has a batch in hand", first)
         deployment.start_worker()
         storm = Storm(deployment, seed=2)
         storm.rage(3)

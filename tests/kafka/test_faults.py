@@ -1,6 +1,5 @@
 """Workers that end, stand still, come and go: nothing is lost, nothing is done twice."""
 
-import signal
 from itertools import pairwise
 
 import pytest
@@ -128,8 +127,7 @@ def test_a_killed_trainer_goes_on_from_its_last_snapshot(hard_times: Deployment)
     first = deployment.start_worker(
         program=BREAKING, **{VARIABLE: "amid the announcement:10:SIGKILL"}
     )
-    deployment.wait("a few are published", lambda: first.process.exit_code is not None)
-    assert -signal.SIGKILL == first.wait()
+    deployment.wait_for_kill("a few are published", first)
     before = deployment.ends(MODEL_SNAPSHOTS)[0]
     deployment.start_workers(1)
     deployment.wait("all is read", deployment.is_drained)

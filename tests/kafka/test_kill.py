@@ -1,6 +1,5 @@
 """Killing workers changes nothing: not the state, not the scores, not the decisions."""
 
-import signal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,8 +85,7 @@ def survive_a_storm(
     # With rows that are durable and not acked; a random kill just after a commit leaves nothing
     # to read again.
     first = deployment.start_worker(program=BREAKING, **{VARIABLE: "before the ack:6:SIGKILL"})
-    deployment.wait("it has a batch in hand", lambda: first.process.exit_code is not None)
-    assert -signal.SIGKILL == first.wait()
+    deployment.wait_for_kill("it has a batch in hand", first)
     assert_commits_are_durable(deployment)
     # Where rows are kept makes no difference, either.
     deployment.start_worker(KEEPSTREAM_ROWS_DIR=str(deployment.directory))
