@@ -121,16 +121,16 @@ def test_who_is_woken_for_an_id_is_found_without_unpacking_the_row() -> None:
     visitor, ada = Row(), buyer("ada", 0)
     put_in = happened("Product Added", at(1.4), product_id="p", price=5.0)
     engine.step(visitor, replace(put_in, customer="anon-1"), clock(at(1.4)), _PLAN)
-    # It is looked at in an hour, when its cart would be, and its visit is told of half an hour
-    # later; so it views the cart after that.
-    waited(visitor, "anon-1", 1.4 + 1.5 / 24)
-    viewed = happened("Cart Viewed", at(1.4, hours=1.5))
-    engine.step(visitor, replace(viewed, customer="anon-1"), clock(at(1.47)), _PLAN)
+    # It is looked at in an hour, when its cart would be, and its visit is told of an hour later; so
+    # it views the cart after that.
+    waited(visitor, "anon-1", 1.4 + 2 / 24)
+    viewed = happened("Cart Viewed", at(1.4, hours=2))
+    engine.step(visitor, replace(viewed, customer="anon-1"), clock(at(1.49)), _PLAN)
     cart_ms = visitor.due("cart").due_ms
-    linked(ada, "anon-1", visitor, 1.47)
-    engine.step(ada, ordered("ada", 1), clock(at(1.47)), _PLAN)
+    linked(ada, "anon-1", visitor, 1.49)
+    engine.step(ada, ordered("ada", 1), clock(at(1.49)), _PLAN)
     # The person, too, is looked at in an hour.
-    waited(ada, "ada", 1.48)
+    waited(ada, "ada", 1.5)
 
     assert cart_ms == ada.wakes_ms < ada.next_due_ms
     again = decode_row(encode_row(ada))
