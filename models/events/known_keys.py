@@ -63,8 +63,11 @@ class KnownKeys:
         return True
 
     def _judge(self, keys: tuple[str, ...]) -> _Needed | None:
-        if len(self._judged) >= _SETS_MAX or sum(map(len, keys)) > _LETTERS_MAX:
+        if sum(map(len, keys)) > _LETTERS_MAX:
             return None
+        if len(self._judged) >= _SETS_MAX:
+            # Those that come again are soon known again.
+            self._judged.clear()
         needed = self._judged[keys] = self._needed(keys)
         return needed
 

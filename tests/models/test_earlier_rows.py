@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from config.duration import HOUR_MS
 from models.comparison import has_content
 from models.customer.cart import CART
 from models.customer.engagement import ENGAGEMENT
@@ -23,7 +24,12 @@ ALONE, LINKED = b64decode(KEPT["format 2"]), b64decode(KEPT["format 3"])
 
 
 def linked() -> Row:
-    return bought_after_login()[0]
+    row = bought_after_login()[0]
+    for one in (row, *(sub.row for sub in row.ids.values())):
+        # Earlier releases looked at a visit half an hour sooner.
+        if due_ms := one.due("visit").due_ms:
+            one.set_due("visit", due_ms - HOUR_MS // 2)
+    return row
 
 
 each = pytest.mark.parametrize(

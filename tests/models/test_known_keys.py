@@ -61,6 +61,17 @@ def test_what_may_say_more_is_searched_each_time(
         assert raw in searched
 
 
+def test_usual_keys_are_known_after_many_that_were_made_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = PropertyReader(CART)
+    for number in range(_SETS_MAX):
+        reader.read(orjson.dumps({f"k{number}": 1, "product_id": "p-1"}))
+    searched = searches(monkeypatch)
+    assert "p-1" == reader.read(b'{"product_id":"p-1"}').product_id
+    assert [] == searched
+
+
 def test_made_up_keys_fill_no_memory() -> None:
     reader = PropertyReader(CART)
     judged = reader._object._keys._judged
