@@ -74,7 +74,7 @@ test-on-broker: setup-dev $(RELEASED_VENV)/installed
 .PHONY: test-elsewhere
 test-elsewhere: setup-dev
 	@mkdir -p $(TEST_LOGS)
-	@set -o pipefail; nice $(BIN)/python -m pytest --numprocesses auto -m "not kafka" 2>&1 \
+	@set -o pipefail; nice $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not kafka" 2>&1 \
 		| tee $(TEST_LOGS)/elsewhere.log | sed -u 's/^/       | /'
 
 .PHONY: nightly test-nightly
