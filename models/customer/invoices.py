@@ -67,10 +67,12 @@ class Invoice(State):
     amount_minor: int = 0
     latest_ms: int = 0
 
-    @property
-    def settled_ms(self) -> int:
-        """When it was paid, or was not in time; 0 while neither is known."""
-        return self.paid_ms or self.overdue_ms
+    def settled_ms(self, at_ms: int) -> int:
+        """When it was paid, or was not in time; 0 while neither is known. One that is not paid by
+        the time it is due needs nobody to say so.
+        """
+        known_ms = self.paid_ms or self.overdue_ms
+        return known_ms or (self.due_ms if self.due_ms < at_ms else 0)
 
     @property
     def is_in_time(self) -> bool:
@@ -162,10 +164,11 @@ def credit_percent(
     typical_minor = round(typical_order * minor_per_unit(money.currency))
     all_of_it = in_time = 0.0
     for one in state.invoices:
-        if not one.settled_ms or one.settled_ms > at_ms:
+        settled_ms = one.settled_ms(at_ms)
+        if not settled_ms or settled_ms > at_ms:
             continue
         amount = float(one.amount_minor or typical_minor)
-        weight = decayed(amount, at_ms - one.settled_ms, half_life_ms)
+        weight = decayed(amount, at_ms - settled_ms, half_life_ms)
         all_of_it += weight
         in_time += weight if one.is_in_time else 0.0
     return 100.0 * in_time / all_of_it if all_of_it else None

@@ -229,7 +229,12 @@ def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> int:
         return _UNKNOWN
     typical, money = scene.parameters.value.typical_order, scene.parameters.money
     percent = credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
-    return _UNKNOWN if percent is None else round(percent)
+    if percent is None:
+        return _UNKNOWN
+    # Sums of floats may be a little away from what they stand for.
+    exact, whole = round(percent, 6), round(percent)
+    # Who is below what is asked for is not rounded up to it.
+    return whole - 1 if exact < section.credit <= whole else whole
 
 
 def _sums(state: KeyCustomer) -> list[Sum]:

@@ -179,16 +179,17 @@ def days_until(state: Purchases, at_ms: int, sitting_ms: int) -> tuple[Days, int
     return (*gone, *days), state.gone_days - len(gone), latest
 
 
-def retire(state: Purchases, settled_ms: int, parameters: Parameters) -> None:
+def retire(state: Purchases, settled_ms: int, parameters: Parameters, changed: int = 0) -> None:
     """Pack orders that are older than the longest window or beyond the bounds.
 
-    ``settled_ms``: nothing older can arrive any more.
+    ``settled_ms``: nothing older can arrive any more. ``changed``: the order that there was news
+    of, which is not let go of, for other parts are yet to hear of it.
     """
     orders, bounds = state.orders, parameters.bounds
     horizon_ms = settled_ms - WINDOW_MS_MAX
     is_long = len(orders) > _newest_max(bounds.orders)
     if is_long or orders[0].known_since_ms < horizon_ms:
-        _pack(state, horizon_ms, settled_ms, bounds.orders)
+        _pack(state, horizon_ms, settled_ms, bounds.orders, changed)
         sitting_ms = parameters.of(PurchaseParameters).sitting
         _let_go(state, horizon_ms, bounds.order_records, sitting_ms)
     first_day, days = horizon_ms // DAY_MS, state.days
@@ -204,7 +205,9 @@ def _newest_max(orders_max: int) -> int:
     return max(orders_max // 2, 1)
 
 
-def _pack(state: Purchases, horizon_ms: int, settled_ms: int, orders_max: int) -> None:
+def _pack(
+    state: Purchases, horizon_ms: int, settled_ms: int, orders_max: int, changed: int
+) -> None:
     """Have the orders that are older than the horizon, or not among the newest, be records."""
     newest = len(state.orders) - _newest_max(orders_max)
     kept: list[Order] = []
@@ -218,9 +221,13 @@ def _pack(state: Purchases, horizon_ms: int, settled_ms: int, orders_max: int) -
             (kept if has_ends else packed).append(order)
         elif not (_is_settled(order, settled_ms) and (is_old or not order.placed_at_ms)):
             kept.append(order)
-    too_many = max(len(kept) - orders_max, 0)
-    packed += [order for order in kept[:too_many] if order.is_purchase]
-    state.orders = kept[too_many:]
+    if len(kept) > orders_max:
+        too_many = len(kept) - orders_max
+        dropped = [order for order in kept if order.id != changed][:too_many]
+        packed += [order for order in dropped if order.is_purchase]
+        ids = {order.id for order in dropped}
+        kept = [order for order in kept if order.id not in ids]
+    state.orders = kept
     if packed:
         new = [OrderRecord(order.placed_at_ms, order.id, order.net_minor) for order in packed]
         state.records = order_records.with_records(state.records, sorted(new))

@@ -76,7 +76,7 @@ def _record(state: Purchases, event: Event, scene: Scene) -> None:
     last_before_ms = state.last_at_ms
     take_news(state, event, parameters)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
-    retire(state, settled_ms, parameters)
+    retire(state, settled_ms, parameters, order_id(event))
     # News of an older order doesn't begin again a silence that has been dealt with.
     last_at_ms, row = state.last_at_ms, scene.row
     if last_at_ms != last_before_ms or row.due(_OVERDUE).due_ms:

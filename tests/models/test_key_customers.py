@@ -131,6 +131,10 @@ def test_whoever_pays_late_is_none_however_much_they_buy() -> None:
         ([invoice(OVERDUE, 1, "a"), invoice(PAID, 2, "a")], 0.0),
         ([invoice(ISSUED, 1, "a", due_at=iso(at(3))), invoice(PAID, 3, "a")], 100.0),
         ([invoice(ISSUED, 1, "a", due_at=iso(at(3))), invoice(PAID, 3.1, "a")], 0.0),
+        # Nobody says that it is overdue.
+        ([invoice(ISSUED, 1, "a", due_at=iso(at(3)))], 0.0),
+        ([invoice(ISSUED, 1, "a", due_at=iso(at(12)))], None),
+        ([invoice(PAID, 1, "a"), invoice(ISSUED, 1, "b", due_at=iso(at(1)), amount=3)], 94.0),
         # By amounts: nine tenths in time. An amount that nobody can read weighs as a typical order.
         ([invoice(PAID, 1, "a", amount=450), invoice(OVERDUE, 1, "b", amount="50")], 90.0),
         ([invoice(PAID, 1, "a", amount=50), invoice(OVERDUE, 1, "b", amount="?")], 50.0),
@@ -146,6 +150,15 @@ def test_credit_is_the_share_that_is_paid_in_time(
     found = credit_of([bought(0), *events, bought(10)], 12)
 
     assert isnan(found) if credit is None else credit == found
+
+
+@pytest.mark.parametrize(
+    ("score", "credit"), [(30.6, 31), (49.6, 49), (49.999, 49), (50, 50), (50.4, 50), (99.9, 100)]
+)
+def test_whoever_is_just_below_is_below(score: float, credit: int) -> None:
+    assessed = happened("Credit Assessed", at(2), score=score)
+
+    assert credit == credit_of([bought(0), assessed, bought(10)], 12)
 
 
 def test_credit_does_not_depend_on_what_comes_first() -> None:

@@ -169,6 +169,19 @@ def test_points_of_a_refunded_order_are_not_kept() -> None:
     assert seen(row, at(days=20)).loyalty is None
 
 
+@pytest.mark.parametrize("turn", [1, -1], ids=["oldest first", "newest first"])
+def test_nothing_is_kept_of_more_orders_than_are_remembered(turn: int) -> None:
+    """The order that is given back is the one to be let go of, and is heard of all the same."""
+    few = load_parameters(assignments=["bounds.orders=8"])
+    places = range(9)
+    given_back = [refunded(f"o{n}", at(20 + i), 10.0) for i, n in enumerate(places[::turn])]
+    row, _ = on_time([*(ordered(f"o{n}", at(n), 10.0) for n in places), *given_back], few)
+    now = seen(row, at(60), context(at(60), parameters=few))
+
+    assert (0, 0) == (now.rfm.orders, now.rfm.net_minor)
+    assert (None, None) == (now.loyalty, now.prices)
+
+
 def test_points_spent_of_a_refunded_order_are_owed_and_paid_by_later_ones_once() -> None:
     events = [
         ordered("A", at(), 100),
