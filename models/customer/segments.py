@@ -18,7 +18,7 @@ from models.customer.fingerprint import fingerprint
 from models.customer.motion import STILL
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.row import NO_IDS, State
-from models.customer.scene import Scene
+from models.customer.scene import Context, Scene
 from models.customer.words import moment_in_words
 from models.events.times import iso
 from models.measures import Measure, Sample
@@ -64,7 +64,7 @@ class SegmentStanding(State):
 
 
 class Memberships(State):
-    """``declared``: the checksum of the segments by which somebody was last looked at, 0 for never.
+    """``declared``: by what somebody was last looked at (`told_by`), 0 for never.
     ``standings`` by name, and the conditions of rules under names that begin with `RULE_PREFIX`.
     """
 
@@ -93,11 +93,18 @@ def member_of(scene: Scene) -> list[str]:
     """
     if scene.member_of is None:
         state, segments = scene.row.read(SEGMENTS), scene.context.segments
-        if segments is None or state.declared == segments.declared:
+        if segments is None or state.declared == told_by(segments.declared, scene.context):
             scene.member_of = state.names()
         else:
             scene.member_of = segments.names_at(scene)
     return scene.member_of
+
+
+def told_by(declared: int, context: Context) -> int:
+    """What somebody was last looked at by who is told by now: segments of this checksum, since they
+    were switched on. What came while they were off was not followed.
+    """
+    return declared ^ context.begun_ms.get(SEGMENTS.code, 0)
 
 
 def declared(names: Sequence[str]) -> list[str]:

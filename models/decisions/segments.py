@@ -32,6 +32,7 @@ from models.customer.segments import (
     Memberships,
     SegmentStanding,
     present_ms,
+    told_by,
     told_ms,
     watched_name,
 )
@@ -266,7 +267,8 @@ def catch_up(
     """Look at a customer by segments that are new or have changed, as they are just before
     ``before_ms``: nothing of that is news. Return what it teaches.
     """
-    if not row.latest_ms or row.read(SEGMENTS).declared == watch.declared:
+    told = told_by(watch.declared, context)
+    if not row.latest_ms or row.read(SEGMENTS).declared == told:
         return []
     scene = Scene(row, customer, before_ms - 1, context)
     look(scene, watch, watch.segments, is_news=False)
@@ -284,7 +286,7 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
         now_ms = present_ms(scene)
     at = scene if now_ms == at_ms else Scene(row, scene.customer, now_ms, scene.context)
     state = row.read(SEGMENTS)
-    if state.declared != watch.declared:
+    if state.declared != told_by(watch.declared, scene.context):
         _declare(row.edit(SEGMENTS), scene, watch)
     scene.member_of = at.member_of = state.names()
     looking, standings = None, state.standings
@@ -309,7 +311,7 @@ def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool
 
 def _declare(state: Memberships, scene: Scene, watch: SegmentWatch) -> None:
     """Go by what is declared now; a segment that is gone has no members."""
-    state.declared = watch.declared
+    state.declared = told_by(watch.declared, scene.context)
     kept = {segment.name for segment in watch.segments}
     for name in [name for name in state.standings if name not in kept]:
         if state.standings.pop(name).since_ms and not name.startswith(RULE_PREFIX):

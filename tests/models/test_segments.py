@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
@@ -15,8 +16,10 @@ from models.engine import Effect, run_due, step
 from models.events.event import Event
 from models.events.times import iso, milliseconds, moment_of
 from models.learning.lessons import Tally
+from models.plan import plan_for
 from models.segment_counts import SegmentCount, SegmentCounts
-from tests.models.lines import PARAMETERS, context, happened, scene, seen
+from tests.models.lines import PARAMETERS, START_MS, context, happened, scene, seen
+from tests.models.persons import LINKING, Deployment, said_by
 
 SLIPPING = """\
 segments:
@@ -106,6 +109,22 @@ JANUARY_1 = at("2026-01-01T12:00:00Z")
 JANUARY_10 = at("2026-01-10T10:00:00Z")
 FEBRUARY_9 = at("2026-02-09T10:00:00Z")
 FEBRUARY_12 = at("2026-02-12T09:00:00Z")
+
+
+def days(number: float) -> int:
+    return START_MS + round(number * DAY_MS)
+
+
+def day_of_order(day: int) -> bytes:
+    at_ms = days(day) + 10 * HOUR_MS
+    return said_by("Order Completed", at_ms, user="ada", order_id=f"o-{day}", revenue=50)
+
+
+def switched_to(shop: Deployment, parameters: Parameters) -> None:
+    """The worker is started again with other parameters."""
+    shop.save(0)
+    shop.plan = plan_for(parameters)
+    shop.die(0)
 
 
 def test_somebody_slips_at_the_millisecond_and_is_back_with_the_order(tmp_path: Path) -> None:
@@ -265,6 +284,33 @@ segments:
     when: orders_30d >= 2
     announce: true
 """
+
+
+@pytest.mark.parametrize(
+    ("off_on", "came", "on_again", "is_slipping"),
+    [(41, [60], 62, False), (30, [], 45, True)],
+    ids=["bought meanwhile", "was silent for long enough meanwhile"],
+)
+def test_what_came_while_segments_were_off_is_found_without_news(
+    off_on: int, came: list[int], on_again: int, is_slipping: bool, tmp_path: Path
+) -> None:
+    on = declared(tmp_path, parameters=LINKING)
+    shop = Deployment(1, on)
+    shop.tell(day_of_order(0), day_of_order(9))
+    shop.tick(days(off_on))
+    news = shop.fired()
+    switched_to(shop, SEGMENTS.switched(on, on=False))
+    shop.tell(*map(day_of_order, came))
+    shop.tick(days(on_again))
+    switched_to(shop, on)
+    # A check-in is the first to look, and before it, whoever reads a profile.
+    shop.tick(days(on_again) + 1)
+    assert is_slipping == ("slipping" in [one.name for one in shop.profile("ada").segments])
+    shop.tick(days(on_again + 8))
+
+    assert is_slipping == shop.sums()[SEGMENTS.name, "slipping", 0]
+    kinds = [kind for kind, _ in shop.fired()[len(news) :]]
+    assert [] == [kind for kind in kinds if kind.startswith("segment-")]
 
 
 def test_a_segment_may_ask_for_another_listed_after_it(tmp_path: Path) -> None:
