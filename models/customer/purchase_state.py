@@ -179,7 +179,7 @@ def days_until(state: Purchases, at_ms: int, sitting_ms: int) -> tuple[Days, int
     return (*gone, *days), state.gone_days - len(gone), latest
 
 
-def retire(state: Purchases, settled_ms: int, parameters: Parameters, changed: int = 0) -> None:
+def retire(state: Purchases, settled_ms: int, parameters: Parameters, changed: int) -> None:
     """Pack orders that are older than the longest window or beyond the bounds.
 
     ``settled_ms``: nothing older can arrive any more. ``changed``: the order that there was news

@@ -101,8 +101,9 @@ def member_of(scene: Scene) -> list[str]:
 
 
 def told_by(declared: int, context: Context) -> int:
-    """What somebody was last looked at by who is told by now: segments of this checksum, since they
-    were switched on. What came while they were off was not followed.
+    """What a row says once its customer was looked at by the segments of this checksum since they
+    were last switched on: another number than before that, for what came while they were off was
+    not followed.
     """
     return declared ^ context.begun_ms.get(SEGMENTS.code, 0)
 
