@@ -1,4 +1,4 @@
-"""The catalogue of parts, learners and outputs, as docs/catalogue.md has it.
+"""Makes docs/catalogue.md: the catalogue of parts, learners and outputs.
 
 python -m agents.catalogue > docs/catalogue.md
 """
@@ -46,7 +46,7 @@ customer, and when rules are looked at because of it. Made from the registries b
 
 
 def catalogue() -> str:
-    """The whole page."""
+    """Return the whole page."""
     sizes = typical_sizes()
     head = _HEAD.format(customers=SHOP.customers, days=SHOP.days, row=sizes.row)
     pages = [head, *_parts(sizes), *_learners(), *_effects(), *_silent()]
@@ -111,7 +111,7 @@ def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
 
 
 def _tried(part: Part[Any]) -> Iterator[str]:
-    """By what it is tried, and the test of whom it must say nothing."""
+    """The tests of a part, and the test that shows for whom the part must say nothing."""
     tried = [_link(path) for path in sorted(_TESTS.glob(f"models/test_{part.name}*.py"))]
     tried += [f"the story {_link(path)}" for path in _stories(part)]
     if tried:
@@ -123,7 +123,7 @@ def _tried(part: Part[Any]) -> Iterator[str]:
 
 
 def _stories(part: Part[Any]) -> Iterator[Path]:
-    """Those in which a trigger fires that is shipped for one of its moments."""
+    """The replay stories in which a trigger fires that is shipped for one of the part's moments."""
     rules = [rule for rule in _shipped_rules() if rule.moment in part.moments]
     fired = [f'"kind":"{rule.name}"'.encode() for rule in rules]
     for path in sorted(_TESTS.glob("replay/*.expected.jsonl")):
@@ -175,7 +175,7 @@ def _measures(measures: Iterable[Measure]) -> Iterator[tuple[str, ...]]:
 
 
 def _shapes(part: Part[Any]) -> Iterator[str]:
-    """The properties that state needs of the events that the part owns or adds to."""
+    """The properties that the part needs from the events that it owns or adds to."""
     events: dict[tuple[type, str], list[str]] = {}
     for name, kind in part.events.items():
         if kind.shape is not Nothing:
@@ -227,7 +227,7 @@ def _learner(learning: Learning) -> tuple[str, ...]:
 
 
 def _effects() -> Iterator[str]:
-    """The effects that leave, and where to."""
+    """The effects that leave the engine, and their topics."""
     yield "## Outputs\n"
     yield "What comes of an event or of silence, and where it goes.\n"
     yield from table(
@@ -245,7 +245,7 @@ def _effects() -> Iterator[str]:
 
 
 def _silent() -> Iterator[str]:
-    """Of whom triggers and stages speak, and of whom they must not."""
+    """For each trigger and stage, a customer to whom it applies and one to whom it must not."""
     yield "## Silent customers\n"
     yield "Of each trigger and stage, somebody in the test company of whom it is said, and somebody"
     yield "of whom it must not be, although it nearly is."
@@ -267,7 +267,7 @@ def _who(example: Mapping[str, str]) -> str:
 
 
 def _first(kind: type) -> str:
-    """The first paragraph of what the type says of itself, in one line."""
+    """The first paragraph of the type's docstring, in one line."""
     paragraph = str(kind.__doc__).strip().partition("\n\n")[0]
     return " ".join(paragraph.split()).replace("``", "`")
 

@@ -1,4 +1,4 @@
-"""`keepstream audit`: whether a deployment is what its own log says it must be."""
+"""`keepstream audit`: whether a deployment's state and outputs follow from its log."""
 
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 def audit(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the outcome as one JSON object.")
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
     """Fold the log again and compare: raw topics, log, customers' rows, decisions, lessons, the
-    snapshots learnt from them, and what Redis has.
+    model snapshots, and Redis.
 
-    Reads everything and changes nothing; workers may go on. What is too large for memory goes to a
-    temporary directory (TMPDIR). Give it the parameters that the workers have.
+    It reads everything and changes nothing; workers may keep running. Data that is too large for
+    memory goes to a temporary directory (TMPDIR). Pass the parameters that the workers use.
 
-    Exit code 0: nothing differs. 1: something differs, or what is to be kept for ever is gone. 2:
-    it can't run.
+    Exit code 0: nothing differs. 1: something differs, or records that must be kept forever are
+    missing. 2: it can't run.
     """
     settings = kafka_settings("audit", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
@@ -95,5 +95,5 @@ _WORDS = {
 
 
 def in_words(checked: dict[str, int]) -> dict[str, int]:
-    """What was compared, in words, in the order of the flow."""
+    """The number of things compared, with labels for people, in the order of the flow."""
     return {words: checked.get(name, 0) for name, words in _WORDS.items()}
