@@ -1,4 +1,4 @@
-"""What the collector answers to those who send, as a table: one operation for each address."""
+"""The collector's HTTP interface for senders, as a table: one operation for each address."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,7 +12,9 @@ from models.events.rejection import Reason
 
 
 class RefusedEvent(Struct, frozen=True):
-    """An event that is a dead letter: its place in the request, why, where, and what mends it."""
+    """An event that became a dead letter: its place in the request, the reason, the path of the bad
+    field, and the fix.
+    """
 
     index: int
     reason: Reason
@@ -22,12 +24,12 @@ class RefusedEvent(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What became of a request's events: so many are published, and so many are dead letters, of
-    which ``errors`` explains the first. ``ignored``: the vendor's name of what a webhook
-    tells and nothing is made of.
+    """The result of a request: how many events were published, and how many became dead letters;
+    ``errors`` explains the first of these. ``ignored``: the vendor's name of a webhook that becomes
+    no event.
     """
 
-    # Also where it is the default: clients look at it.
+    # Written even when it has its default value: clients read it.
     success: bool
     accepted: int
     refused: int = 0
@@ -36,14 +38,14 @@ class Taken(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Exists(Struct, frozen=True):
-    """That there is something, for whom looks before they send."""
+    """Says that the address exists, for clients that check before they send."""
 
     success: bool
     message: str
 
 
 class NotTaken(Struct, frozen=True):
-    """Nothing of a request is known to be published, and why."""
+    """The reason why a request failed. None of its events is known to be published."""
 
     success: bool
     code: str
@@ -60,7 +62,7 @@ _FIELDS: Final[dict[str, Schema]] = {
     "sentAt": {**_TIME, "description": "When it was sent, by the sender's clock."},
     "context": {"type": "object", "description": "`channel`, `timezone`, `consent` and others."},
 }
-#: What each type has besides, as Segment's spec says it.
+#: Further fields of each type, after Segment's specification.
 _OF_TYPES: Final[dict[str, dict[str, Schema]]] = {
     "track": {"event": TEXT, "properties": {"type": "object"}},
     "identify": {"traits": {"type": "object"}},
@@ -78,7 +80,7 @@ def _event(types: Sequence[str]) -> dict[str, Any]:
 
 
 def _body(route: Route) -> Schema:
-    """What an address takes. Whatever else is in it is passed on or left out."""
+    """The body that an address accepts. Other fields are passed on or dropped."""
     if not route.is_batch:
         assert route.type is not None
         event = _event([route.type])
@@ -130,7 +132,7 @@ def _taking(path: str, route: Route) -> Operation:
     return Operation(name, "POST", path, f"Takes {what}{form}.", _ANSWERS, body=_body(route))
 
 
-#: Where events are taken, each with what is sent there.
+#: The addresses that accept events, each with its route.
 TAKING: Final = tuple((_taking(path, route), route) for path, route in ROUTES.items())
 SEGMENT_SETTINGS: Final = Operation(
     "segment-settings",
@@ -186,7 +188,7 @@ WEBHOOK_EXISTS: Final = Operation(
     is_open=True,
 )
 
-#: All of them. Each address may have a slash at its end.
+#: All operations. Each address may end with a slash.
 OF_THE_COLLECTOR: Final = (
     *(operation for operation, _ in TAKING),
     SEGMENT_SETTINGS,
