@@ -1,4 +1,4 @@
-"""All there is over HTTP, as OpenAPI 3.1: what is answered, and what is posted to endpoints."""
+"""All HTTP interfaces as OpenAPI 3.1: those that the programs serve, and requests to endpoints."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,7 +39,7 @@ _SECURITY: Node = {
     "writeKeyHeader": {"type": "apiKey", "in": "header", "name": "X-Write-Key"},
     "writeKeyQuery": {"type": "apiKey", "in": "query", "name": "writeKey"},
 }
-#: What is asked of a request that is not open, by tag. A write key may be in the body as well.
+#: The credentials that a protected operation needs, by tag. A write key may also be in the body.
 _ASKED: Mapping[str, list[Node]] = {
     "process": [{"token": []}, {}],
     "worker": [{"token": []}, {}],
@@ -92,7 +92,7 @@ def _add(
     item["servers"] += [server for server in servers if server not in item["servers"]]
     method = operation.method.lower()
     if method in item:
-        # Answered alike by two processes.
+        # Two processes give the same answer.
         item[method]["tags"].append(tag)
     else:
         item[method] = _operation(operation, tag, components)
