@@ -1,4 +1,4 @@
-"""What the web ports answer: that of every process, and what a worker's knows besides."""
+"""The operations of the web ports: those of every process, and those of workers only."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,8 +14,8 @@ from streams.exposition import CONTENT_TYPE
 
 
 class Health(Struct, frozen=True, omit_defaults=True):
-    """``status``: live, ready, or not ready because of ``problems``. ``delays`` are told, and take
-    nobody out of service.
+    """``status``: live, ready, or not ready because of ``problems``. ``delays`` are only reported;
+    they don't take the process out of service.
     """
 
     status: str
@@ -24,22 +24,22 @@ class Health(Struct, frozen=True, omit_defaults=True):
 
 
 class WhyNot(Struct, frozen=True, omit_defaults=True):
-    """Why there is no other answer, and what mends it. ``customer``: whom to ask for instead."""
+    """The reason for an error, and its fix. ``customer``: the customer to ask for instead."""
 
     message: str
     customer: str | None = None
 
 
 class IncompleteList(CustomerList, frozen=True, kw_only=True, rename="camel"):
-    """A list in which partitions are missing; ``message`` says which."""
+    """A list with missing partitions; ``message`` names them."""
 
     message: str
 
 
 class SegmentInfo(Struct, frozen=True, rename="camel"):
-    """A segment as it is declared, how many customers are in it, and how many of these entered it
-    within the last 1, 7 and 28 days. ``is_exact``: it is entered and left to the millisecond; else
-    by ``check_in_days`` later at most.
+    """A declared segment, how many customers are in it, and how many of these entered it within the
+    last 1, 7 and 28 days. ``is_exact``: customers enter and leave it to the millisecond; otherwise
+    up to ``check_in_days`` later.
     """
 
     name: str
@@ -55,7 +55,7 @@ class SegmentInfo(Struct, frozen=True, rename="camel"):
 
 
 class SegmentList(Struct, frozen=True, rename="camel"):
-    """``partitions``: as of when each of them was looked at."""
+    """``partitions``: the moment at which each of them was searched."""
 
     segments: Sequence[SegmentInfo]
     check_in_days: float
@@ -121,7 +121,7 @@ CUSTOMER: Final = Operation(
             is_required=True,
         ),
     ),
-    # An id may have slashes in it, escaped or not.
+    # An id may contain slashes, escaped or not.
     pattern="/customers/{id:.+}",
 )
 CUSTOMERS: Final = Operation(
@@ -202,7 +202,7 @@ DRY_RUN: Final = Operation(
             {"type": "string", "enum": list(RAW_TOPICS)},
         ),
     ),
-    # Anything, for what is no event is what is asked about.
+    # Any body is accepted: an invalid event is a valid question.
     body={},
 )
 
@@ -240,7 +240,7 @@ SEGMENT: Final = Operation(
     ),
 )
 
-#: What the web port of every process answers.
+#: The operations on the web port of every process.
 OF_EVERY_PROCESS: Final = (LIVE, READY, METRICS)
-#: What that of a worker answers besides.
+#: Further operations on a worker's web port.
 OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS, SEGMENTS, SEGMENT, DRY_RUN)
