@@ -55,9 +55,9 @@ class NotTaken(Struct, frozen=True):
 _ID: Final[Schema] = {"type": ["string", "integer", "null"]}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _FIELDS: Final[dict[str, Schema]] = {
-    "messageId": {"type": "string", "description": "Sent again with it, an event counts once."},
-    "userId": {**_ID, "description": "Whose event it is."},
-    "anonymousId": {**_ID, "description": "Whose it is while there is no userId."},
+    "messageId": {"type": "string", "description": "Events with the same id count once."},
+    "userId": {**_ID, "description": "The customer's id."},
+    "anonymousId": {**_ID, "description": "The visitor's id, while there is no userId."},
     "timestamp": {**_TIME, "description": "When it happened, by the sender's clock."},
     "sentAt": {**_TIME, "description": "When it was sent, by the sender's clock."},
     "context": {"type": "object", "description": "`channel`, `timezone`, `consent` and others."},
@@ -113,15 +113,17 @@ def _body(route: Route) -> Schema:
 _AGAIN: Final = {"Retry-After": "In whole seconds."}
 _UNAUTHORIZED: Final = Reply("There is no such write key.", NotTaken)
 _ANSWERS: Final = {
-    200: Reply("Every event is published, or a dead letter.", Taken),
-    400: Reply("The body is no request.", NotTaken),
+    200: Reply("Every event is published or became a dead letter.", Taken),
+    400: Reply("The body is invalid.", NotTaken),
     401: _UNAUTHORIZED,
-    408: Reply("The body did not come in time: try again.", NotTaken),
+    408: Reply("The body did not arrive in time: try again.", NotTaken),
     413: Reply(
         f"More than {BODY_BYTES_MAX:,} bytes, inflated, or {EVENTS_MAX:,} events.", NotTaken
     ),
-    429: Reply("The source is over its limit: try again then.", NotTaken, headers=_AGAIN),
-    503: Reply("Kafka is away, or the collector stops: try again.", NotTaken, headers=_AGAIN),
+    429: Reply("The source is over its limit: try again later.", NotTaken, headers=_AGAIN),
+    503: Reply(
+        "Kafka is unreachable, or the collector is stopping: try again.", NotTaken, headers=_AGAIN
+    ),
 }
 
 
@@ -138,7 +140,7 @@ SEGMENT_SETTINGS: Final = Operation(
     "segment-settings",
     "GET",
     "/v1/projects/{key}/settings",
-    "What Segment's library in a browser asks for first.",
+    "The settings that Segment's browser library requests first.",
     {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
     parameters=(
         Parameter(
@@ -151,7 +153,7 @@ RUDDERSTACK_SETTINGS: Final = Operation(
     "rudderstack-settings",
     "GET",
     "/sourceConfig",
-    "What RudderStack's library in a browser asks for first.",
+    "The settings that RudderStack's browser library requests first.",
     {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
 )
 
@@ -171,8 +173,8 @@ WEBHOOK: Final = Operation(
     "Takes a vendor's webhook, in the vendor's format and with its signature.",
     {
         **_ANSWERS,
-        401: Reply("The signature is missing, too old, or of another secret.", NotTaken),
-        404: Reply("No webhooks are taken under this name.", NotTaken),
+        401: Reply("The signature is missing, too old, or made with another secret.", NotTaken),
+        404: Reply("No webhooks are accepted under this name.", NotTaken),
     },
     parameters=_SOURCE,
     body={"description": "As the vendor documents it."},
@@ -182,7 +184,7 @@ WEBHOOK_EXISTS: Final = Operation(
     "webhook-exists",
     "GET",
     "/webhooks/{source}",
-    "For vendors that look whether there is anything before they send.",
+    "For vendors that check the address before they send.",
     {200: Reply("Post webhooks here.", Exists)},
     parameters=_SOURCE,
     is_open=True,

@@ -17,19 +17,19 @@ Node = dict[str, Any]
 
 _ABOUT = """Made by `make documents` of the tables by which requests are routed: do not edit it.
 
-`process` is the web port of every process (worker, collector, deliverer), `worker` what a worker's
-answers besides, and `collector` where events are sent. Every address of the collector may have a
-slash at its end, and answers `OPTIONS` for pages of any origin."""
+`process` is the web port of every process (worker, collector, deliverer), `worker` has further
+operations of a worker's web port, and `collector` receives events. Every address of the collector
+may end with a slash, and answers `OPTIONS` for pages of any origin."""
 _TAGS = {
     "process": "Health and metrics of a worker, a collector or a deliverer.",
-    "worker": "Customers, of any worker.",
+    "worker": "Customers, from any worker.",
     "collector": "Events in Segment's format.",
 }
 _SECURITY: Node = {
     "token": {
         "type": "http",
         "scheme": "bearer",
-        "description": "KEEPSTREAM_WEB_TOKEN, where it is set.",
+        "description": "KEEPSTREAM_WEB_TOKEN, if it is set.",
     },
     "writeKeyAsUser": {
         "type": "http",
@@ -64,9 +64,9 @@ def openapi() -> Node:
     webhooks = {
         kind.__name__: {"post": _webhook(kind, about, components)}
         for kind, about in (
-            (Trigger, "Something is the matter with a customer."),
-            (NextBestAction, "What to do about it."),
-            (ActionWithdrawn, "What was decided before must not be done any more."),
+            (Trigger, "A trigger fired for a customer."),
+            (NextBestAction, "The next best action for a customer."),
+            (ActionWithdrawn, "An earlier action must not be carried out any more."),
             (ErasureNotice, "A customer was erased, for endpoints with `erased`."),
         )
     }

@@ -94,8 +94,8 @@ def _headers_of(names: dict[str, str], optional: tuple[str, ...] = ()) -> Schema
 
 _ATTRIBUTES: Final = {
     "ce_specversion": "1.0.",
-    "ce_id": "The id, by which a repeat is known.",
-    "ce_source": "Who says so.",
+    "ce_id": "The id; readers drop repeats by it.",
+    "ce_source": "The producer.",
     "ce_type": "The kind, with its version.",
     "ce_subject": "The customer's id, or the fingerprint of one who was erased.",
     "ce_time": "When it was decided, in event time.",
