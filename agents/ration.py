@@ -129,7 +129,7 @@ class Ration:
     async def turn(self) -> None:
         """Wait until what was spent is earned, in the order of arrival."""
         async with self._line:
-            while self.is_owing:  # noqa: ASYNC110 - what is earned is seen by looking
+            while self.is_owing:  # noqa: ASYNC110 - earnings can only be polled
                 await asyncio.sleep(self._pause_s())
 
     def charge(self, seconds: float) -> None:
@@ -155,7 +155,7 @@ class Ration:
                 self.charge(max(took_s - (self._time.spent_s - charged_s), 0.0))
             try:
                 yield awaited
-            except BaseException as error:  # noqa: BLE001 - cancellation is for the work to see
+            except BaseException as error:  # noqa: BLE001 - the work must see cancellations
                 resume = partial(work.throw, error)
             else:
                 resume = partial(work.send, None)

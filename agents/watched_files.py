@@ -55,7 +55,7 @@ class WatchedFiles:
         self._known = seen
         try:
             self._read()
-        except Exception as error:  # noqa: BLE001 - whatever it is, what works goes on
+        except Exception as error:  # noqa: BLE001 - no error may stop the process
             self._refuse(error)
             return
         self._metrics.note(is_refused=False)

@@ -63,7 +63,7 @@ def _archive_settings(program: str, bootstrap_servers: str | None) -> Settings:
 
 def _filled(settings: Settings, *, writes: bool) -> "list[Filled]":
 
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.archive.filling import Filling  # noqa: PLC0415 - Kafka, when needed
 

@@ -46,7 +46,7 @@ def audit(
 
 
 def _audited(settings: "Settings", parameters: "Parameters", directory: str) -> "Audit":
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
     from pathlib import Path  # noqa: PLC0415
 
     from streams.auditing.audit import audit as run_audit  # noqa: PLC0415 - Kafka, when needed

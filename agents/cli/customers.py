@@ -81,7 +81,7 @@ def export(
     Exit code 1: nothing is held about this id. 2: Kafka can't be reached.
     """
     settings = kafka_settings("customers export", bootstrap_servers=bootstrap_servers)
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.person_export import export_person  # noqa: PLC0415 - Kafka, when it is needed
     from streams.person_lookup import person_of  # noqa: PLC0415 - as above

@@ -53,7 +53,7 @@ def list_letters(
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """List refused events with their reasons, newest last, without those that were put back."""
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     settings = kafka_settings("dead-letters list", bootstrap_servers=bootstrap_servers)
     letters = asyncio.run(_newest(settings, reason, limit, with_closed=with_closed))
@@ -81,7 +81,7 @@ def retry(
     are still wrong become dead letters again. Webhooks are translated again, with the vendors of
     the file that KEEPSTREAM_COLLECTOR_SOURCES names.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.collector.mappings import mappings_in  # noqa: PLC0415 - JMESPath
     from streams.collector.webhook_letters import WebhookReader  # noqa: PLC0415 - Kafka
@@ -146,7 +146,7 @@ def mend(
     sent, and the reason is shown: pass the parameters that the workers use. The refused bytes
     themselves stay unchanged.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.dead_letters import find_letter, mended, parcel_of, put_back  # noqa: PLC0415
     from streams.mending import on_one_line  # noqa: PLC0415

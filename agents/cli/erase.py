@@ -79,7 +79,7 @@ def request(
     1: nothing is held about this id, and nothing was published. 2: Kafka can't be reached.
     """
     settings = kafka_settings("erase", bootstrap_servers=bootstrap_servers)
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.person_lookup import person_of  # noqa: PLC0415 - Kafka, when it is needed
 
@@ -112,7 +112,7 @@ def status(
     settings = kafka_settings(
         "erase status", bootstrap_servers=bootstrap_servers, redis_url=redis_url
     )
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.person_lookup import kept_of  # noqa: PLC0415 - Kafka, when it is needed
 

@@ -127,7 +127,7 @@ def _in_file(file: Path, wanted: "Question") -> "list[Found]":
 
 
 def _in_ledger(wanted: "Question", bootstrap_servers: str | None) -> "list[Found]":
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.decision_ledger import find_in_ledger  # noqa: PLC0415 - as above
 

@@ -86,7 +86,7 @@ def _umask() -> int:
 
 
 def _export_log(settings: Settings, write: "Write") -> "Export":
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.log_export import export_log  # noqa: PLC0415 - Kafka is imported when needed
 

@@ -35,7 +35,7 @@ def live(
     """
     settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.findings import listed  # noqa: PLC0415
     from streams.going_live import write_live  # noqa: PLC0415

@@ -43,7 +43,7 @@ def rebuild(
         return
     settings = kafka_settings("rebuild", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.rebuilding import Rebuilding  # noqa: PLC0415 - Kafka, when needed
 

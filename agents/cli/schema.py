@@ -99,7 +99,7 @@ def _documents() -> "list[Document]":
 
 def _text(document: "Document") -> str:
     if document.kind == _WHOLE:
-        from agents.documents import document_text  # noqa: PLC0415 - they need the programs' own
+        from agents.documents import document_text  # noqa: PLC0415 - they import the programs' modules
 
         return document_text(document.name)
     from models.schemas import document_schema  # noqa: PLC0415 - as above

@@ -36,7 +36,7 @@ def list_undelivered(
 
     `keepstream explain ID` says what the decision was.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.webhooks.undelivered import unsettled  # noqa: PLC0415 - Kafka
 
@@ -74,7 +74,7 @@ def retry(
 
     Exit code 1: some could not be delivered, and can be retried again.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.webhooks.retrying import STAYS, retry_undelivered  # noqa: PLC0415 - Kafka
     from streams.webhooks.undelivered import unsettled  # noqa: PLC0415

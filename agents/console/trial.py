@@ -28,7 +28,7 @@ from models.parameters import load_parameters
 #: Time limit of a whole trial; a log that needs longer is for the command line.
 TIMEOUT_S = 600.0
 _ROOT = Path(__file__).resolve().parents[2]
-_REFUSALS_TOLD = 3  # Exit code of a replay that is done, and of which much was refused.
+_REFUSALS_TOLD = 3  # Exit code of a finished replay that refused much of its log.
 _TRIGGERS = "triggers.jsonl"
 
 

@@ -59,7 +59,7 @@ class Traffic:
                     self._say(f"The simulated shop goes on, {PRESENT_PER_S} events a second")
                     present = going_on(shop, lambda: int(time() * 1_000))
                     self._send(publisher, present, PRESENT_PER_S)
-        except Exception as error:  # noqa: BLE001 - the shop is a guest: nothing else ends with it
+        except Exception as error:  # noqa: BLE001 - its failure must not end the deployment
             self._say(f"The simulated shop has ended: {error}")
 
     def _send(

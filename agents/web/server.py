@@ -49,7 +49,7 @@ CONTENT_BYTES_MAX = 1024
 #: ... except a dry run, whose event may be larger than a topic accepts.
 EVENT_BYTES_MAX = 64 * 1024
 #: Addresses to listen on that no client can connect to.
-_ANY = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - told apart, not listened on
+_ANY = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - only compared with
 
 _NOBODY_KNOWN = (
     "unknown here: another worker owns their partition, and says no address of its own: see "

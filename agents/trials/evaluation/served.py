@@ -86,7 +86,7 @@ class Listening(Trainer):
         super().__init__(parameters, partitions=1)
         self.outcomes: list[bool] = []
 
-    def learn(self, lesson: Lesson, place: int = 0) -> bool:  # noqa: ARG002 - a Trainer's
+    def learn(self, lesson: Lesson, place: int = 0) -> bool:  # noqa: ARG002 - as in Trainer
         if isinstance(lesson, Example):
             self.outcomes.append(lesson.churned)
         return False
