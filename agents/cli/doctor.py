@@ -34,7 +34,7 @@ def doctor(
         typer.Option(
             "--deliverer",
             metavar="URL",
-            help="The URL of a deliverer, which knows which endpoints fail.",
+            help="The URL of a deliverer's web port, to ask it which endpoints fail.",
         ),
     ] = None,
     assignments: Assignments = None,

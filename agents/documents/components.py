@@ -34,7 +34,7 @@ class Components:
         schema = document_schema(document)
         del schema["$schema"]
         if document.kind == "event":
-            # Events differ in their properties; of everything else only the shared fields are long.
+            # Events differ only in their properties; long fields that all share are stored once.
             fields = schema["properties"]
             shared = {one: self.keep(f"event.{one}", fields[one]) for one in EVERY_EVENT_HAS}
             schema["properties"] = {**fields, **shared}

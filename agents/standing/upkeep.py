@@ -19,7 +19,7 @@ from streams.embedded.server import EmbeddedServer
 
 #: Seconds that a stopping worker has to finish its work in progress.
 STOP_TIMEOUT_S = 30.0
-#: A process that ends more than ``ENDS_MAX`` times in this time is not restarted.
+#: A process that ends more than ``ENDS_MAX`` times within ``ENDS_WITHIN_S`` is not restarted.
 ENDS_MAX, ENDS_WITHIN_S = 3, 120.0
 #: Exit code of a program that refuses its input: a restart would not help.
 _REFUSED = 2

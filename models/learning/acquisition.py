@@ -285,28 +285,28 @@ _NEW = Measure(
 )
 _CAC = Measure(
     "keepstream_acquisition_cost",
-    "Cost of a customer in the shop's currency: what was spent in 28 days over customers won",
+    "Cost of a customer in the shop's currency: spending in 28 days divided by customers won",
     ("channel",),
 )
 _SEEN = Measure("keepstream_acquisition_seen", "People first seen in 90 days", ("channel",))
 _CONVERSION = Measure(
     "keepstream_acquisition_conversion_ratio",
-    "Of people first seen in 90 days, how many are customers",
+    "Share of people first seen in 90 days who became customers",
     ("channel",),
 )
 _RETURNS = Measure(
     "keepstream_acquisition_returns_ratio",
-    "Margin of customers won in a year less what was spent on it, over what was spent",
+    "Margin of customers won in a year minus spending, divided by spending",
     ("channel",),
 )
 _PAYBACK = Measure(
     "keepstream_acquisition_payback_weeks",
-    "Weeks after customers of a year were won in which their margin came to what was spent",
+    "Weeks after winning customers of a year until their margin reached the spending",
     ("channel",),
 )
 _VALUE = Measure(
     "keepstream_acquisition_value_to_cost_ratio",
-    "Lifetime value of a customer won in a year, so far and expected, over the cost of one",
+    "Lifetime value of a customer won in a year, so far and expected, divided by the cost of one",
     ("channel",),
 )
 _COHORT_WON = Measure(
@@ -316,12 +316,12 @@ _COHORT_WON = Measure(
 )
 _COHORT_PAYBACK = Measure(
     "keepstream_cohort_payback_weeks",
-    "Weeks after customers of a month were won in which their margin came to what was spent",
+    "Weeks after winning customers of a month until their margin reached the spending",
     ("channel", "cohort"),
 )
 _COHORT_RETURNS = Measure(
     "keepstream_cohort_returns_ratio",
-    "Margin of customers won in a month less what was spent in it, over what was spent",
+    "Margin of customers won in a month minus spending in it, divided by spending",
     ("channel", "cohort"),
 )
 _COHORT_VALUE = Measure(
@@ -331,12 +331,12 @@ _COHORT_VALUE = Measure(
 )
 _COHORT_VALUE_TO_COST = Measure(
     "keepstream_cohort_value_to_cost_ratio",
-    "The same over the cost of one",
+    "Lifetime value of a customer won in a month, divided by the cost of one",
     ("channel", "cohort"),
 )
 _KEEPING = Measure(
     "keepstream_retention_spend_ratio",
-    "What was spent in 28 days to keep customers, over what was spent to win them",
+    "Spending in 28 days to keep customers, divided by spending to win them",
 )
 _OF_CHANNEL = (_SPENT, _NEW, _CAC, _SEEN, _CONVERSION, _RETURNS, _PAYBACK, _VALUE)
 _OF_COHORT = (

@@ -72,14 +72,14 @@ _CALIBRATION_ERROR = Measure(
 )
 _RELIABILITY = Measure(
     "keepstream_model_reliability",
-    "Reliability curve of what was served: mean score (of = said) and share that came true "
+    "Reliability curve of served scores: mean score (of = said) and share that came true "
     "(of = came_true) by bin of equal count, the lowest scores in bin 1",
     ("horizon_days", "kind", "bin", "of"),
 )
 _EXAMPLES = Measure("keepstream_model_examples", "Matured decisions scored", _SCORER)
 _SERVES = Measure(
     "keepstream_model_serves",
-    "Whether this scorer's word is acted on (1) or only judged (0)",
+    "Whether this scorer's scores are served (1) or only judged (0)",
     ("horizon_days", "scorer"),
 )
 MEASURES: tuple[Measure, ...] = (

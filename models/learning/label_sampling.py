@@ -30,7 +30,7 @@ class LabelSampling(Struct, frozen=True, rename="camel"):
 
 _ONE_IN = Measure(
     "keepstream_labels_one_in",
-    "One in this many decision points waits for its labels; more than 1 by learning.lessons_per_s",
+    "One in so many decision points waits for its labels; above 1 only with learning.lessons_per_s",
 )
 MEASURES: tuple[Measure, ...] = (_ONE_IN,)
 

@@ -42,7 +42,7 @@ class Population(Struct, frozen=True, rename="camel"):
 
 _REVENUE_SHARE = Measure(
     "keepstream_revenue_share_top_fifth",
-    "Part of a year's net revenue that the best fifth of customers brought",
+    "Share of a year's net revenue that the best fifth of customers brought",
 )
 MEASURES: tuple[Measure, ...] = (_REVENUE_SHARE,)
 

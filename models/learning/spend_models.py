@@ -47,7 +47,7 @@ class SpendScoring(Struct, frozen=True, rename="camel"):
 _SCORER = ("horizon_days", "scorer")
 _RATIO = Measure(
     "keepstream_spend_expected_ratio",
-    "All spend expected at matured decisions over all that came",
+    "Total spend forecast at matured decisions, divided by total actual spend",
     _SCORER,
 )
 _DEVIANCE = Measure(

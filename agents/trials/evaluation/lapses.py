@@ -7,7 +7,7 @@
 
 A customer has lapsed if they buy nothing within twice their own usual gap and within the shop's
 first horizon. The rule is compared with a rule on the churn probability alone, at the threshold at
-which that fires about as often, and with a rule that fires for every customer, once in the same
+which that fires about as often, and with a rule that fires whenever it is evaluated, once per
 cooldown.
 """
 
