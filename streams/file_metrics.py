@@ -1,4 +1,4 @@
-"""What a process tells of the files that it reads again when they change."""
+"""Metrics of the files that a process reads again when they change."""
 
 from time import time
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 
 class FileMetrics:
-    """When the files of a process were read, and whether what they say by now can't be used."""
+    """When a process last read its files, and whether their present content can't be used."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._read_at = Gauge(
@@ -22,7 +22,7 @@ class FileMetrics:
         self._read_at.set(time())
 
     def note(self, *, is_refused: bool) -> None:
-        """Say how reading went."""
+        """Set the outcome of reading."""
         self._refused.set(is_refused)
         if not is_refused:
             self._read_at.set(time())

@@ -1,7 +1,7 @@
 """Every metric of a worker; only this file and the collector's know Prometheus.
 
-Counters are increased by sums, once per batch, so that counting costs nothing per event. No label
-ever holds a customer's id.
+Counters are increased by sums, once per batch, so counting costs nothing per event. No label ever
+holds a customer's id.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +22,14 @@ from models.population import MEASURES, MEASURES_OF_PARTS
 from streams.exposition import exposed, new_registry
 from streams.progress import Backlog
 
-#: Combinations of reason, path and fix that are counted one by one.
+#: How many combinations of reason, path and fix get labels of their own.
 REFUSAL_LABELS_MAX = 200
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
 
 class _Identities:
-    """Who is who, as far as this worker saw it change, and what was lost with who was somebody."""
+    """Changes of identities as this worker saw them, and the labels lost by them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.links = Counter(
@@ -58,7 +58,7 @@ class _Identities:
 
 
 class _Waiting:
-    """What waits, by assigned partition, and for how long."""
+    """Consumer lag by assigned partition, and how long it has lasted."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         place = ["topic", "partition"]
@@ -112,7 +112,7 @@ class _Waiting:
 
 
 class Metrics:
-    """The metrics of one worker, in a registry of their own."""
+    """The metrics of one worker, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = new_registry()
@@ -299,7 +299,7 @@ class Metrics:
             self._refusals.labels(*self._refusal(reason, path, fix)).inc(count)
 
     def _refusal(self, reason: str, path: str, fix: str) -> tuple[str, str, str]:
-        """The labels of a refusal, bounded: a fix may name a code that came with the event."""
+        """The labels of a refusal, bounded: a fix may quote a code that came with the event."""
         labels = (reason, path, fix)
         if labels not in self._refusal_labels and len(self._refusal_labels) >= REFUSAL_LABELS_MAX:
             return reason, "$", "`keepstream dead-letters list` shows it"
@@ -307,7 +307,7 @@ class Metrics:
         return labels
 
     def count_misnamed(self, meant: Mapping[str, int]) -> None:
-        """Add events whose name is nearly a known one, by that one."""
+        """Add misnamed events by the known name that was probably meant."""
         for name, count in meant.items():
             self._misnamed.labels(name).inc(count)
 
@@ -326,8 +326,8 @@ class Metrics:
             self._outcomes.labels(outcome).inc(count)
 
     def expect(self, channels: Iterable[str], triggers: Iterable[str]) -> None:
-        """Have every channel, and every kind of decision with its fates, at zero from the start, so
-        that increase() counts the first.
+        """Start every channel, and every kind of decision with its fates, at zero, so that
+        increase() counts the first one.
         """
         for channel in channels:
             self._control_treated.labels(channel)
@@ -339,13 +339,15 @@ class Metrics:
             self._outcomes.labels(outcome)
 
     def count_strays(self, control_treated: Mapping[str, int], unknown: int) -> None:
-        """Add outcomes that are nobody's success: of control decisions by channel, and unknown."""
+        """Add outcomes that are no action's success: of control decisions, by channel, and
+        unknown.
+        """
         for channel, count in control_treated.items():
             self._control_treated.labels(channel).inc(count)
         self._unknown_outcomes.inc(unknown)
 
     def count_links(self, links: Mapping[str, int], splits: int, forwarded: int) -> None:
-        """Add ids that were linked, by what said so, ids that left, and events passed on."""
+        """Add linked ids by the kind of evidence, ids split off, and forwarded events."""
         for by, count in links.items():
             self._identities.links.labels(by).inc(count)
         self._identities.splits.inc(splits)
@@ -385,7 +387,7 @@ class Metrics:
         self._snapshot_age.labels(partition).set(snapshot_age_ms / 1_000)
 
     def set_samples(self, measures: Iterable[Measure], samples: Iterable[Sample]) -> None:
-        """Set ``measures`` to these samples; values without a sample any more are removed."""
+        """Set ``measures`` to these samples; remove values that no longer have a sample."""
         for measure in measures:
             gauge = self._told[measure.name]
             if measure.labels:
