@@ -11,12 +11,12 @@ class FileMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._read_at = Gauge(
             "keepstream_files_read_timestamp_seconds",
-            "When the files that are read again as they change were last of use, as a Unix time",
+            "When the files that are read again on a change were last usable, as a Unix time",
             registry=registry,
         )
         self._refused = Gauge(
             "keepstream_files_refused",
-            "1 while these files say what can't be used, so that what they said before holds",
+            "1 while these files can't be used, so that their previous content is in force",
             registry=registry,
         )
         self._read_at.set(time())

@@ -34,7 +34,7 @@ class _Identities:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.links = Counter(
             "keepstream_identity_links",
-            "Ids that were linked to a person, by what said so: event, alias or merged",
+            "Ids that were linked to a person, by the evidence: event, alias or merged",
             ["by"],
             registry=registry,
         )
@@ -43,12 +43,12 @@ class _Identities:
         )
         self.forwarded_events = Counter(
             "keepstream_identity_forwarded_events",
-            "Events of ids that were passed on to the person whose ids they are",
+            "Events that were passed on from an id to the person whom it belongs to",
             registry=registry,
         )
         self.labels_dropped = Counter(
             "keepstream_labels_dropped",
-            "Labels that waited and teach nothing, by why: an id left the person (split), erased, "
+            "Pending labels that were dropped, by why: an id left the person (split), erased, "
             "consent was revoked, or there were too many (bound)",
             ["why"],
             registry=registry,
@@ -64,8 +64,8 @@ class _Waiting:
         place = ["topic", "partition"]
         self.lag = Gauge(
             "keepstream_consumer_lag_records",
-            "Records not yet acknowledged, by assigned partition; while no broker answers, as many "
-            "as it told last",
+            "Records not yet acknowledged, by assigned partition; while no broker answers, the "
+            "last known number",
             place,
             registry=registry,
         )
@@ -77,15 +77,14 @@ class _Waiting:
         )
         self.lag_seconds = Gauge(
             "keepstream_consumer_lag_seconds",
-            "How long ago nothing waited in an assigned partition, as far as a broker has told; 0 "
-            "if nothing does",
+            "How long an assigned partition has had a lag, or no broker has answered; 0 if neither",
             place,
             registry=registry,
         )
         self.progress_age = Gauge(
             "keepstream_partition_progress_age_seconds",
-            "How long an assigned partition has had records waiting without moving on, or no "
-            "broker has answered; 0 if neither",
+            "How long an assigned partition has had a lag without progress, or no broker has "
+            "answered; 0 if neither",
             place,
             registry=registry,
         )
@@ -119,8 +118,8 @@ class Metrics:
         self._identities = _Identities(registry)
         self._events = Counter(
             "keepstream_events",
-            "Events by the topic they came on and what became of them: applied, duplicate, late, "
-            "erased or dead_letter; each is in exactly one",
+            "Events by their topic and fate: applied, duplicate, late, erased or dead_letter; each "
+            "has exactly one fate",
             ["topic", "fate"],
             registry=registry,
         )
@@ -129,21 +128,20 @@ class Metrics:
         )
         self._refusals = Counter(
             "keepstream_refusals",
-            "Refused events by reason, the JSON path of the fault, and what mends it",
+            "Refused events by reason, the JSON path of the fault, and the fix",
             ["reason", "path", "fix"],
             registry=registry,
         )
         self._refusal_labels: set[tuple[str, str, str]] = set()
         self._misnamed = Counter(
             "keepstream_misnamed_events",
-            "Events whose name is nearly a known one and that count as nothing, by what was "
-            "probably meant",
+            "Events without effect whose name resembles a known one, by the probable meaning",
             ["meant"],
             registry=registry,
         )
         self.unread_consents = Counter(
             "keepstream_unread_consents",
-            "Events that are taken, and whose context says of consent what is not understood",
+            "Accepted events whose context has consent that is not understood",
             registry=registry,
         )
         # At zero from the start, so that increase() counts the first ones.
@@ -173,13 +171,13 @@ class Metrics:
         )
         self._outcomes = Counter(
             "keepstream_action_outcomes",
-            "What came back about actions",
+            "Outcomes that were reported of actions",
             ["outcome"],
             registry=registry,
         )
         self._control_treated = Counter(
             "keepstream_control_treated",
-            "Outcomes of decisions for the control group, by channel; nobody was to take these",
+            "Outcomes of control decisions, which must not be carried out, by channel",
             ["channel"],
             registry=registry,
         )
@@ -233,12 +231,12 @@ class Metrics:
         )
         self.reread_records = Counter(
             "keepstream_reread_records",
-            "Records of customer-events that had been applied before: read again after a crash",
+            "Records of customer-events that were read again after a crash, and applied before it",
             registry=registry,
         )
         self.quarantined_records = Counter(
             "keepstream_quarantined_records",
-            "Changelog records that were damaged or not ours, and left out",
+            "Changelog records that were left out: damaged, or not written by Keepstream",
             registry=registry,
         )
         self._damaged_rows = Gauge(
@@ -249,7 +247,7 @@ class Metrics:
         )
         self.foreign_records = Counter(
             "keepstream_foreign_records",
-            "Records of internal topics that no release of ours wrote, and that were left out",
+            "Records of internal topics that were left out, as Keepstream did not write them",
             ["topic"],
             registry=registry,
         )
@@ -267,13 +265,13 @@ class Metrics:
         }
         self._drift_alarms = Counter(
             "keepstream_drift_alarms",
-            "Alarms of drift since the trainer began, by what drifted",
+            "Drift alarms since the trainer began, by what drifted",
             ["stream"],
             registry=registry,
         )
         self._drift_mean = Gauge(
             "keepstream_drift_mean",
-            "Mean of what is watched for drift, over as long as it has had one mean",
+            "Mean of a value watched for drift, since it last changed",
             ["stream"],
             registry=registry,
         )

@@ -26,8 +26,8 @@ PROFILES_PER_WRITE = 200
 #: How long profiles may be rendered before heartbeats and the agents get a turn. An event needs
 #: about twenty turns from its arrival to a trigger.
 TURN_S = 0.001
-#: Seconds between two profiles of a customer. Otherwise most profiles of a very active customer would
-#: be rendered for nobody.
+#: Seconds between two profiles of a customer. Without this, most profiles of a very active customer
+#: would be rendered for nobody.
 REST_S = 1.0
 #: Stands for no profile: the id belongs to another customer, was only mentioned, or was erased.
 NOBODY = b""

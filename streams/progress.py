@@ -25,7 +25,7 @@ class _Seen:
 class Backlog(NamedTuple):
     """A partition's lag. ``ended``: the first offset that is not done. ``lag``: records, as far as
     the broker has said. ``stuck_s``: seconds since it advanced although records waited.
-    ``behind_s``: seconds since it had no lag. Both times are 0 without lag.
+    ``behind_s``: seconds since it had no lag. Both are 0 without lag, unless no broker answers.
     """
 
     ended: int

@@ -36,8 +36,8 @@ class CollectorMetrics:
         )
         self._events = Counter(
             "keepstream_collector_events",
-            "Events by source and fate: accepted (published), refused (a dead letter), left_out, "
-            "as they are about no customer, or ignored: webhooks that nothing is made of",
+            "Events by source and fate: accepted (published), refused (a dead letter), left_out "
+            "(about no customer) or ignored (a webhook that gives no event)",
             ["source", "fate"],
             registry=registry,
         )
@@ -61,13 +61,13 @@ class CollectorMetrics:
         )
         self._incomplete = Counter(
             "keepstream_collector_incomplete_events",
-            "Accepted events that lack what they should have, by what is missing",
+            "Accepted events that lack a field that they should have, by the field",
             ["source", "missing"],
             registry=registry,
         )
         self._skew = Gauge(
             "keepstream_collector_clock_skew_seconds",
-            "How much later requests came than their senders say they were sent, by quantile",
+            "How much later than the sender's clock says requests were sent they came, by quantile",
             ["source", "quantile"],
             registry=registry,
         )
@@ -80,7 +80,7 @@ class CollectorMetrics:
         )
         self.waiting_bytes = Gauge(
             "keepstream_collector_waiting_bytes",
-            "What was taken and waits to be written to Kafka",
+            "Bytes of accepted events that wait to be written to Kafka",
             registry=registry,
         )
         self.know(sources)

@@ -28,14 +28,14 @@ class WebhookMetrics:
         self.registry = registry = new_registry()
         self._messages = Counter(
             "keepstream_webhook_messages",
-            "Messages by what became of them: delivered; expired before they were taken; withdrawn "
-            "or erased before they were sent; undelivered, which are kept to be retried",
+            "Messages by fate: delivered; expired before they were taken; withdrawn or erased "
+            "before they were sent; undelivered, which are kept for a retry",
             ["endpoint", "fate"],
             registry=registry,
         )
         self._failures = Counter(
             "keepstream_webhook_failures",
-            "Tries that failed, by the status or by what kept an answer from coming",
+            "Tries that failed, by the status, or by why there was no answer",
             ["endpoint", "reason"],
             registry=registry,
         )
@@ -44,7 +44,7 @@ class WebhookMetrics:
         )
         self._foreign = Counter(
             "keepstream_webhook_foreign_records",
-            "Records of the topics of decisions that are none, and were left out",
+            "Records of the decision topics that were left out, as they are no decisions",
             ["endpoint"],
             registry=registry,
         )
