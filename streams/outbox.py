@@ -85,7 +85,7 @@ class Outbox:
                 )
             except KafkaTimeoutError:
                 # The partition's previous buffer still waits for its broker, so this one was not
-                # taken. Only the last buffer would wait for ever by itself, so keep trying.
+                # taken. The wait for a buffer that was taken has no limit, so neither has this.
                 continue
             return durable
 

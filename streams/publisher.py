@@ -46,7 +46,7 @@ IN_FLIGHT_RECORDS_MAX = 20_000
 IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
 
 _TOO_LONG = "over 1 MiB, the most that a topic takes"
-#: Errors that a new producer may not have: an outage, or a producer that lost its place after one.
+#: Errors that a new producer might not have: an outage, or a producer that lost its place in one.
 _PASSING = (
     kafka_errors.RetriableError,
     kafka_errors.OutOfOrderSequenceNumberError,

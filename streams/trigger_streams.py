@@ -23,8 +23,8 @@ from streams.store_writes import has_failed, is_foreign, results_of, tell_failur
 log = logging.getLogger(__name__)
 
 TRIGGERS_KEPT = 100_000
-#: How long Redis remembers that somebody was erased. No worker that was cut off continues with old
-#: decisions after a longer time.
+#: How long Redis remembers that somebody was erased. A worker that is cut off for longer does not
+#: continue with its old decisions.
 MARKER_KEPT_MS = DAY_MS
 #: Displaced decisions examined in one step.
 DISPLACED_PER_LOOK = 200

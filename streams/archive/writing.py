@@ -26,7 +26,7 @@ from streams.row_keys import RowsWithKeys
 #: Ciphers kept between batches, as many as rows are kept unpacked.
 CIPHERS_MAX: Final = 2_000
 NONCES_DRAWN: Final = 256
-#: Records that belong to no customer: a partition's clock, its models, what remains of erased ones.
+#: Records that belong to no customer: a partition's clock, its models, remains of erased records.
 _NOBODYS: Final = CONTROL_TYPES - LINK_TYPES
 
 #: At least this often something is written to each partition of `customer-keys`.
