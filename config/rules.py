@@ -364,11 +364,7 @@ _NOT_IN_FILES = {"file", "line", "of_parts"}
 def _check_names(
     values: dict[Any, Any], kind: Any, file: str, lines: dict[Any, int], whose: object = ""
 ) -> None:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {
-        "file",
-        "line",
-        "of_parts",
-    }
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - _NOT_IN_FILES
     for key in values:
         if key in known or key == "line":
             continue
