@@ -9,7 +9,7 @@ TEXT_BYTES_MAX = 1024 * 1024
 
 
 class TextRefused(ValueError):
-    """A file can't be read as a text; the message says why, and quotes nothing of it."""
+    """A file can't be read as a text; the message says why, and quotes nothing from it."""
 
 
 def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
@@ -17,7 +17,7 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
     if "\0" in str(path):
         raise TextRefused("no file has such a name")
     try:
-        # Before it is opened, as that alone may wait for ever.
+        # Check before opening it: opening alone may wait for ever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise TextRefused("it is no regular file")
         with path.open("rb") as file:
@@ -33,14 +33,14 @@ def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a file of TOML holds. Raises `TextRefused` if it can't be read, and
-    `tomllib.TOMLDecodeError` for what is no TOML.
+    """The content of a TOML file. Raises `TextRefused` if it can't be read, and
+    `tomllib.TOMLDecodeError` if it is no TOML.
     """
     return toml_in(read_text(path))
 
 
 def toml_in(text: str) -> dict[str, Any]:
-    """What a text holds. Raises `tomllib.TOMLDecodeError` for whatever keeps it from being read."""
+    """The content of a TOML text. Raises `tomllib.TOMLDecodeError` for every kind of fault."""
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -1,8 +1,8 @@
-"""The flavour of the core that runs: as it is written, or compiled by `make compile`.
+"""Chooses the flavour of the core: interpreted, or compiled by `make compile`.
 
-The modules of `MODULES` are plain Python, and their only source. A build of them is in
-``models/__compiled__``, one for each kind of Python, and is imported in their place; without one,
-or with ``KEEPSTREAM_COMPILED=off``, they are interpreted. Both give the same bytes.
+The modules in `MODULES` are plain Python and have no other source. If ``models/__compiled__`` has a
+build of them for this kind of Python, it is imported in their place. Without one, or with
+``KEEPSTREAM_COMPILED=off``, they are interpreted. Both give the same bytes.
 """
 
 import os
@@ -19,9 +19,9 @@ from types import ModuleType
 
 import msgspec
 
-#: What pays when it is compiled: see docs/performance.md. Modules that `msgspec` makes structs in
-#: stay interpreted: the compiler can't make those. So do small functions that are called for every
-#: event: a call from interpreted code into compiled one costs more than they take.
+#: The modules that compiling makes faster: see docs/performance.md. Modules with `msgspec`
+#: structs stay interpreted, because the compiler can't make those. So do small functions that are
+#: called for every event: a call from interpreted into compiled code costs more than they take.
 MODULES: tuple[str, ...] = (
     "models.customer.features",
     "models.customer.rhythm",
@@ -40,39 +40,39 @@ MODULES: tuple[str, ...] = (
     "models.learning.spend",
     "models.learning.standardized_logistic",
 )
-#: The compiler, as the lock has it: a build by another one is not the same.
+#: The compiler in the lock; a build by another compiler differs.
 COMPILER = "mypy==2.4.1"
-#: A processor that can must not add and multiply in one step, or it would round once, not twice.
+#: No fused multiply-add: it rounds once instead of twice, so results would differ by processor.
 FLAGS = ("-ffp-contract=off",)
-#: The library with the code of all modules, beside which each module is a few lines.
+#: The library with the code of all modules; each module itself is only a few lines.
 LIBRARY = "keepstream__mypyc"
 VARIABLE = "KEEPSTREAM_COMPILED"
 COMPILED, INTERPRETED = "compiled", "interpreted"
 
 ROOT = Path(__file__).parents[1]
-#: Types of these packages' modules are what the compiler relies on.
+#: The compiler relies on the types of these packages' modules.
 _PACKAGES = ("config", "models")
 _MANIFEST = "build.json"
 
 
 class StaleBuild(ImportError):
-    """A build was made of other sources, or for another Python; the message says what to do."""
+    """A build is of other sources, or for another Python; the message says what to do."""
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What a build was made of and for."""
+    """The sources and the Python of a build."""
 
     sources: str
     python: str
 
 
 def directory(root: Path = ROOT) -> Path:
-    """Where the build for this kind of Python is."""
+    """The directory of the build for this kind of Python."""
     return root / "models/__compiled__" / str(sysconfig.get_config_var("SOABI"))
 
 
 def made_now(root: Path = ROOT) -> Made:
-    """What a build would be made of and for at this moment."""
+    """The sources and the Python of a build that was made now."""
     digest = sha256()
     for package in _PACKAGES:
         for path in sorted(root.joinpath(package).rglob("*.py")):
@@ -82,7 +82,7 @@ def made_now(root: Path = ROOT) -> Made:
 
 
 def made_then(build: Path) -> Made | None:
-    """What the build was made of and for; None if there is no whole build."""
+    """The sources and the Python of the build; None if there is no complete build."""
     try:
         return msgspec.json.decode((build / _MANIFEST).read_bytes(), type=Made)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -90,12 +90,12 @@ def made_then(build: Path) -> Made | None:
 
 
 def seal(build: Path, made: Made) -> None:
-    """Say that the build is whole, and what it was made of and for."""
+    """Mark the build as complete, with its sources and its Python."""
     (build / _MANIFEST).write_bytes(msgspec.json.encode(made))
 
 
 def use_build() -> None:
-    """Have the build imported in the place of its modules, if there is one and it is wanted.
+    """Import the build in place of its modules, if there is one and it isn't switched off.
 
     Raises ``StaleBuild`` for one that is older than its sources.
     """
@@ -122,7 +122,7 @@ def flavour() -> str:
 
 
 class _Build(MetaPathFinder):
-    """Finds the modules of a build, and nothing else."""
+    """Finds only the modules of a build."""
 
     def __init__(self, build: Path) -> None:
         suffix = sysconfig.get_config_var("EXT_SUFFIX")

@@ -42,7 +42,7 @@ class MinuteOfDay(int):
 
     @classmethod
     def parse(cls, value: object) -> "MinuteOfDay":
-        """Read a text; YAML itself reads 21:30 without quotes as so many minutes. Raises
+        """Read a text, or a number of minutes: YAML reads 21:30 without quotes as that. Raises
         ``ValueError``.
         """
         match = _TIME_OF_DAY.fullmatch(value.strip()) if isinstance(value, str) else None

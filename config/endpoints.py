@@ -1,6 +1,6 @@
-"""Reads ``endpoints.yaml``: where decisions are delivered over HTTP, and what each place gets.
+"""Reads ``endpoints.yaml``: where decisions are delivered over HTTP, and what each endpoint gets.
 
-A secret is in a file or a variable of its own, and never in this file.
+A secret has its own file or variable, and never stands in this file.
 """
 
 import re
@@ -20,28 +20,28 @@ from config.refusal_words import pattern
 from config.rules import FileEntry, RuleError, read_tree, typed
 from config.secret_files import Names, SecretRefused, secret_in_file, several, whole
 
-#: How a secret of Standard Webhooks begins, and how many bytes it may have.
+#: The beginning of a Standard Webhooks secret, and how many bytes it may have.
 SIGNING_PREFIX = "whsec_"
 SIGNING_BYTES_MIN, SIGNING_BYTES_MAX = 24, 64
 ENDPOINTS_MAX = 50
-#: Variables with this prefix are settings, and others are refused.
+#: Variables with this prefix must be settings; others are refused.
 _OURS = "KEEPSTREAM_"
-#: As names of hosts are in DNS, with the underscore that some have.
+#: Host names as in DNS, with the underscore that some have.
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,254}}\Z)({_LABEL}\.)*{_LABEL}\.?")
 _ONE_TO_64 = Meta(ge=1, le=64)
 
 
 class EndpointRule(FileEntry, frozen=True):
-    """One endpoint, as its entry in the file says.
+    """One endpoint, from its entry in the file.
 
-    ``url``, or a file or variable that has it, where it is a secret itself. ``to``: whose format
-    is spoken; ``user``, ``event``, ``field``: what some destinations want besides. ``kinds``,
-    ``channels`` and ``segments``: what is delivered; empty for all. ``facts``: what each message
-    says of its customer, of the facts that decisions have. ``groups``: whose decisions.
-    ``erased``: whether it is told of erasures. ``begin``: where a new endpoint begins to read.
-    ``rate``: the most requests a second. ``attempts``: how often one decision is tried while
-    others succeed. ``give_up``: the age at which what still fails is set aside.
+    ``url``, or a file or variable that holds it if the URL itself is a secret. ``to``: the
+    destination, whose format is used; ``user``, ``event``, ``field``: what some destinations need
+    besides. ``kinds``, ``channels`` and ``segments``: what is delivered; empty for all. ``facts``:
+    which of the decisions' facts each message contains. ``groups``: whose decisions are delivered.
+    ``erased``: whether erasures are delivered. ``begin``: where a new endpoint begins to read.
+    ``rate``: the most requests a second. ``attempts``: how often one decision is tried while others
+    succeed. ``give_up``: the age at which a message that still fails is set aside.
     """
 
     name: Annotated[
@@ -82,7 +82,7 @@ class _EndpointFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """An endpoint with its secrets, which it shows to nobody."""
+    """An endpoint with its secrets, which its repr hides."""
 
     rule: EndpointRule
     url: str
@@ -93,12 +93,12 @@ class Endpoint(msgspec.Struct, frozen=True):
         return self.rule.name
 
     def is_as(self, other: "Endpoint") -> bool:
-        """Whether it is the same endpoint, wherever in the file it stands."""
+        """Whether both are the same, apart from their place in the file."""
         theirs = msgspec.structs.replace(other.rule, line=self.rule.line, file=self.rule.file)
         return (self.rule, self.url, self.secrets) == (theirs, other.url, other.secrets)
 
     def signing_keys(self) -> tuple[bytes, ...]:
-        """The keys that its messages are signed with, the present one first."""
+        """The keys that its messages are signed with, the current one first."""
         return tuple(b64decode(secret.removeprefix(SIGNING_PREFIX)) for secret in self.secrets)
 
     def __repr__(self) -> str:
@@ -108,8 +108,8 @@ class Endpoint(msgspec.Struct, frozen=True):
         return [("name", self.name)]
 
 
-#: How a destination wants to be logged in to: signed, by the URL alone, by a key, or by user and
-#: key.
+#: How each destination authenticates a request: by signature, by the URL alone, by a key, or by
+#: user and key.
 LOGINS: Mapping[str, Literal["signed", "url", "key", "user"]] = {
     "generic": "signed",
     "slack": "url",
@@ -120,16 +120,16 @@ LOGINS: Mapping[str, Literal["signed", "url", "key", "user"]] = {
     "dittofeed": "key",
     "mautic": "user",
 }
-#: What one destination wants that no other has, by the name of the entry, and how it is asked for.
+#: Entries that only one destination needs: the destination, and the words that ask for the entry.
 _OF_ONE: Mapping[str, tuple[str, str]] = {
-    # Events have to be defined there first, so that all kinds are one.
+    # HubSpot needs each event defined first, so all kinds share one.
     "event": ("hubspot", "an event's whole name: set event: pe123_keepstream"),
     "field": ("mautic", "the alias of the contact field that has your ids: set field: customer_id"),
 }
 
 
 def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ...]:
-    """The endpoints of ``file``, with the secrets that they name. Raises `RuleError`."""
+    """The endpoints in ``file``, with the secrets that they name. Raises `RuleError`."""
     tree = read_tree(file, "endpoints.yaml")
     found: _EndpointFile = typed(tree, _EndpointFile, {"endpoints": EndpointRule})
     if not found.endpoints or len(found.endpoints) > ENDPOINTS_MAX:
@@ -147,7 +147,7 @@ def load_endpoints(file: Path, environ: Mapping[str, str]) -> tuple[Endpoint, ..
 
 
 def files_of(file: Path, endpoints: Iterable[Endpoint]) -> list[Path]:
-    """Every file that says something of ``endpoints``: ``file`` and those that it names."""
+    """Every file that ``endpoints`` depend on: ``file`` and the files it names."""
     names = [
         name
         for one in endpoints
@@ -194,7 +194,7 @@ def _url(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> str:
         url = _secret_in_file(rule, rule.url_file, folder)
     elif rule.url_env:
         url = _secret_in_variable(rule, rule.url_env, environ)
-    # What is wrong is said without the address, which may be a secret.
+    # The message leaves the address out: it may be a secret.
     try:
         parts = urlsplit(url)
         is_whole = _is_host(parts.hostname or "") and parts.port != 0
@@ -217,7 +217,7 @@ def _url(rule: EndpointRule, folder: Path, environ: Mapping[str, str]) -> str:
 
 
 def _is_host(host: str) -> bool:
-    """Whether there may be a host of this name, or of this address."""
+    """Whether a host may have this name or address."""
     if ":" not in host:
         return _HOST.fullmatch(host) is not None
     try:

@@ -1,7 +1,7 @@
 """Limits of parameters, stated at their fields.
 
-``Annotated[float, POSITIVE]`` is checked when parameters are loaded; for a list or a table, each of
-its values is checked.
+``Annotated[float, POSITIVE]`` is checked when parameters are loaded; in a list or a table, each
+value is checked.
 """
 
 import math
@@ -49,8 +49,8 @@ def at_most(most: float) -> Limit:
 
 
 def problems_in(section: msgspec.Struct, path: str) -> Iterator[str]:
-    """The errors in the values of ``section``, each with its dotted name; infinite numbers and NaN
-    come first, because comparisons with them are meaningless.
+    """The errors in the values of ``section``, each with its dotted name. If there are infinite
+    numbers or NaN, only those are reported: comparisons with them are meaningless.
     """
     values = msgspec.structs.asdict(section)
     unusable = [

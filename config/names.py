@@ -1,4 +1,4 @@
-"""Other names of events: those that are shipped, ``names.toml``, and how names are compared."""
+"""Aliases of event names: the shipped ones in ``names.toml``, and how names are compared."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Final
 
 
 def folded(name: str) -> str:
-    """``name`` as it is compared with others: without case, blanks, ``_`` and ``-``."""
+    """``name`` in the form for comparisons: without case, blanks, ``_`` and ``-``."""
     return "".join(name.split()).replace("_", "").replace("-", "").casefold()
 
 
@@ -17,5 +17,5 @@ def _shipped() -> dict[str, str]:
     return aliases
 
 
-#: The known name by each shipped other name, as it is written in the file.
+#: The known name for each shipped alias, as written in the file.
 ALIASES: Final[Mapping[str, str]] = _shipped()

@@ -41,7 +41,7 @@ from config.zones import zone_problem
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
 HORIZON_DAYS_MAX = 365
-#: Who is erased for doing nothing must have been silent for this long at least.
+#: The shortest silence for which a customer may be erased as inactive.
 INACTIVE_DAYS_MIN = 90
 _FourCuts = Annotated[tuple[float, float, float, float], ASCENDING]
 
@@ -53,8 +53,8 @@ class ParameterError(ValueError):
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A group of parameters. Limits are stated at the fields (`config.limits`).
 
-    ``section``: the name of a part's section; ``open_tables``: its tables in which operators may
-    use names of their own.
+    ``section``: the name of a part's section. ``open_tables``: its tables in which operators may
+    add names of their own.
     """
 
     section: ClassVar[str] = ""
@@ -72,19 +72,19 @@ class Time(Section, frozen=True):
     disorder: DurationMs
     lateness: DurationMs
     future: DurationMs
-    #: Of the shop, for customers whose events name none.
+    #: The shop's time zone, for customers whose events name none.
     zone: str
 
     def problems(self) -> Iterator[str]:
-        """A zone is one that there is."""
+        """The zone must exist."""
         problem = zone_problem(self.zone)
         if problem is not None:
             yield f"time.zone: {problem}"
 
 
 class Money(Section, frozen=True):
-    """``rates``: units of the shop's currency for one of another, by its code; a table of them by
-    the date from which each holds, or one for all days.
+    """``rates``: by the code of another currency, what one unit of it is worth in the shop's
+    currency: one rate for all days, or a table of rates by the date from which each holds.
     """
 
     open_tables = ("rates",)
@@ -106,7 +106,7 @@ class Money(Section, frozen=True):
         return rates if isinstance(rates, float) else rates[min(rates)]
 
     def problems(self) -> Iterator[str]:
-        """A currency is three capital letters, and a rate a number above 0 from a date on."""
+        """Currencies are three capital letters; rates are above 0, from a date on."""
         if not re.fullmatch("[A-Z]{3}", self.currency):
             yield "money.currency is an ISO 4217 code such as EUR"
         for code, rates in self.rates.items():
@@ -135,10 +135,10 @@ def _is_date(text: str) -> bool:
 
 
 class Identity(Section, frozen=True):
-    """``enabled``: whether ids of one person are united. ``anonymous_ids``: of so many a person;
-    those that a user named last. ``blocked``: patterns of ids that are no
-    customer's; all of an id must match. ``shared``: an id with which a second user logs in leaves
-    the first one's from then on, or they keep it.
+    """``enabled``: whether the ids of one person are united. ``anonymous_ids``: how many a person
+    may have; the latest ones count. ``blocked``: patterns of ids that are no customer's; the whole
+    id must match. ``shared``: whether an id leaves the first user once a second one logs in with
+    it, or the first user keeps it.
     """
 
     enabled: bool = True
@@ -147,11 +147,11 @@ class Identity(Section, frozen=True):
     shared: Literal["leave", "keep"] = "leave"
 
     def is_blocked(self, text: str) -> bool:
-        """Whether this is no customer's id."""
+        """Whether the text matches a pattern of ids that are no customer's."""
         return any(_pattern(pattern)(text) is not None for pattern in self.blocked)
 
     def problems(self) -> Iterator[str]:
-        """Patterns are regular expressions."""
+        """Patterns must be regular expressions."""
         for pattern in self.blocked:
             try:
                 re.compile(pattern)
@@ -163,12 +163,12 @@ class Identity(Section, frozen=True):
 
 
 class Privacy(Section, frozen=True):
-    """``inactive``: who did nothing for so long is erased; 0 for nobody."""
+    """``inactive``: customers without activity for this long are erased; 0: nobody is."""
 
     inactive: DurationMs
 
     def problems(self) -> Iterator[str]:
-        """Whoever may still buy again is none of them."""
+        """The time must be long enough to leave out customers who may buy again."""
         if 0 < self.inactive < INACTIVE_DAYS_MIN * DAY_MS:
             yield (
                 f"privacy.inactive must be 0 (nobody is erased for doing nothing) or at least "
@@ -182,8 +182,8 @@ def _pattern(text: str) -> Callable[[str], Any]:
 
 
 class Names(Section, frozen=True):
-    """What the shop calls its events. ``aliases``: other names of known events; ``own``: names that
-    only look like a known one. Both are kept as they are compared, `folded`.
+    """The shop's names for events. ``aliases``: other names of known events. ``own``: names that
+    only resemble a known one. Both are stored `folded`, for comparison.
     """
 
     open_tables = ("aliases",)
@@ -203,7 +203,7 @@ class Rfm(Section, frozen=True):
     monetary: _FourCuts
 
 
-# Clocks are remembered by it, so it is hashed at every look at one.
+# It is a key in the cache of customers' clocks, so it is hashed at every look at a clock.
 class Overdue(Section, frozen=True, cache_hash=True):
     #: Below a half, a purchase would be overdue before it is expected.
     percentile: Annotated[float, at_least(0.5), at_most(0.999)]
@@ -215,13 +215,13 @@ class Overdue(Section, frozen=True, cache_hash=True):
 
 
 class Truce(Section, frozen=True):
-    """``after``: how long marketing stays silent after a complaint was solved, or a poor answer."""
+    """``after``: how long marketing pauses after a complaint is solved, or after a poor answer."""
 
     after: DurationMs
 
 
 class Rules(Section, frozen=True):
-    """``facts``: what every decision says of its customer, by the names of facts."""
+    """``facts``: the names of the facts that every decision states about its customer."""
 
     triggers: str
     actions: str
@@ -231,7 +231,7 @@ class Rules(Section, frozen=True):
 
 class Churn(Section, frozen=True):
     horizon_days: Annotated[tuple[float, ...], NOT_EMPTY, POSITIVE, at_most(HORIZON_DAYS_MAX)]
-    #: A shorter interval would mean a million check-ins of one customer in a silent year.
+    #: With a shorter interval, one customer would cause a million check-ins in a silent year.
     check_in_days: Annotated[float, POSITIVE, at_least(0.01)]
     prior: Probability
 
@@ -273,9 +273,9 @@ class Bounds(Section, frozen=True):
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     """All parameters of the engine; immutable, so that a replay can name those it used.
 
-    ``parts``: the sections of parts, by their type; `of` returns one.
-    ``triggers``, ``actions`` and ``segments`` are the marketer's files, which ``rules`` names;
-    announced segments have their triggers among the others.
+    ``parts``: the parts' sections by type; `of` returns one. ``triggers``, ``actions`` and
+    ``segments`` are the marketer's files, which ``rules`` names. The triggers of announced segments
+    are among ``triggers``.
     """
 
     time: Time
@@ -297,7 +297,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     segments: Segments
 
     def of(self, kind: type[SectionT]) -> SectionT:
-        """The section of a part. Raises ``KeyError`` for one that was not loaded."""
+        """A part's section. Raises ``KeyError`` if it was not loaded."""
         found: Any = self.parts[kind]
         return found  # type: ignore[no-any-return]
 
@@ -336,9 +336,9 @@ def load(
     file: Path | None = None,
     assignments: Iterable[str] = (),
 ) -> Parameters:
-    """Load the shipped values; those of ``file``, then ``name=value`` assignments override them.
+    """Load the shipped values, overridden by ``file`` and then by ``name=value`` assignments.
 
-    ``sections``: the parts' own; ``own_files``: the parts that ship ``config/parts/NAME.yaml``,
+    ``sections``: the parts' own. ``own_files``: the parts that ship ``config/parts/NAME.yaml``,
     with their values and default rules. Raises ``ParameterError`` for an unknown name or a value
     of the wrong kind, and ``RuleError`` for a rule or an action that cannot be used.
     """
@@ -378,8 +378,8 @@ def load(
 
 
 def without_answers_to(gone: Collection[str], catalogue: Actions) -> Actions:
-    """The catalogue without answers to triggers that are ``gone``: an action that answers others,
-    too, answers these still.
+    """The catalogue without answers to the triggers in ``gone``. An action that answers other
+    triggers as well remains for those.
     """
     left = [
         msgspec.structs.replace(
@@ -461,8 +461,8 @@ def _suggest(name: str, values: Mapping[str, Any], path: str) -> str:
 
 
 def _typed(values: dict[str, Any], kinds: Mapping[str, type[Section]]) -> dict[str, Any]:
-    """Each section by its name. Refuses values of the right type that would give wrong results or
-    an endless loop.
+    """Each section by its name. Refuses values that have the right type but would give wrong
+    results or an endless loop.
     """
     for section_name, name in _LISTS:
         value = values[section_name][name]

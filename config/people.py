@@ -1,4 +1,4 @@
-"""Who may log in to the console: their tokens, hashed, and what they may do there."""
+"""The people who may log in to the console: their hashed tokens and their roles."""
 
 import tomllib
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ _Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Role(StrEnum):
-    """A viewer looks; an operator may also put dead letters back."""
+    """A viewer may only look; an operator may also put dead letters back."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
 
 
 class Person(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One who may log in. ``tokens``: SHA-256 of their tokens, two while one replaces the other."""
+    """A person. ``tokens``: the SHA-256 of their tokens, two while one replaces the other."""
 
     tokens: Annotated[list[_Hash], Meta(min_length=1, max_length=8)]
     role: Role = Role.VIEWER
@@ -45,12 +45,12 @@ class People:
         }
 
     def find(self, token: str) -> tuple[str, Role] | None:
-        """Whose token it is and what they may do; None for a token of nobody."""
+        """The name and role of a token's owner; None if it has none."""
         return self._by_hash.get(hash_of(token))
 
 
 def load_people(settings: Settings) -> Mapping[str, Person]:
-    """Those of the file and of the environment, by name. Raises `SettingsError`."""
+    """The people in the file and the environment, by name. Raises `SettingsError`."""
     people = {**_from_file(settings.console_people), **_from_tokens(settings.console_tokens)}
     if len(people) > PEOPLE_MAX:
         raise SettingsError(f"{len(people)} people, and there may be {PEOPLE_MAX}: remove some")
@@ -63,7 +63,7 @@ def load_people(settings: Settings) -> Mapping[str, Person]:
 
 
 def require_person_name(name: str) -> None:
-    """Raise `SettingsError` unless somebody may be called so."""
+    """Raise `SettingsError` unless a person may have this name."""
     if NAME.fullmatch(name) is None:
         raise SettingsError(
             f"{name!r} is no name of a person: use up to 63 lower-case letters, digits, '.', '_' "
@@ -72,7 +72,7 @@ def require_person_name(name: str) -> None:
 
 
 def people_in(path: Path) -> Mapping[str, Person]:
-    """The people of a file. Raises `SettingsError`."""
+    """The people in a file. Raises `SettingsError`."""
     try:
         return msgspec.convert(read_toml(path), _PeopleFile).people
     except TextRefused as refused:

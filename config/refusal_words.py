@@ -1,4 +1,4 @@
-"""Patterns that texts must match, and the words with which a refusal tells what they ask for."""
+"""Patterns that texts must match, and words for them that refusals use."""
 
 import re
 
@@ -10,12 +10,12 @@ _MATCHING = re.compile(r"Expected `str` matching regex (.+?)(?= - at `|\Z)", re.
 
 
 def pattern(expression: str, words: str) -> Meta:
-    """A constraint on texts; ``words``: what a text that matches is, as in "a lower-case name"."""
+    """A constraint on texts; ``words`` describe a matching text, such as "a lower-case name"."""
     _WORDS[repr(expression)] = words
     return Meta(pattern=expression)
 
 
-#: What msgspec calls types, in words.
+#: Words for msgspec's names of types.
 _KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -31,7 +31,7 @@ _AS_MANY = re.compile(r"Expected `array` of length (\d+), got (\d+)")
 
 
 def in_words(error: msgspec.ValidationError) -> str:
-    """What msgspec says of a value in a file, and where it is, in words."""
+    """msgspec's error about a value in a file, and the value's place, in words."""
     text = _MATCHING.sub(
         lambda found: f"Expected {_WORDS.get(found[1], 'another text')}", f"{error}"
     )
@@ -47,8 +47,8 @@ def in_words(error: msgspec.ValidationError) -> str:
 
 
 def kinds_in_words(named: str, objects: str = "a group of names and values") -> str:
-    """The types that a decoder of msgspec names, in words; ``objects``: what one of names and
-    values is called there. That nothing may stand in their place goes without saying.
+    """The types that msgspec names, in words. ``objects``: the word for an object. `null` is left
+    out if there are other types.
     """
     names = [name for name in named.split(" | ") if name != "null"] or ["null"]
     return " or ".join(objects if name == "object" else _KINDS.get(name, name) for name in names)

@@ -1,6 +1,7 @@
-"""The least that each program needs of Kafka, as data: docs/security.md shows it as a table.
+"""The Kafka rights that each program needs at least, as data; docs/security.md has them as a table.
 
-Topics are named without the deployment's prefix. Who may read or write a topic may describe it.
+Topics are named without the deployment's prefix. A program that may read or write a topic may also
+describe it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +42,7 @@ class Right(NamedTuple):
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program does with each topic, and with the group and the cluster."""
+    """A program's operations on topics, on the group and on the cluster."""
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -53,7 +54,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str = ""
 
     def __iter__(self) -> Iterator[Right]:
-        # Whoever may look at a topic's configuration may not see by that that it is there.
+        # DescribeConfigs does not imply Describe, without which a topic seems not to exist.
         told = {*self.reads, *self.writes, *self.describes}
         looked_at = tuple(name for name in self.looks_at_configs if name not in told)
         for operation, names in (
@@ -131,7 +132,7 @@ RIGHTS: Mapping[str, Rights] = {
     ),
     "archive check": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, CUSTOMERS)),
     "export": Rights(reads=(CUSTOMER_EVENTS, CUSTOMER_ARCHIVE, CUSTOMER_KEYS, MODEL_SNAPSHOTS)),
-    # What it puts back for an operator is asked for when one does.
+    # Rights to put dead letters back are checked when an operator does that.
     "console": Rights(
         reads=(
             *RAW_TOPICS,
@@ -142,7 +143,7 @@ RIGHTS: Mapping[str, Rights] = {
             RETENTION_TRIGGERS,
             NEXT_BEST_ACTIONS,
             DECISION_LEDGER,
-            # A rule that is tried reads the log.
+            # Trying out a rule reads the log.
             CUSTOMER_EVENTS,
             CUSTOMER_ARCHIVE,
             CUSTOMER_KEYS,

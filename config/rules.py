@@ -1,7 +1,7 @@
 """Reads the marketer's files, ``triggers.yaml`` and ``actions.yaml``, and the parts' files in
 ``parts/``: typed, with line numbers.
 
-Conditions stay texts here; ``models.decisions.policy`` knows the facts they may name.
+Conditions remain texts here; ``models.decisions.policy`` knows the facts they may name.
 """
 
 import difflib
@@ -17,10 +17,10 @@ from config.bounded_text import TextRefused, read_text
 from config.duration import DurationMs, MinuteOfDay, convert
 from config.refusal_words import in_words
 
-#: What triggers, actions and segments may be called: their names become part of Redis keys, metrics
+#: The names that triggers, actions and segments may have: they become part of Redis keys, metrics
 #: and headers.
 NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,63}"
-#: How the names of shipped files begin, in messages.
+#: The beginning of shipped files' names in messages.
 SHIPPED = "config/"
 
 
@@ -56,7 +56,7 @@ class TriggerRule(FileEntry, frozen=True):
     cooldown: DurationMs
     because: tuple[str, ...]
     rises: Rise | None = None
-    #: The events it is looked at, a name or a list of them; only of the moment ``event``.
+    #: The events at which it is evaluated, a name or a list; only for the moment ``event``.
     on: str | tuple[str, ...] = ()
 
     @property
@@ -78,24 +78,24 @@ class ActionRule(FileEntry, frozen=True, rename={"contexts": "for"}):
     due: DurationMs
     lever: float = 1.0
     service: bool = False
-    #: The mailing list it is sent to, by which somebody may have unsubscribed from it.
+    #: The mailing list it is sent to; customers may have unsubscribed from that list.
     list: str | None = None
-    #: Whether who the customer is decides about it; if not, it is open to those who refuse that.
+    #: Whether it is chosen by who the customer is; if not, customers who refuse that may get it.
     personal: bool = True
-    #: What it offers, such as a discount. What offers something is no service.
+    #: What it offers, such as a discount. An action with an offer is no service.
     offer: str | None = None
     #: The reasons to leave that it answers; empty for any.
     plays: str | tuple[str, ...] = ()
-    #: Channels that it goes out by instead, to those who prefer one of them.
+    #: Channels by which it goes out instead to customers who prefer one of them.
     prefer: str | tuple[str, ...] = ()
-    #: Whether it waits for the hour of their day at which the customer comes most.
+    #: Whether it waits for the hour of the customer's day at which they come most.
     best_hour: bool = False
-    #: Whether it is pointless once the customer has bought: it is withdrawn if it still waits.
+    #: Whether it is withdrawn if the customer buys while it waits.
     until_bought: bool = False
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Every channel that it may go out by, its own first."""
+        """Every channel by which it may go out, its own first."""
         return (self.channel, *self.preferable)
 
     @property
@@ -105,13 +105,13 @@ class ActionRule(FileEntry, frozen=True, rename={"contexts": "for"}):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """``plays`` as a list, empty if it plays to any reason."""
+        """``plays`` as a list; empty if it answers any reason."""
         named = (self.plays,) if isinstance(self.plays, str) else self.plays
         return () if "any" in named else named
 
 
 class Cap(FileEntry, frozen=True):
-    """No customer gets more contacts than this: in all, by a ``channel``, or of an ``action``."""
+    """The most contacts that a customer may get: in all, by a ``channel``, or of an ``action``."""
 
     at_most: int
     per: DurationMs
@@ -124,8 +124,8 @@ class Cap(FileEntry, frozen=True):
 
 
 class QuietHours(FileEntry, frozen=True, rename={"begin": "from", "end": "to"}):
-    """Nobody is contacted from ``begin`` to ``end`` of their day by these channels; no channel
-    stands for all others.
+    """Nobody is contacted by these channels from ``begin`` to ``end`` of their day. An entry
+    without channels is for all others.
     """
 
     begin: MinuteOfDay
@@ -134,7 +134,7 @@ class QuietHours(FileEntry, frozen=True, rename={"begin": "from", "end": "to"}):
 
 
 class Triggers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``of_parts``: the names of those that parts bring along, whosever file they stand in."""
+    """``of_parts``: the names of triggers that parts ship, whichever file has them now."""
 
     triggers: tuple[TriggerRule, ...]
     file: str = ""
@@ -176,7 +176,7 @@ def load_triggers(file: Path | None = None) -> Triggers:
 
 
 def load_part_file(name: str) -> PartFile:
-    """The content of ``config/parts/NAME.yaml``. The section has the part's name. Raises
+    """The content of ``config/parts/NAME.yaml``; its section has the part's name. Raises
     `RuleError`.
     """
     tree = read_tree(None, f"parts/{name}.yaml")
@@ -196,25 +196,25 @@ def load_actions(file: Path | None = None) -> Actions:
     return actions
 
 
-#: Values in a file, repeated ones counted each time.
+#: The most values in a file; a value that an alias repeats counts each time.
 VALUES_MAX = 100_000
 #: A quotation of more than a character or two.
 _QUOTED = re.compile("""'[^']{4,}'|"[^"]{4,}"|![^ ]+""")
-#: A value of which only the beginning is in quotes, which is not what YAML means by them.
+#: A value with only its beginning in quotes, which YAML does not allow.
 _HALF_QUOTED = re.compile("""[ -]*[a-z_]+: *("[^"]*"|'[^']*') *[^ #]""")
 _QUOTES = """: put all of it in quotes of the other kind, as in '"vip" in segments'"""
 _TEXT, _TRUTH = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 
 
 class _Repeated(yaml.constructor.ConstructorError):
-    """A name that stands twice in one place."""
+    """The same name twice in one mapping."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Adds its line to every mapping that is an entry of a list."""
+    """Adds the line number to every mapping that is an entry of a list."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Raises `yaml.MarkedYAMLError` for a value that is not what its form or tag says."""
+        """Raises `yaml.MarkedYAMLError` for a value that doesn't fit its form or tag."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):
@@ -235,7 +235,7 @@ def _entries(loader: _Loader, node: yaml.SequenceNode) -> list[Any]:
 def _fields(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     """A mapping; a repeated key is an error, because the second would silently win.
 
-    The key `on` is a name, which YAML 1.1 takes for true.
+    The key `on` is read as a name, although YAML 1.1 takes it for true.
     """
     seen = set()
     for key, _ in node.value:
@@ -261,9 +261,7 @@ class FileTree(NamedTuple):
 
 
 def read_tree(file: Path | None, shipped: str) -> FileTree:
-    """The values of ``file``, or of the one that is ``shipped`` under this name. Raises
-    `RuleError`.
-    """
+    """The values of ``file``, or of the file ``shipped`` under this name. Raises `RuleError`."""
     name, text = str(file or f"{SHIPPED}{shipped}"), ""
     try:
         shipped_file = resources.files("config").joinpath(shipped)
@@ -291,14 +289,14 @@ def read_tree(file: Path | None, shipped: str) -> FileTree:
 
 
 def _begins_with_a_quote(text: str, line: int) -> bool:
-    """Whether on this line the text of a name begins with a quote and goes on after it."""
+    """Whether the value on this line begins with a quoted text and continues after it."""
     lines = text.splitlines()
     return 0 <= line < len(lines) and _HALF_QUOTED.match(lines[line]) is not None
 
 
 def _size_of(node: yaml.Node, known: dict[int, int]) -> int:
-    """The values in a node, those that an alias repeats counted each time: a few lines of aliases
-    can stand for more than any memory holds.
+    """The number of values in a node; a value that an alias repeats counts each time. A few lines
+    of aliases can stand for more than fits into memory.
     """
     if id(node) in known:
         return known[id(node)]
@@ -308,7 +306,7 @@ def _size_of(node: yaml.Node, known: dict[int, int]) -> int:
         children = [one for pair in node.value for one in pair]
     else:
         children = []
-    # Until it is known, so that a node within itself ends here; the loader names its line.
+    # A first value, so that a node within itself ends here; the loader reports its line.
     known[id(node)] = 1
     size = 1 + sum(_size_of(child, known) for child in children)
     known[id(node)] = size
@@ -319,13 +317,13 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if isinstance(error, _Repeated):
         return f"not valid YAML: {error.problem}"
     context = f" {error.context}" if error.context else ""
-    # What the reader quotes may be of a file that was named by mistake, such as one of passwords.
+    # The reader's quotation may come from a file named by mistake, such as one with passwords.
     return f"not valid YAML: {_QUOTED.sub('…', f'{error.problem}{context}')}"
 
 
 def typed(tree: FileTree, kind: Any, entry_kinds: dict[str, Any]) -> Any:
-    """The tree as a ``kind``, whose lists have entries of ``entry_kinds``. Raises `RuleError`,
-    with the line of the entry that is wrong.
+    """The tree as a ``kind``, whose lists have entries of ``entry_kinds``. Raises `RuleError` with
+    the line of the wrong entry.
     """
     _check_names(tree.values, kind, tree.file, tree.lines)
     optional = {f.name for f in msgspec.structs.fields(kind) if not f.required}
@@ -359,18 +357,14 @@ def _check_entry(entry: Any, kind: Any, file: str, where: str) -> None:
         raise RuleError(f"{file}:{line}: {whose}: {in_words(error)}") from None
 
 
-#: Fields that are not an operator's to write.
+#: Fields that an operator must not write.
 _NOT_IN_FILES = {"file", "line", "of_parts"}
 
 
 def _check_names(
     values: dict[Any, Any], kind: Any, file: str, lines: dict[Any, int], whose: object = ""
 ) -> None:
-    known = {field.encode_name for field in msgspec.structs.fields(kind)} - {
-        "file",
-        "line",
-        "of_parts",
-    }
+    known = {field.encode_name for field in msgspec.structs.fields(kind)} - _NOT_IN_FILES
     for key in values:
         if key in known or key == "line":
             continue

@@ -1,4 +1,4 @@
-"""Reads ``segments.yaml``: named conditions of which a customer is a member while they hold."""
+"""Reads ``segments.yaml``: named conditions; a customer is a member while one holds."""
 
 import ast
 from pathlib import Path
@@ -9,18 +9,18 @@ from msgspec import Struct
 from config.duration import DurationMs
 from config.rules import FileEntry, RuleError, TriggerRule, read_tree, typed
 
-#: Members of each are counted, and there are no more sums of all customers than this.
+#: The members of each segment are counted, and that many sums over all customers are possible.
 SEGMENTS_MAX: Final = 64
-#: The moments at which a customer becomes a member, and is none any more.
+#: The moments at which a customer enters or leaves a segment.
 SEGMENT_ENTERED, SEGMENT_LEFT = "segment-entered", "segment-left"
-#: The fact that says which, at its moment.
+#: By moment, the fact that names the segment.
 NAME_AT: Final = {SEGMENT_ENTERED: "segment_entered", SEGMENT_LEFT: "segment_left"}
 
 
 class SegmentRule(FileEntry, frozen=True):
-    """``hold``: the condition must have changed for so long before the membership does.
-    ``announce``: entering and leaving fire triggers of the segment's own; ``backfill``: also for
-    those who are in already when the segment is new or has changed.
+    """``hold``: how long the condition must have changed before the membership changes.
+    ``announce``: entering and leaving fire the segment's own triggers. ``backfill``: so do
+    customers who are already members when the segment is new or has changed.
     """
 
     name: str
@@ -53,7 +53,7 @@ def trigger_name(segment: str, moment: str) -> str:
 
 
 def announcing(segments: Segments) -> tuple[TriggerRule, ...]:
-    """The triggers that announced segments bring along."""
+    """The triggers that announced segments add."""
     return tuple(
         TriggerRule(
             name=trigger_name(segment.name, moment),
@@ -72,7 +72,7 @@ def announcing(segments: Segments) -> tuple[TriggerRule, ...]:
 
 
 def _named(condition: str) -> tuple[str, ...]:
-    """The facts that a condition names, in its order; none of one that cannot be read, which is
+    """The facts that a condition names, in order; empty for one that can't be parsed, which is
     refused when it is compiled.
     """
     try:

@@ -21,12 +21,12 @@ PREFIX = "KEEPSTREAM_"
 _ADDRESS = r"(\[[0-9a-fA-F:]+\]|[^\s,:/\[\]]+):[0-9]{1,5}"
 _ADDRESSES = rf"^{_ADDRESS}(,{_ADDRESS})*\Z"
 _REDIS_URL = r"^(redis|rediss|unix)://\S+\Z"
-#: A limited length: every worker is told all of them whenever the group comes together.
+#: The length is limited, as every rebalance sends all addresses to every worker.
 _ADVERTISED_URL = r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,50})?)?\Z"
 _SECRET = Meta(extra={"secret": True})
 
 SECRET_BYTES_MAX = 64 * 1024
-#: As long as raw topics are kept: an outage that they outlive must not cost the log anything.
+#: As long as raw topics are kept: in any outage that raw events survive, the log must survive, too.
 LOG_RETENTION_MS_MIN = 7 * DAY_MS
 
 
@@ -91,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_advertised_url: Annotated[
         str,
         _doc(
-            "Where other workers and clients reach this one; empty: at its own address and port",
+            "URL at which other workers and clients reach this one; empty: its address and port",
             "http://worker-1.internal:8080",
             _ADVERTISED_URL,
         ),
@@ -99,8 +99,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_token: Annotated[
         str,
         _doc(
-            "Token without which nothing but health is told at the port of health and metrics: 16 "
-            "to 200 letters, digits and signs; empty: none is asked for",
+            "Token that everything but health requires at the port of health and metrics: 16 to "
+            "200 letters, digits and signs; empty: none is required",
             "Bq3v-example-of-a-token",
             r"^([!-~]{16,200})?\Z",
         ),
@@ -137,13 +137,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=65_535),
     ] = 8090
     console_people: Annotated[
-        str, _doc("TOML file of who may log in to the console, with their tokens as hashes")
+        str,
+        _doc("TOML file of the people who may log in to the console, with hashes of their tokens"),
     ] = ""
     console_tokens: Annotated[
         str,
         _doc(
-            "Who may log in to the console without a file: NAME:ROLE=SHA256 of a token, separated "
-            "by commas",
+            "People who may log in to the console, without a file: NAME:ROLE=SHA256 of a token, "
+            "separated by commas",
             "anna:viewer=" + "0" * 64,
             r"^([a-z0-9][a-z0-9._-]{0,62}:(viewer|operator)=[0-9a-f]{64}"
             r"(,[a-z0-9][a-z0-9._-]{0,62}:(viewer|operator)=[0-9a-f]{64})*)?\Z",
@@ -151,7 +152,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     console_role: Annotated[
         Literal["viewer", "operator"],
-        _doc("What the token may do that the console makes by itself: viewer or operator"),
+        _doc("Role of the token that the console itself makes: viewer or operator"),
     ] = "viewer"
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
@@ -181,7 +182,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     erasure_salt: Annotated[
         str,
-        _doc("Secret with which erased ids are known again; never change it once one was erased"),
+        _doc("Secret for recognising erased ids; never change it once an id was erased"),
         _SECRET,
     ] = ""
     erasure_salt_file: Annotated[
@@ -196,7 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
-        _doc("Least severity that is logged: DEBUG, INFO, WARNING or ERROR"),
+        _doc("Lowest severity that is logged: DEBUG, INFO, WARNING or ERROR"),
     ] = "INFO"
     log_format: Annotated[
         Literal["text", "json"],
@@ -205,28 +206,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     traces_url: Annotated[
         str,
         _doc(
-            "Where traces go by OTLP over HTTP, up to its path; empty: nowhere",
+            "URL, with its path, that traces are sent to by OTLP over HTTP; empty: nowhere",
             "http://127.0.0.1:4318/v1/traces",
             r"^(https?://[^\s/?#@]{1,200}(/[^\s?#]{0,200})?)?\Z",
         ),
     ] = ""
     traces_one_in: Annotated[
         int,
-        _doc("Of so many requests to the collector one is traced", "100"),
+        _doc("One of this many requests to the collector is traced", "100"),
         Meta(ge=1, le=1_000_000),
     ] = 100
     group_instance_id: Annotated[
         str,
         _doc(
-            "Name under which a worker comes back to its partitions, another of each; empty: "
-            "whoever comes is new",
+            "Name by which a worker gets its partitions back after a restart, different for each "
+            "worker; empty: a restarted worker counts as new",
             "worker-0",
             r"^[a-zA-Z0-9._-]{0,200}\Z",
         ),
     ] = ""
     session_timeout_ms: Annotated[
         int,
-        _doc("Silence after which a worker is taken for dead, in ms", "10000"),
+        _doc("Silence after which a worker counts as dead, in ms", "10000"),
         # The changelog keeps the rows of two owners of a partition for 10 minutes: a worker that
         # was replaced must notice well before that.
         Meta(ge=1_000, le=300_000),
@@ -241,26 +242,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     archive: Annotated[
         Literal["on", "off"],
-        _doc("Whether the log is also kept sealed, so that a customer can be erased: on or off"),
+        _doc(
+            "Whether a sealed copy of the log is kept, so that customers can be erased: on or off"
+        ),
     ] = "off"
     log_retention: Annotated[
         str,
         _doc(
-            "How long customer-events is kept in plain: forever, or with the archive, for example "
-            "30d",
+            "How long customer-events is kept unsealed: forever, or, with the archive, a time "
+            "such as 30d",
             "30d",
             r"^(forever|[0-9]+(\.[0-9]+)?(h|d|w))\Z",
         ),
     ] = "forever"
     pace_ms: Annotated[
         int,
-        _doc("Least time between two fetches of raw topics, in ms: more saves CPU", "50"),
+        _doc("Shortest time between two fetches of raw topics, in ms: more saves CPU", "50"),
         Meta(ge=0, le=1_000),
     ] = 50
     deliver_max_age: Annotated[
         str,
         _doc(
-            "Triggers older than this are not delivered, nor actions past their dueAt; 0: all are",
+            "Triggers older than this, and actions past their dueAt, are not delivered; 0: all are",
             "24h",
             r"^(0|[0-9]+(\.[0-9]+)?(ms|s|min|h|d|w))\Z",
         ),
@@ -268,18 +271,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     set_aside: Annotated[
         str,
         _doc(
-            "Records that are left out although they claim to be of another release, as "
-            "topic-partition@offset, separated by commas; errors name them",
+            "Records to leave out that claim to be of another release, as topic-partition@offset, "
+            "separated by commas; error messages name them",
             "customer-events-0@1234",
             r"^([a-z-]+-[0-9]{1,4}@[0-9]{1,18}(,[a-z-]+-[0-9]{1,4}@[0-9]{1,18})*)?\Z",
         ),
     ] = ""
     compiled: Annotated[
         Literal["on", "off"],
-        _doc("Whether the compiled core runs, where `make compile` made one: on or off"),
+        _doc("Whether to run the compiled core, if `make compile` has made one: on or off"),
     ] = "on"
     max_batch_records: Annotated[
-        int, _doc("Most records that are folded as one batch", "4000"), Meta(ge=1, le=100_000)
+        int, _doc("Maximum number of records in a batch", "4000"), Meta(ge=1, le=100_000)
     ] = 4_000
 
     @property
@@ -289,12 +292,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_archive(self) -> bool:
-        """Whether every record of the log is also kept sealed."""
+        """Whether a sealed copy of every record of the log is kept."""
         return self.archive == "on"
 
     @property
     def log_retention_ms(self) -> int:
-        """How long the log is kept; -1 for ever, as the broker says it."""
+        """How long the log is kept; -1 for ever, as in the broker's configs."""
         return -1 if self.log_retention == "forever" else DurationMs.parse(self.log_retention)
 
     @property
@@ -318,10 +321,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worker_url(self) -> str:
-        """Where a worker is asked about customers: as it is advertised, or where it listens."""
+        """The URL for questions about a worker's customers: as advertised, or where it listens."""
         if self.web_advertised_url:
             return self.web_advertised_url.rstrip("/")
-        # Who listens on all addresses is there on this machine's own.
+        # A worker that listens on all addresses can be reached on the loopback address.
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.web_host, self.web_host)  # noqa: S104 - told apart, not listened on
         return f"http://{host}:{self.web_port}"
 
@@ -335,7 +338,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def web_headers(self) -> dict[str, str]:
-        """What shows the token at the web port of another process; nothing without one."""
+        """The header with the token for another process's web port; empty without a token."""
         return {"Authorization": f"Bearer {self.web_token}"} if self.web_token else {}
 
     def topic(self, name: str) -> str:
@@ -357,7 +360,7 @@ def _is_secret(kind: Any) -> bool:
     return _SECRET in kind.__metadata__
 
 
-#: Secrets, which may be in a file instead, named by the variable with _FILE.
+#: Secrets. Each may be in a file instead, which the variable with _FILE names.
 SECRETS_IN_FILES = tuple(
     field.name for field in msgspec.structs.fields(Settings) if _is_secret(field.type)
 )
@@ -400,7 +403,7 @@ def describe() -> list[Variable]:
 
 
 def known_variables() -> frozenset[str]:
-    """Every variable with our prefix that may be set."""
+    """Every variable with Keepstream's prefix that may be set."""
     return frozenset(map(variable_of, Settings.__struct_fields__))
 
 
@@ -489,7 +492,7 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _require_kept(settings: Settings) -> None:
-    """Nothing of the log is lost for good by a setting alone."""
+    """Refuse settings that alone would lose a part of the log for good."""
     if settings.log_retention == "forever":
         return
     named = f"KEEPSTREAM_LOG_RETENTION is {settings.log_retention!r}"

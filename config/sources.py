@@ -1,5 +1,5 @@
-"""The sources from which the collector takes events: their write keys, hashed, and their limits;
-and vendors whose webhooks it takes, with the secrets that they sign with.
+"""The sources that the collector takes events from: their hashed write keys and their limits. And
+the vendors whose webhooks it takes, with the secrets that they sign with.
 """
 
 import re
@@ -18,11 +18,11 @@ from config.secret_files import Names, SecretRefused, secret_in_file, several
 from config.settings import Settings, SettingsError, variable_of
 from config.vendors import SHIPPED, VendorRule, key_in, shipped_vendor, vendor_in
 
-#: Each is a label of metrics.
+#: Every source is a label of metrics, so their number is limited.
 SOURCES_MAX: Final = 200
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-#: As secrets are while one replaces the other.
+#: Two while one secret replaces the other.
 SECRETS_MAX: Final = 2
 
 _FORM: Final = (
@@ -41,9 +41,9 @@ _Hash = Annotated[
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one source may do. ``is_trusted``: whether it may ask for a person to be erased, or say
-    that customers are one or are not, which a key that is in every visitor's browser must not.
-    ``is_batched``: it tells many events at once, as tills do at night: the hour says nothing.
+    """What one source may do. ``is_trusted``: whether it may erase, merge and split persons; a key
+    that is in every visitor's browser must not. ``is_batched``: it sends many events at once, as
+    tills do at night, so the hour of its events means nothing.
     """
 
     events_per_second: Annotated[float, Meta(gt=0, le=1_000_000)] = 5_000.0
@@ -53,15 +53,15 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SenderLimits(Limits, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A source that has write keys. ``keys``: their SHA-256, two while one replaces the other."""
+    """A source with write keys. ``keys``: their SHA-256, two while one replaces the other."""
 
     keys: Annotated[list[_Hash], Meta(min_length=1, max_length=8)]
 
 
 class WebhookRule(Limits, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A vendor's webhooks, as the file of sources has them. ``secret_file``: the file with the
-    secret that the vendor signs with, or two while one replaces the other; ``user`` and ``guest``:
-    where the customer's id is, instead of where the vendor's mapping finds it.
+    """A vendor's webhooks in the file of sources. ``secret_file``: the file with the secret that
+    the vendor signs with, or two files while one secret replaces the other. ``user`` and ``guest``:
+    where the customer's id is, in place of the vendor's mapping.
     """
 
     vendor: str
@@ -71,8 +71,8 @@ class WebhookRule(Limits, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class WebhookSource(Struct, frozen=True):
-    """A vendor's webhooks with their secrets, which it shows to nobody. ``place`` and ``where``:
-    the file and the path of the source and of the vendor, for messages.
+    """A vendor's webhooks with their secrets, which its repr hides. ``place`` and ``where``: the
+    file and path of the source and of the vendor, for messages.
     """
 
     rule: WebhookRule
@@ -86,7 +86,7 @@ class WebhookSource(Struct, frozen=True):
 
 
 class SourcesFile(Struct, frozen=True):
-    """What a file of sources declares. Secrets are read by `webhook_sources`."""
+    """What a file of sources declares. `webhook_sources` reads the secrets."""
 
     path: Path = Path()
     sources: dict[str, SenderLimits] = {}
@@ -94,7 +94,7 @@ class SourcesFile(Struct, frozen=True):
     vendors: dict[str, VendorRule] = {}
 
     def vendor(self, name: str) -> tuple[VendorRule, str]:
-        """A vendor by its name, of the file or shipped, and where it is declared. Raises
+        """A vendor by its name, from the file or shipped, and where it is declared. Raises
         `SettingsError`.
         """
         if name in self.vendors:
@@ -117,8 +117,8 @@ class SourcesFile(Struct, frozen=True):
 
 
 class Senders:
-    """Every source by its name, and by its write keys; and vendors' webhooks by their names.
-    ``files``: what they were read from.
+    """Every source, by its name and by its write keys, and vendors' webhooks by their names.
+    ``files``: the files they were read from.
     """
 
     def __init__(
@@ -134,24 +134,24 @@ class Senders:
 
     @property
     def limits(self) -> Mapping[str, Limits]:
-        """What each may do, by its name."""
+        """The limits of each source, by its name."""
         return {**self.sources, **{name: one.rule for name, one in self.webhooks.items()}}
 
     def name_of(self, write_key: str) -> str | None:
-        """The source that a write key is of; None for a key of nobody."""
+        """The source that a write key belongs to; None if there is none."""
         return self._by_hash.get(hash_of(write_key))
 
 
 def hash_of(write_key: str) -> str:
-    """What is kept of a write key. It has the randomness of a key, so no salt and no slow hash are
-    needed to keep it from being guessed.
+    """The hash that is kept of a write key. The key is random, so it can't be guessed even without
+    a salt and a slow hash.
     """
     return sha256(write_key.encode("utf-8", "replace")).hexdigest()
 
 
 def load_senders(settings: Settings) -> Senders:
-    """The sources of the file and of the environment. Raises `SettingsError`, also if there are
-    none, and `RuleError` for a vendor that can't be used.
+    """The sources in the file and the environment. Raises `SettingsError`, also if there are none,
+    and `RuleError` for a vendor that can't be used.
     """
     file = _file_of(settings.collector_sources)
     sources = {**file.sources, **_from_keys(settings.collector_keys)}
@@ -214,7 +214,7 @@ def _check_keys(vendor: VendorRule, secrets: tuple[str, ...]) -> None:
 
 
 def require_source_name(name: str) -> None:
-    """Raise `SettingsError` unless a source may be called so."""
+    """Raise `SettingsError` unless a source may have this name."""
     if NAME.fullmatch(name) is None:
         raise SettingsError(
             f"{name!r} is no name of a source: use up to 63 lower-case letters, digits, '.', '_' "
@@ -258,7 +258,7 @@ def sources_in(path: Path) -> SourcesFile:
 
 
 def _entries(path: Path, tables: Mapping[str, Any], kind: str, shape: type[Any]) -> dict[str, Any]:
-    """The tables of one kind, each read by itself, so that its error can name it."""
+    """The tables of one kind, each converted by itself, so that its error can name it."""
     found = {}
     for name, table in _tables(path, tables, kind).items():
         try:
@@ -276,7 +276,7 @@ def _tables(path: Path, tables: Mapping[str, Any], kind: str) -> Mapping[str, An
 
 
 def _from_keys(text: str) -> Mapping[str, SenderLimits]:
-    """Sources as the environment has them, whose form is checked with the settings."""
+    """The sources in the environment; their form is checked with the settings."""
     found: dict[str, list[str]] = {}
     for entry in filter(None, text.split(",")):
         name, _, key = entry.partition("=")

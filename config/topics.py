@@ -27,12 +27,12 @@ CUSTOMER_ARCHIVE = "customer-archive"
 CUSTOMER_KEYS = "customer-keys"
 UNDELIVERED = "undelivered"
 
-#: What there is only where the archive is on.
+#: Topics that exist only if the archive is on.
 ARCHIVE_TOPICS = (CUSTOMER_ARCHIVE, CUSTOMER_KEYS)
 RAW_TOPICS = (CLICKSTREAM, TRANSACTIONS, SUPPORT, FEEDBACK)
-#: What is delivered to Redis.
+#: Topics whose records are delivered to Redis.
 DELIVERED_TOPICS = (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
-#: What workers write and read back themselves, besides the log.
+#: Topics that workers write and read themselves, besides the log.
 READ_BACK_TOPICS = (
     CUSTOMERS,
     LABELLED_EXAMPLES,
@@ -44,10 +44,10 @@ READ_BACK_TOPICS = (
 FOREVER_MS = -1
 FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
-# What was deleted is really gone from the disk after a day, however little is written.
+# Deleted records really leave the disk within a day, however little is written.
 GONE_IN_A_DAY = {"max.compaction.lag.ms": str(DAY_MS)}
 
-# Broker time, not the publisher's: events too far in the future are refused by it, and a trigger's
+# The broker's time, not the publisher's. Events too far ahead of it are refused, and a trigger's
 # latency is the difference of two broker times.
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 
@@ -105,19 +105,19 @@ def topics(
         topic(CLICKSTREAM, raw, "what customers look at, as published"),
         topic(TRANSACTIONS, raw, "what customers buy and return, as published"),
         topic(SUPPORT, raw, "tickets, complaints, chats and surveys, as published"),
-        topic(FEEDBACK, raw, "what became of messages and actions, as published"),
+        topic(FEEDBACK, raw, "outcomes of messages and actions, as published"),
         topic(
             CUSTOMER_EVENTS,
             {**log, "message.timestamp.type": "CreateTime"},
-            "the one order of all events; state is determined by it",
+            "all events in one order; state follows from it",
         ),
         *(archive if has_archive else ()),
         topic(CUSTOMERS, _changelog(has_keys=has_archive), "changelog of the customers table"),
         topic(
             DEAD_LETTERS,
-            # A dead letter holds its event in base64, and a raw topic takes a mebibyte.
+            # A dead letter holds its event in base64, and a raw event may have a mebibyte.
             {**_kept_for(days=30), "max.message.bytes": str(4 * MEBIBYTE)},
-            "what could not be used, with its reason",
+            "records that could not be used, with the reason",
         ),
         topic(
             RETENTION_TRIGGERS,
@@ -127,27 +127,27 @@ def topics(
         topic(
             NEXT_BEST_ACTIONS,
             {**_kept_for(days=30), **BROKER_TIME},
-            "what to do for them, of everything that could be done",
+            "the one action chosen for each of these moments",
         ),
-        topic(DECISION_LEDGER, _ledger(days=90), "every decision by its id, to be explained"),
-        topic(UNDELIVERED, _ledger(days=30), "what endpoints refused, by its place in the log"),
+        topic(DECISION_LEDGER, _ledger(days=90), "every decision by its id, for explanations"),
+        topic(UNDELIVERED, _ledger(days=30), "messages that endpoints refused, by log position"),
         topic(
             LABELLED_EXAMPLES,
             FOREVER,
-            "features and what became of them, for the trainer",
+            "features and their outcomes, for the trainer",
             is_partitioned=False,
         ),
         topic(
             MODEL_SNAPSHOTS,
             {**FOREVER, "max.message.bytes": str(8 * MEBIBYTE)},
-            "every version of what customers share; kept as long as the events it scored",
+            "every version of the shared models; kept as long as the events they scored",
             is_partitioned=False,
         ),
     )
 
 
 def partitions_of(name: str, partitions: int) -> int:
-    """How many partitions topic ``name`` has where the partitioned ones have ``partitions``."""
+    """How many partitions topic ``name`` has if partitioned topics have ``partitions``."""
     return next(topic.partitions for topic in topics(partitions, 1) if topic.name == name)
 
 
@@ -156,8 +156,8 @@ def _kept_for(*, days: int) -> dict[str, str]:
 
 
 def _ledger(*, days: int) -> dict[str, str]:
-    """Kept for so long, and one record an id: a decision that was written again after a crash is
-    there once.
+    """Kept for ``days``, with one record an id: a decision written again after a crash is there
+    once.
     """
     return {**_kept_for(days=days), "cleanup.policy": "compact,delete"}
 
@@ -166,8 +166,8 @@ def _changelog(*, has_keys: bool) -> dict[str, str]:
     return {
         **(GONE_IN_A_DAY if has_keys else {}),
         "cleanup.policy": "compact",
-        # After a takeover the old owner may still write for a session timeout. Both writes must
-        # be there to be compared, so nothing is compacted before that is long over.
+        # After a takeover the old owner may still write for a session timeout. Recovery compares
+        # both owners' rows, so compaction must start only long after that.
         "min.compaction.lag.ms": str(10 * MINUTE_MS),
         # The segment being written is never compacted: small ones keep recovery short.
         "segment.bytes": str(64 * MEBIBYTE),
@@ -178,6 +178,6 @@ def _keys() -> dict[str, str]:
     return {
         "cleanup.policy": "compact",
         **GONE_IN_A_DAY,
-        # Whoever reads more slowly than this could take a key that was deleted for one that holds.
+        # A reader that takes longer than this could miss the deletion of a key.
         "delete.retention.ms": str(7 * DAY_MS),
     }

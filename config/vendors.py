@@ -1,7 +1,7 @@
-"""How vendors' webhooks become events, as data: ``vendors/NAME.toml``, or a table of the same form
-in an operator's file of sources.
+"""The form of vendor mappings, which say how webhooks become events: ``vendors/NAME.toml``, or a
+table of the same form in an operator's file of sources.
 
-Here is their form. Expressions stay texts: `models.collecting.vendor_mapping` knows what they mean.
+Expressions remain texts here; `models.collecting.vendor_mapping` knows what they mean.
 """
 
 import re
@@ -18,13 +18,13 @@ from config.duration import DAY_MS, DurationMs, convert
 from config.refusal_words import in_words, pattern
 from config.rules import RuleError
 
-#: Those that are shipped, each a file of its name.
+#: The shipped vendors; each has a file of its name.
 SHIPPED: Final = ("intercom", "shopify", "stripe", "zendesk")
 EVENTS_MAX: Final = 200
 _TOLERANCE_MAX_MS: Final = DAY_MS
 PLACE: Final = re.compile(r"\{[^}]*\}")
 _PLACE_NAME: Final = re.compile(r"\{[A-Za-z0-9-]{1,64}\}")
-#: What a signature may be of.
+#: Placeholders in the text that is signed.
 BODY, TIMESTAMP = "{body}", "{timestamp}"
 
 _HeaderName = Annotated[str, pattern(r"^[A-Za-z0-9-]{1,64}\Z", "the name of an HTTP header")]
@@ -36,12 +36,12 @@ _Expression = Annotated[str, Meta(min_length=1, max_length=2_000)]
 class SignatureRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a vendor signs: HMAC of ``signed`` with the secret.
 
-    ``header`` holds the signature after ``prefix``, and of a list that ``separator`` divides any
-    part that begins so. ``signed`` is the text that is signed, in which ``{body}`` stands for the
-    very bytes and ``{timestamp}`` for a time in ``timestamp_header``, or in the part of ``header``
-    that begins with ``timestamp_prefix``; any other ``{name}`` is that header. ``tolerance``: how
-    far that time may be from ours. ``key``: the secret as it stands, or what it is in base64, after
-    ``whsec_`` if it begins so.
+    ``header`` holds the signature after ``prefix``. If ``separator`` divides it into a list, every
+    part with the prefix is a signature. ``signed`` is the text that is signed: ``{body}`` stands
+    for the body's bytes, ``{timestamp}`` for the time in ``timestamp_header`` or in the part of
+    ``header`` after ``timestamp_prefix``, and any other ``{name}`` for that header. ``tolerance``:
+    how far that time may be from the present. ``key``: the secret as text, or decoded from base64,
+    without ``whsec_`` if it begins so.
     """
 
     header: _HeaderName
@@ -57,11 +57,11 @@ class SignatureRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class EventRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One event that webhooks of some ``type`` become, when the expression ``when`` holds.
+    """An event that webhooks of a ``type`` become if the expression ``when`` holds.
 
-    ``each``: a list, each thing of which becomes an event and is `each` in the other expressions.
-    ``within``: what is older than the webhook by more is left out, as it was told before.
-    ``id``, ``user``, ``guest``, ``timestamp`` and ``channel``: instead of the vendor's.
+    ``each``: a list; each member becomes an event, and is `each` in the other expressions.
+    ``within``: events older than the webhook by more than this are left out, as an earlier webhook
+    reported them. ``id``, ``user``, ``guest``, ``timestamp`` and ``channel`` replace the vendor's.
     """
 
     type: _Words | Annotated[tuple[_Words, ...], Meta(min_length=1)]
@@ -82,11 +82,11 @@ class EventRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class VendorRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A vendor: where a webhook says what it is (``type``), which one (``id``, the same when it is
-    delivered again), of whom (``user``, else ``guest``) and when.
+    """A vendor: the expressions for a webhook's ``type``, its ``id`` (the same when it is delivered
+    again), its customer (``user``, else ``guest``) and its ``timestamp``.
 
-    ``skip``: webhooks for which it holds are left out. ``decimals``: currencies whose amounts in
-    smallest units have another number of decimals than two.
+    ``skip``: webhooks for which it holds are left out. ``decimals``: the currencies whose smallest
+    units do not have two decimals, by their number of decimals.
     """
 
     documentation: str = ""
@@ -122,7 +122,7 @@ def vendor_in(table: Mapping[str, Any], where: str) -> VendorRule:
 
 
 def key_in(secret: str) -> bytes:
-    """The bytes that a secret is in base64, as Standard Webhooks has it. Raises ``ValueError``."""
+    """A secret decoded from base64, as in Standard Webhooks. Raises ``ValueError``."""
     return b64decode(secret.removeprefix("whsec_"), validate=True)
 
 

@@ -16,11 +16,11 @@ UTC = "UTC"
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Every name there is."""
+    """The name of every zone."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split())
 
 
-#: Where clocks show an offset that is no whole number of hours; of several places the largest.
+#: A zone for each offset that is no whole number of hours; of several, the largest.
 _PLACES: Final = {
     "-09:30": "Pacific/Marquesas",
     "-03:30": "America/St_Johns",
@@ -51,8 +51,8 @@ def _by_spelling() -> dict[str, str]:
 
 @lru_cache(_READ_MAX)
 def zone_called(text: str) -> str | None:
-    """The IANA name of the zone that senders write so: in any case, with blanks, or as an offset
-    from UTC such as ``+02:00`` or ``UTC+2``; None if there is no such zone.
+    """The IANA name of a zone that senders may write in any case, with blanks, or as an offset from
+    UTC such as ``+02:00`` or ``UTC+2``; None if there is no such zone.
     """
     if text in zone_names():
         return text
@@ -64,14 +64,14 @@ def zone_called(text: str) -> str | None:
     hours, minutes = int(offset["hours"]), int(offset["minutes"] or 0)
     if minutes:
         return _PLACES.get(f"{sign}{hours:02d}:{minutes:02d}")
-    # Etc/GMT-2 is two hours ahead of UTC: these names count from the other side.
+    # Etc/GMT-2 is two hours ahead of UTC: these names have the opposite sign.
     name = f"Etc/GMT{'-' if sign == '+' else '+'}{hours}" if hours else UTC
     return name if name in zone_names() else None
 
 
 @cache
 def zone(name: str) -> ZoneInfo:
-    """The zone of this name. Raises ``KeyError`` for one that there is not."""
+    """The zone of this name. Raises ``KeyError`` if there is none."""
     if name not in zone_names():
         raise KeyError(name)
     found = resources.files("tzdata").joinpath("zoneinfo", *name.split("/"))
@@ -80,7 +80,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def zone_problem(name: str) -> str | None:
-    """Why ``name`` is no zone, with the name that was probably meant; None for a zone."""
+    """Why ``name`` is no zone, with the name that was probably meant; None if it is one."""
     if name in zone_names():
         return None
     close = get_close_matches(name, zone_names(), n=1, cutoff=0.5)

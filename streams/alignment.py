@@ -1,15 +1,15 @@
 """Merges records of several topics in the order of their event times.
 
-Topics are read at different speeds: after an outage, or in a backfill, the small ones are at their
-end while the large one has hardly begun. Passed on as they come, the small ones would push the
-clock days ahead, and the rest would be late. So a partition's records wait while another topic may
-still have older ones. Topics with the same keys have the same customers in the same partition,
-which is why partitions are aligned and not whole topics.
+Topics are read at different speeds: after an outage, or in a backfill, a small topic is read to its
+end while a large one has hardly begun. Passed on as they come, the records of the small topic would
+push the clock days ahead, and the rest would be late. So a partition's records wait while another
+topic may still have older ones. Topics with the same keys have the same customers in the same
+partition, so each partition is aligned by itself.
 
-Where a topic ends is known as of the broker's latest answer about it. What another topic gave since
-may be of a later time than records that the first has got meanwhile. And in one answer the topics
-are looked at one after the other, while a publisher writes to them one after the other. So a topic
-is known to have no more only of records that were published a moment before it was asked.
+The broker's latest answer says where a topic ends. That answer gets old: the topic may have got
+older records since. Even one answer isn't taken at one instant: the broker looks at one topic after
+the other, while a publisher writes to one after the other. So a topic counts as complete only for
+records published a moment (`SETTLED_MS`) before the broker answered.
 
 No I/O and no clock: the caller says which topics have more records to come.
 """
@@ -24,29 +24,32 @@ from msgspec.structs import replace
 
 Item = TypeVar("Item")
 
-#: Records may be disordered by this much without a reason to look closer ...
+#: A record may be this much older than the one before it and still count as ordinary disorder ...
 FAR_MS = 3 * 86_400_000
-#: ... and it takes this many old ones in a row to be history.
+#: ... and only this many old records in a row count as history.
 FEW = 8
 
-#: A topic about which the broker has said nothing for so long is not waited for.
+#: The others don't wait for a topic about which the broker has said nothing for this long.
 UNSURE_MS = 10_000
-#: What is published in order reaches all topics within this: it is gathered for some milliseconds,
-#: and written to one partition after the other.
+#: Records published in order reach all topics within this time: the producer gathers them for some
+#: milliseconds, and writes to one partition after the other.
 SETTLED_MS = 250
 
 #: (topic, partition) -> whether it has records that were not offered yet.
 Backlog = Callable[[str, int], bool]
 
-#: Up to which time of publication a (topic, partition) is known to have no more records.
+#: By (topic, partition): the publication time up to which it is known to have no more records.
 Known = Mapping[tuple[str, int], float]
 
 
 class Doubt(NamedTuple):
-    """Whether topics have no more than what is here: of what was published after ``known_ms`` it is
-    unsure. They hold that back at ``leeway_ms`` beyond the time that they have reached, and others
-    have reached of which it is sure; but nothing from ``present_ms`` on: there it is sooner known
-    than it could make anything late.
+    """Which records are held back because a topic without a queued record may still get older ones.
+
+    ``known_ms``: by topic and partition, up to which publication time nothing is missing. A record
+    published later is held back if its event time is more than ``leeway_ms`` beyond what that topic
+    has reached, and beyond the last record known to be preceded by all older ones. Records from
+    ``present_ms`` on are never held back: the broker answers again before they could make anything
+    late.
     """
 
     known_ms: Known
@@ -54,7 +57,9 @@ class Doubt(NamedTuple):
     present_ms: float
 
     def is_about(self, record: "Queued[Any]", known_ms: float) -> bool:
-        """Whether there may be older records than this one of topics that are known so far."""
+        """Whether topics that are complete up to ``known_ms`` may get older records than this
+        one.
+        """
         return record.published_ms > known_ms and record.at_ms < self.present_ms
 
 
@@ -62,8 +67,8 @@ NO_DOUBT = Doubt({}, 0, inf)
 
 
 class Queued(Struct, Generic[Item], frozen=True, gc=False):
-    """A record's event time, its offset and what is to be passed on; and when it was published, as
-    far as that may be a moment ago.
+    """A record's event time, its offset and the item to pass on. ``published_ms``: when it was
+    published; 0 if that was long enough ago not to matter.
     """
 
     at_ms: int
@@ -73,7 +78,9 @@ class Queued(Struct, Generic[Item], frozen=True, gc=False):
 
 
 class Passed(Struct, Generic[Item], frozen=True, gc=False):
-    """An item to pass on now, with its topic, partition and offset, and the time it went by."""
+    """An item to pass on now, with its topic, partition and offset, and the event time it has in
+    the merged order.
+    """
 
     topic: str
     partition: int
@@ -85,15 +92,15 @@ class Passed(Struct, Generic[Item], frozen=True, gc=False):
 class Alignment(Generic[Item]):
     """Queues by topic and partition, merged by event time within a partition.
 
-    A topic's records leave in its own order, so one of now that stands before a year of history
-    goes with its beginning: it must not hold all of it back.
+    A topic's records leave in the topic's own order. A recent record that stands before a year of
+    history leaves with the first of that history, so that it doesn't hold back all the rest.
     """
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = tuple(topics)
         self._queues: dict[int, dict[str, deque[Queued[Item]]]] = {}
         self._reached_ms: dict[int, dict[str, int]] = {}
-        #: Up to which time each partition gave records of which it was known that none is missing.
+        #: By partition, the latest event time released while nothing older was missing.
         self._settled_ms: dict[int, int] = {}
         self._held: dict[str, int] = dict.fromkeys(topics, 0)
 
@@ -123,22 +130,24 @@ class Alignment(Generic[Item]):
         self._held = dict.fromkeys(self._topics, 0)
 
     def awaited(self, to_come: Iterable[tuple[str, int]]) -> set[str]:
-        """The topics that others wait for: of ``to_come``, the (topic, partition) with records that
-        were not offered yet, those of which none is here.
+        """The topics that others wait for: those in ``to_come`` without a queued record.
+
+        ``to_come``: each (topic, partition) with records that were not offered yet.
         """
         if not len(self):
             return set()
         return {topic for topic, _ in self.missing(to_come)}
 
     def missing(self, to_come: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Those of ``to_come`` of which no record is here."""
+        """The members of ``to_come`` without a queued record."""
         return {one for one in to_come if not self._is_here(*one)}
 
     def known_ms(self, answered_ms: Mapping[tuple[str, int], int]) -> Known:
-        """Up to which time of publication each (topic, partition) is known to have no more than was
-        offered. ``answered_ms``: when the broker last answered about it. If that is older than
-        about another topic of the partition of which records are here, nothing is known; one of
-        which it has long said nothing is not waited for.
+        """Up to which publication time each (topic, partition) is known to have no more records.
+
+        ``answered_ms``: when the broker last answered about it. If another topic of the partition
+        has queued records and a later answer, nothing is known: -inf. A topic without an answer for
+        `UNSURE_MS` is not waited for: inf.
         """
         latest_ms = max(answered_ms.values(), default=0)
         here_ms: dict[int, int] = {}
@@ -155,8 +164,8 @@ class Alignment(Generic[Item]):
         return known_ms
 
     def next_ms(self, to_come: Iterable[tuple[str, int]], doubt: Doubt = NO_DOUBT) -> float:
-        """The event time before which no record will leave any more, in any partition; infinite
-        without any.
+        """The event time before which no record will leave any more, in any partition; infinite if
+        no record is queued or to come.
         """
         here = (queue[0] for qs in self._queues.values() for queue in qs.values() if queue)
         first = min(here, key=lambda record: record.at_ms, default=None)
@@ -185,8 +194,8 @@ class Alignment(Generic[Item]):
     ) -> list[Passed[Item]]:
         """The records up to ``until_ms`` to pass on now, oldest first in each partition.
 
-        A topic with nothing here but more to come holds the others back at the time it has
-        reached, and ``leeway_ms`` later; one of ``doubt`` as that says.
+        A topic without queued records but with more to come holds the others back: they may be at
+        most ``leeway_ms`` later than the time it has reached. For topics in ``doubt`` see `Doubt`.
         """
         released: list[Passed[Item]] = []
         limits = _Limits(backlog, until_ms, leeway_ms, doubt)
@@ -220,7 +229,7 @@ class Alignment(Generic[Item]):
 
 
 class _Limits(NamedTuple):
-    """What `Alignment.release` is asked for."""
+    """The arguments of `Alignment.release`."""
 
     backlog: Backlog
     until_ms: float
@@ -239,15 +248,15 @@ class _Frontier:
         self._limits = limits
         self._doubt = limits.doubt
         self._passed_ms = max(reached_ms.values())
-        #: The latest of which it was known that nothing before it is missing.
+        #: The latest event time released while nothing older was known to be missing.
         self.settled_ms = settled_ms
-        #: What no record passes ...
+        #: No record later than this leaves ...
         self._limit_ms = limits.until_ms
-        #: ... and what none does that was published after what is known.
+        #: ... and none later than ``_sure_ms`` that was published after ``_known_ms``.
         self._sure_ms, self._known_ms = inf, inf
 
     def lower(self, topic: str) -> None:
-        """A topic has nothing here any more, and holds back what may be later than its next."""
+        """Hold back what may be later than the next record of ``topic``, whose queue is empty."""
         limits, reached_ms, place = self._limits, self._reached_ms[topic], (topic, self._partition)
         if limits.backlog(*place):
             self._limit_ms = min(self._limit_ms, reached_ms + limits.leeway_ms)
@@ -262,8 +271,8 @@ class _Frontier:
         others_ms: float,
         released: list[Passed[Item]],
     ) -> bool:
-        """Release the records of ``topic`` until another one's turn comes, ``others_ms``; return
-        whether the next one is held back.
+        """Release the records of ``topic`` until ``others_ms``, when another topic's turn comes;
+        return whether the next record is held back.
         """
         reached_ms, partition = self._reached_ms[topic], self._partition
         while True:
@@ -280,19 +289,19 @@ class _Frontier:
                 return False
 
     def _is_doubtful(self, record: Queued[Item]) -> bool:
-        """Whether older ones may be missing; if it is known that none is, that is noted."""
+        """Whether older records may be missing; if none is, note the record's time as settled."""
         at_ms = record.at_ms
         if record.published_ms <= self._known_ms:
             self.settled_ms = max(self.settled_ms, at_ms)
             return False
         return self._doubt.is_about(record, self._known_ms) and at_ms > max(
-            # What is no later than what went before makes nothing late.
+            # A record no later than one already released makes nothing late.
             self._sure_ms, self.settled_ms + self._doubt.leeway_ms, self._passed_ms
         )  # fmt: skip
 
 
 def _next_of(filled: Mapping[str, deque[Queued[Item]]]) -> tuple[str, float]:
-    """The topic whose turn it is, and when that of another one comes."""
+    """The topic whose turn it is, and the time at which the next topic's turn comes."""
     found, first_ms, others_ms = "", inf, inf
     for topic, queue in filled.items():
         at_ms = queue[0].at_ms
@@ -304,10 +313,10 @@ def _next_of(filled: Mapping[str, deque[Queued[Item]]]) -> tuple[str, float]:
 
 
 def _hurry(queue: deque[Queued[Item]]) -> None:
-    """Give a record the latest time of the next few, if all of those are far older.
+    """Give a record the latest time of the next `FEW`, if all of those are far older.
 
-    The last few keep their times: too little is known of what follows. Neither does a straggler
-    among records of now make any of them hurry.
+    The last `FEW` records keep their times: too little is known of what follows. A single old
+    record among recent ones changes no times either.
     """
     latest_ms = 0
     for queued in queue:

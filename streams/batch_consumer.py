@@ -1,9 +1,9 @@
 """Faust's Kafka consumer, made to deliver record batches.
 
-Faust does membership, assignment, the conductor, agents and the timing of commits. We do fetching,
-batching, acks and positions, in `streams.record_batches`; this module joins the two. The hooks are
-internal to faust, mode and aiokafka: tests/streams/test_faust_contract.py fails when an upgrade
-changes one of them.
+Faust does membership, assignment, the conductor, agents and the timing of commits. Keepstream does
+fetching, batching, acks and positions, in `streams.record_batches`; this module joins the two. The
+hooks are internal to faust, mode and aiokafka: tests/streams/test_faust_contract.py fails when an
+upgrade changes one of them.
 """
 
 import asyncio
@@ -42,8 +42,7 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 LAST_COMMIT_TIMEOUT_S = 2.0
-# Signals shouldn't get lost, but a worker that waits for one for ever would look like one without
-# work.
+# A lost signal must not make a worker wait for ever: it would look like one without work.
 IDLE_CHECK_S = 1.0
 
 
@@ -51,12 +50,12 @@ IDLE_CHECK_S = 1.0
 class Batching:
     """How records are cut into batches, and how long one may take.
 
-    ``paced_topics`` are asked for every ``pace_ms`` at most, because at a low rate what costs is
-    waking up, not records: see `streams.fetch_pace`. ``drain_timeout_s`` is how long a rebalance
-    or a shutdown waits for the batches that agents are working on; keep it below the rebalance
-    timeout. ``stall_warning_s`` is the age of a batch in flight that is worth a line in the log.
-    ``bound_topics`` are those that state is a fold of, so that another topic under the name of one
-    is refused; any other is read from its beginning.
+    A topic in ``paced_topics`` is asked for at most once in ``pace_ms``: at a low rate waking up
+    costs more than the records do (see `streams.fetch_pace`). ``drain_timeout_s`` is how long a
+    rebalance or a shutdown waits for the batches that agents are working on; keep it below the
+    rebalance timeout. A batch in flight for longer than ``stall_warning_s`` is logged.
+    ``bound_topics`` are those that state is a fold of: if one was deleted and created again, it is
+    refused. Any other topic is then read from its beginning.
     """
 
     max_batch_records: int = 4_000
@@ -68,8 +67,9 @@ class Batching:
 
 
 class LogEnd(NamedTuple):
-    """Whether a partition has records that were not delivered, or may have some, because the broker
-    hasn't said where it ends; and when it last said so, 0 if it has not yet.
+    """The end of a partition. ``has_more``: whether it has undelivered records, or may have some
+    because the broker hasn't said where it ends. ``answered_ms``: when the broker last said so; 0
+    if never.
     """
 
     has_more: bool
@@ -109,9 +109,9 @@ class BatchConsumer(driver.Consumer):
         """Deliver batches until ``fetcher`` stops: the body of Faust's fetcher service."""
         client = self._thread.client
         try:
-            # Held all the time: aiokafka would otherwise leave the group when every topic has a
-            # batch in flight for longer than its max_poll_interval, and then never join again.
-            # The health check reports whether topics make progress.
+            # Held all the time: otherwise aiokafka would leave the group, and never join again,
+            # when every topic has had a batch in flight for longer than its max_poll_interval. The
+            # health check reports whether topics make progress.
             with counted_as_active(client):
                 while not (self.should_stop or fetcher.should_stop):
                     self._wake.clear()
@@ -122,13 +122,13 @@ class BatchConsumer(driver.Consumer):
             if not self.app.should_stop:
                 raise
         except asyncio.CancelledError:
-            # Not re-raised when stopping: during a rebalance Faust would take it for a crash.
+            # Swallowed when stopping: during a rebalance Faust would take it for a crash.
             if not (fetcher.should_stop or self.app.should_stop):
                 raise
 
     def _may_fetch(self, client: AIOKafkaConsumer) -> bool:
-        # Between a revocation and the seek that follows it, what the client has fetched may
-        # be from the wrong position; delivering it would put a suffix before its prefix.
+        # Between a revocation and the following seek, the client may hold records from a wrong
+        # position; delivering them would put later records before earlier ones.
         return (
             self._open_epoch == self.ledger.epoch
             and self.flow_active
@@ -139,9 +139,9 @@ class BatchConsumer(driver.Consumer):
     def allow_fetching(self) -> None:
         """Start fetching at the end of a rebalance, if positions have been sought since it began.
 
-        Not sooner: Faust clears the agents' queues between the seek and the end, and batches
-        delivered before that would never end. And not for an older rebalance, whose end Faust may
-        announce when the next has begun.
+        Not sooner: Faust clears the agents' queues between the seek and the end, and a batch
+        delivered before that would never end. And only for the latest rebalance: Faust may announce
+        the end of an older one after the next has begun.
         """
         if self._sought_epoch == self.ledger.epoch:
             self._open_epoch = self.ledger.epoch
@@ -163,7 +163,7 @@ class BatchConsumer(driver.Consumer):
     async def _deliver_fetched(self, client: AIOKafkaConsumer) -> bool:
         """Deliver a batch of every topic that has records; return whether there was any."""
         any_delivered, fetched = False, self._fetched(client)
-        # Before they are taken: the client asks for more as soon as they are.
+        # Before records are taken: taking them makes the client ask for more.
         self._pace.took(fetched, monotonic())
         for topic, partitions in fetched.items():
             epoch = self.ledger.epoch
@@ -200,7 +200,7 @@ class BatchConsumer(driver.Consumer):
         message.acked = True
         self._unacked_messages.discard(message)
         self._batch_ended.set()
-        # Whatever is fetched later wakes by itself: five times a round there is nothing yet.
+        # Records that are fetched later wake by themselves; mostly there are none yet.
         if any(tp.topic == batch.topic for tp in fetched_partitions(self._thread.client)):
             self._wake.set()
 
@@ -210,7 +210,7 @@ class BatchConsumer(driver.Consumer):
         return self.ledger.begin_epoch()
 
     def _topics_being_worked_on(self) -> list[str]:
-        # A batch still in its agent's queue is dropped from there by Faust, so it isn't waited for.
+        # Faust drops a batch that is still in its agent's queue, so nothing waits for it.
         return [topic for topic, delivery in self._deliveries.items() if delivery.message.tracked]
 
     async def wait_empty(self) -> None:
@@ -278,8 +278,8 @@ class BatchConsumer(driver.Consumer):
             self._begin_epoch()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Take over; nothing is fetched before positions were sought: they are asked for on the
-        connection of fetches, and each question would wait until the broker lets go of a fetch.
+        """Take over. Nothing is fetched until positions are sought: the questions for them share a
+        connection with fetches, and each would wait until the broker answers a fetch.
         """
         self._begin_epoch()
         hold_fetches(self._thread.client)
@@ -288,16 +288,16 @@ class BatchConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Seek every assigned partition to the group's committed offset.
 
-        Raises PositionError when a log no longer holds that offset or is another one, and
-        TimeoutError when the broker doesn't answer in time.
+        Raises PositionError when a log no longer holds that offset, or was deleted and created
+        again, and TimeoutError when the broker doesn't answer in time.
         """
         epoch = self._begin_epoch()
         client = self._thread.client
-        # Shorter than Faust's own limit, after which it would silently stop recovering.
+        # Shorter than Faust's own limit, after which Faust would silently stop recovering.
         async with asyncio.timeout(self.app.conf.broker_request_timeout * 0.8):
             positions, identity = await found_positions(client, self.batching.bound_topics)
         if epoch != self.ledger.epoch:
-            return  # a rebalance came in between, and it seeks for itself
+            return  # another rebalance began meanwhile, and seeks for itself
         for tp, offset in positions.items():
             client.seek(TopicPartition(*tp), offset)
         release_fetches(client)
@@ -313,7 +313,7 @@ class BatchConsumer(driver.Consumer):
         raise NotImplementedError("Keepstream reads from committed offsets; see perform_seek.")
 
     async def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
-        """The present ids of topics, by name. The client notices those that are there again."""
+        """The present ids of topics, by name. The client notices topics that were created again."""
         client = self._thread.client
         present = await topic_ids(client, names)
         notice_topics(client, present)
@@ -328,32 +328,32 @@ class BatchConsumer(driver.Consumer):
     def lag(self) -> dict[TP, int]:
         """Records in the log that no ended batch holds, by assigned partition with a known end.
 
-        Records of a batch in flight count, or a stuck agent would look as if it had no work.
+        Records of a batch in flight count; otherwise a stuck agent would seem to have no work.
         """
         ended = self.ledger.ended
         return {tp: max(0, end - ended[tp]) for tp, end in self._ends().items() if end is not None}
 
     def to_come(self) -> set[TP]:
-        """Assigned partitions with undelivered records, or whose end the broker hasn't said."""
+        """Assigned partitions with undelivered records, or whose end is not known yet."""
         delivered = self.ledger.delivered
         return {tp for tp, end in self._ends().items() if end is None or end > delivered[tp]}
 
     def ends(self, topics: Container[str]) -> dict[TP, LogEnd]:
-        """What is known of the ends of the assigned partitions of ``topics``."""
+        """What is known about the ends of the assigned partitions of ``topics``."""
         delivered = self.ledger.delivered_of(topics)
         client = self._thread.client if delivered else None
         if client is None:
             return {}
         ends = {}
         for tp, read in delivered.items():
-            # As good as the client's own pair, and there at once.
+            # As good as the client's own type, and without the cost of making one.
             place = cast(TopicPartition, tp)
             end, answered_ms = client.highwater(place), client.last_poll_timestamp(place)
             ends[tp] = LogEnd(end is None or end > read, answered_ms or 0)
         return ends
 
     def _ends(self) -> dict[TP, int | None]:
-        """Where the logs end, as far as the broker has said; nothing before the first seek."""
+        """Where the logs end, as far as the broker has said; empty before the first seek."""
         delivered = self.ledger.delivered
         # Before the first seek there may be no client yet.
         client = self._thread.client if delivered else None

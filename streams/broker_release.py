@@ -1,10 +1,10 @@
-"""Which release of Kafka answers: brokers do not say it, but they say which features they have."""
+"""Finds the release of Kafka: brokers don't name it, but they name the features they have."""
 
 from typing import Any, Final
 
 from kafka.errors import KafkaError
 
-#: The newest metadata.version of each release, as `kafka-storage.sh version-mapping` tells it.
+#: The newest metadata.version of each release, from `kafka-storage.sh version-mapping`.
 RELEASES: Final = (
     (14, "3.6"),
     (19, "3.7"),
@@ -19,7 +19,7 @@ RELEASES: Final = (
 
 
 def release_of(metadata_version: int) -> str:
-    """The release whose newest metadata.version this is, or that was to have it."""
+    """The first release whose newest metadata.version is at least this one."""
     for newest, release in RELEASES:
         if metadata_version <= newest:
             return release
@@ -27,8 +27,8 @@ def release_of(metadata_version: int) -> str:
 
 
 def broker_release(admin: Any) -> str:
-    """The release of the brokers that ``admin`` is connected to, such as 4.4; of one that tells no
-    features, the newest whose protocol it speaks.
+    """The release of the brokers that ``admin`` is connected to, such as 4.4. For a broker that
+    names no features: the newest release whose protocol it speaks.
     """
     try:
         supported = admin.describe_features()["metadata.version"]["supported"]

@@ -1,8 +1,8 @@
-"""Whether the brokers answer, and whether they can take what a worker writes.
+"""Watches whether the brokers answer, and whether they can take what a worker writes.
 
-A worker without new records would not notice a broker that hangs, nor that too few replicas are
-left for a write: its own clients wait for both in silence. A broker that is left without a
-majority does not know either: it goes on naming leaders that are dead, so those are asked, too.
+A worker without new records would not notice a broker that hangs, nor a partition with too few
+replicas for a write: its own clients wait in silence. A broker without a majority doesn't know
+either: it still names dead leaders, so every leader is asked, too.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ from streams.topics import declared
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
-#: A broker that hangs is passed over after this, and another one asked.
+#: After this long without an answer, another broker is asked.
 ANSWER_MS = 4_000
-#: No answer from any broker for this long is a problem: less is an election, or a busy machine.
+#: No answer from any broker for this long is a problem; an election or a busy machine takes less.
 SILENT_MAX_S = 15.0
-#: How often the topics' own demand for replicas is read.
+#: How often the topics' ``min.insync.replicas`` is read.
 CONFIGS_EVERY_S = 300.0
 
 
 class BrokerWatch:
-    """Asks the brokers now and then; `problems` is what it knows."""
+    """Asks the brokers every `LOOK_EVERY_S`; `problems` says what is wrong."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -43,7 +43,7 @@ class BrokerWatch:
         self._configs_s: float | None = None
         self._answered_s = monotonic()
         self._short: list[str] = []
-        #: When each broker that leads a partition answered last, or was first said to lead one.
+        #: When each broker that leads a partition last answered, or was first named as a leader.
         self._leaders_s: dict[int, float] = {}
         self._is_told = False
 
@@ -52,17 +52,17 @@ class BrokerWatch:
         return monotonic() - self._answered_s
 
     def is_silent(self) -> bool:
-        """Whether that is longer than an election takes."""
+        """Whether no broker has answered for longer than an election takes."""
         return self.silence_s() > SILENT_MAX_S
 
     def problems(self) -> list[str]:
-        """Why records would wait; empty if they would not."""
+        """Why records would have to wait; empty if they would not."""
         if self.is_silent():
             return [f"no Kafka broker has answered for {self.silence_s():.0f} s"]
         return [*self._short, *self._silent_leaders()]
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Watch until cancelled."""
         client: AIOKafkaClient | None = None
         try:
             while True:
@@ -87,7 +87,7 @@ class BrokerWatch:
 
     async def _ask(self, client: AIOKafkaClient, broker: int) -> None:
         with suppress(KafkaError, OSError, TimeoutError):
-            # Of no topic: what counts is that there is an answer.
+            # Asks about no topic: only whether the broker answers matters.
             await client.send(broker, MetadataRequest([]))
             self._leaders_s[broker] = monotonic()
 
@@ -107,7 +107,7 @@ class BrokerWatch:
             log.info("a Kafka broker answers again, after %.0f s", silence_s)
 
     def _tell(self) -> None:
-        """Say once that nobody answers."""
+        """Log once that no broker answers."""
         if self.is_silent() and not self._is_told:
             self._is_told = True
             log.error(
@@ -121,7 +121,7 @@ class BrokerWatch:
         client = AIOKafkaClient(
             **client_options(self._settings),
             request_timeout_ms=ANSWER_MS,
-            # Only when it is asked here.
+            # Metadata is updated only on request, by `watch`.
             metadata_max_age_ms=3_600_000,
         )
         try:
@@ -144,7 +144,7 @@ class BrokerWatch:
 
 
 def leaders_of(partitions: Mapping[str, Mapping[int, PartitionMetadata]]) -> set[int]:
-    """The brokers that lead partitions, as the broker knows that was asked."""
+    """The brokers that lead partitions, according to the broker that was asked."""
     every = {one.leader for found in partitions.values() for one in found.values()}
     return every - {-1}
 
@@ -164,7 +164,7 @@ def needed_replicas(settings: Settings, names: Iterable[str]) -> dict[str, int]:
 def shortages(
     partitions: Mapping[str, Mapping[int, PartitionMetadata]], needed: Mapping[str, int]
 ) -> list[str]:
-    """The topics of which a partition has no leader, or too few replicas for a write, in words."""
+    """The topics with a leaderless partition, or too few replicas for a write, in words."""
     told: list[str] = []
     for name, found in sorted(partitions.items()):
         leaderless = sum(one.leader == -1 for one in found.values())

@@ -1,9 +1,9 @@
-"""Reading a long log in bulk: record batches as they were fetched, without the client's objects.
+"""Reads a long log in bulk: record batches as they were fetched, without the client's objects.
 
-The client makes an object of each record, in Python, and asks for the next fetch only when the last
-one is used up. Here batches are taken out as soon as they are there, so that the broker sends the
-next ones meanwhile. The hooks are internal to aiokafka: tests/streams/test_faust_contract.py fails
-when an upgrade changes one of them.
+The client makes a Python object of each record, and asks for the next fetch only when the last one
+is used up. Here batches are taken out as soon as they arrive, so the broker sends the next ones
+meanwhile. The hooks are internal to aiokafka: tests/streams/test_faust_contract.py fails when an
+upgrade changes one of them.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException
 
-#: Turns of the event loop until the client has asked for the next fetch.
+#: Turns of the event loop after which the client has asked for the next fetch.
 _TURNS_TO_ASK = 3
 
 
 class BareRecord(Protocol):
-    """A record as it is in a batch."""
+    """A record inside a batch."""
 
     @property
     def offset(self) -> int: ...
@@ -40,10 +40,10 @@ class BareRecord(Protocol):
 async def next_batches(
     client: AIOKafkaConsumer, tp: TopicPartition, timeout_s: float
 ) -> list[Iterable[BareRecord]]:
-    """The batches of ``tp`` that were fetched next, in order; none if nothing came in time.
+    """The batches of ``tp`` that were fetched next, in order; empty if none came in time.
 
     Afterwards the client's position is behind them. Nothing else may read from ``client``. Raises
-    the error that the broker gave, and `CorruptRecordException` for a damaged batch.
+    the broker's error, and `CorruptRecordException` for a damaged batch.
     """
     fetcher: Any = client._fetcher
     if tp not in fetcher._records:
@@ -61,7 +61,8 @@ async def next_batches(
         unread = found._partition_records
         batches = list(sound_batches(unread, tp))
         found._update_position()
-        # It refers to itself, and would keep a whole fetch until the next full collection.
+        # The iterator refers to itself, and would keep a whole fetch until the next full
+        # collection.
         unread._records_iterator = None
     fetcher._notify(fetcher._wait_consume_future)
     for _ in range(_TURNS_TO_ASK):
@@ -70,7 +71,9 @@ async def next_batches(
 
 
 async def _wait_for_fetch(fetcher: Any, timeout_s: float) -> None:
-    """Return when something was fetched, or the time is over. Raises what ended the client."""
+    """Return when something was fetched or the time is over. Raises the error that ended the
+    client.
+    """
     waiter = fetcher._create_fetch_waiter()
     await asyncio.wait([waiter], timeout=timeout_s)
     if waiter.done():
@@ -80,7 +83,7 @@ async def _wait_for_fetch(fetcher: Any, timeout_s: float) -> None:
 
 
 def sound_batches(unread: Any, tp: TopicPartition) -> Iterator[Iterable[BareRecord]]:
-    """The batches of a fetch, each checked; those that the broker keeps for itself are left out."""
+    """The batches of a fetch, each checked; the broker's own control batches are left out."""
     while unread._records.has_next():
         batch = unread._records.next_batch()
         if not batch.validate_crc():

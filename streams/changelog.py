@@ -1,8 +1,8 @@
 """The records of the customers table's changelog: rows, and the state of each partition.
 
-Headers say what their bytes cannot: a checksum over key and value, which parts the writer of a row
+Headers say what the bytes don't: a checksum over key and value, which parts the writer of a row
 knew, whether the row follows from everything that happened, and which topics a state belongs to.
-Records without headers are those of earlier releases, and read as before.
+Records without headers were written by older releases, and can be read as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from zlib import crc32
 from models.customer.registry import VERSIONS
 from models.customer.row_formats import ROW_FORMAT
 
-#: The key of a partition's own state; no customer's id can contain a zero byte.
+#: The key of a partition's own state. No customer's id can contain a zero byte.
 STATE_KEY = b"\x00partition"
-#: The beginning of the keys of graves, before the fingerprint; likewise no customer's id.
+#: Begins the key of a grave; the fingerprint follows. No customer's id either.
 GRAVE_KEY = b"\x00grave:"
 _CHECKSUM = "crc"
-#: Of a row: the same checksum, and what its writer knew.
+#: Of a row: its checksum, and a fingerprint of what its writer knew.
 _ROW = "row"
 _CHECKSUM_BYTES = 4
 _SALT = "salt"
 _ERASED = "erased"
 _UNSOUND = "unsound"
 _DAMAGED = "damaged"
-#: Of a row, its customer's key of the archive; of a state, its partition's secrets.
+#: Of a row, its customer's archive key; of a state, its partition's archive secrets.
 _KEY = "key"
 _SECRETS = "secrets"
 
@@ -39,9 +39,10 @@ class ChangelogRecord(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The topics that a partition's state belongs to, by the broker's ids; "" where unknown:
-    ``log``, of which it is the fold, ``table``, in which its rows are, and where there is one
-    ``archive``, which has all that was applied, with its ``keys``.
+    """The topics that a partition's state belongs to, by the broker's ids; "" where unknown.
+
+    ``log``: the topic that the state is a fold of. ``table``: the topic with its rows. ``archive``
+    and ``keys``: the archive of everything applied and its keys, where there is one.
     """
 
     log: str = ""
@@ -54,14 +55,15 @@ UNKNOWN_ORIGIN = Origin()
 
 
 class Marks(NamedTuple):
-    """What a record's headers say of it. ``is_intact``: nothing contradicts its checksum, and
-    ``is_verified``: it has one, over key and value;
-    ``is_known``: the row was written by a release that knew the same parts in the same versions, so
-    nothing in it is newer; ``is_sound``: the row follows from all that happened to the customer, as
-    far as was known; ``damaged``: how many rows of a state's partition do not. ``key``: of a row's
-    customer in the archive, and ``secrets``: of a state's partition, both as they are stored, b""
-    without. ``erased``: of a row that is gone, the offset of the record that erased it. ``salt``: a
-    mark of the salt of a grave's fingerprint.
+    """What a record's headers say about it.
+
+    ``is_intact``: nothing contradicts its checksum. ``is_verified``: it has a checksum over key and
+    value, which is right. ``is_known``: the row's writer knew the same parts in the same versions,
+    so nothing in it is newer. ``is_sound``: the row follows from everything that happened to the
+    customer, as far as was known. ``damaged``: of a state, how many rows of its partition are not
+    sound. ``key``: the archive key of a row's customer, as it is stored; b"" without. ``secrets``:
+    the archive secrets of a state's partition, likewise. ``erased``: of a deleted row, the offset
+    of the record that erased it. ``salt``: identifies the salt of a grave's fingerprint.
     """
 
     is_intact: bool = True
@@ -77,12 +79,12 @@ class Marks(NamedTuple):
 
 
 def known_by(versions: Mapping[str, int]) -> bytes:
-    """A fingerprint of what a release knows: the layout of rows, and the versions of parts."""
+    """A fingerprint of what a release knows: the row layout and the versions of parts."""
     told = (f"{code}:{version}" for code, version in sorted(versions.items()))
     return sha256(" ".join((str(ROW_FORMAT), *told)).encode()).digest()[:4]
 
 
-#: What this release knows. No worker takes up a row in which something is newer than that.
+#: What this release knows. A worker refuses a row in which something is newer.
 KNOWN = known_by(VERSIONS)
 
 
@@ -95,9 +97,11 @@ def row_record(
     erased: int | None = None,
     key: bytes | None = None,
 ) -> ChangelogRecord:
-    """A customer's row, or with None that there is none; ``erased``: the offset of the record that
-    erased it, so that a later row stays. One that was continued from a damaged row
-    is not sound, and says so for whoever reads it back. ``key``: the customer's of the archive.
+    """A customer's row, or None for its deletion.
+
+    ``erased``: the offset of the record that erased it, so that a later row is kept. ``is_sound``:
+    False for a row continued from a damaged one; a header says so to whoever recovers it. ``key``:
+    the customer's archive key.
     """
     name = customer.encode()
     headers = [(_ROW, _sum_of(name, packed) + known)]
@@ -111,7 +115,7 @@ def row_record(
 
 
 def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> ChangelogRecord:
-    """The grave of somebody, who is known by the fingerprint alone."""
+    """The grave of an erased customer, who is known by the fingerprint alone."""
     key = GRAVE_KEY + fingerprint
     return ChangelogRecord(key, packed, [(_CHECKSUM, _sum_of(key, packed)), (_SALT, salt_mark)])
 
@@ -119,7 +123,7 @@ def grave_record(fingerprint: bytes, packed: bytes, salt_mark: bytes) -> Changel
 def state_record(
     state: bytes, origin: Origin, damaged: int, secrets: bytes = b""
 ) -> ChangelogRecord:
-    """A partition's state, how many of its rows are not sound, and its secrets of the archive."""
+    """A partition's state, how many of its rows are not sound, and its archive secrets."""
     headers = [(_CHECKSUM, _sum_of(STATE_KEY, state))]
     headers += [(name, value.encode()) for name, value in origin._asdict().items() if value]
     if damaged:
@@ -130,11 +134,11 @@ def state_record(
 
 
 def marks_of(key: bytes | None, value: bytes | None, headers: Headers) -> Marks:
-    """What the headers say; of a record without any, that nothing is wrong with it."""
+    """What the headers say; a record without headers counts as intact and sound."""
     if not headers:
         return _INTACT
     if len(headers) == 1 and headers[0][0] == _ROW:
-        # Nearly every row, a million of them in a takeover.
+        # Nearly every row: a million of them in a takeover.
         stated = headers[0][1]
         if stated == _sum_of(key or b"", value) + KNOWN:
             return _KNOWN

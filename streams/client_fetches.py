@@ -1,10 +1,10 @@
-"""What a worker's Kafka client fetches ahead: when it asks, and how records are taken from it.
+"""Controls what a worker's Kafka client fetches ahead: when it asks, and how records are taken.
 
 aiokafka's consumer fetches ahead, and keeps the records by partition. Its public interface can't
 say which partitions have records without taking them, nor wait for several things at once, nor ask
-for some topics less often; and it makes an object of each record in Python, at several times the
-cost of reading it. The functions here can. tests/streams/test_faust_contract.py checks what they
-rely on.
+for some topics less often. It also makes a Python object of each record, which costs several times
+as much as reading it. The functions here do without. tests/streams/test_faust_contract.py checks
+the internals that they rely on.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from msgspec import Struct
 from streams.bulk_reading import sound_batches
 from streams.fetch_pace import HELD_MS, FetchPace
 
-#: Records that nobody takes for this long don't keep the client from asking for other partitions.
+#: After this long, records that nobody takes no longer keep the client from asking for others.
 UNTAKEN_S = 0.01
-#: ... but for no longer than this at a time.
+#: While records wait to be taken, the broker may hold such a fetch for no longer than this.
 UNTAKEN_HELD_S = 0.05
 
 
@@ -39,8 +39,8 @@ class FetchedRecord(Struct, frozen=True, gc=False):
 
 
 class _Unread:
-    """What is left of a fetch of one partition, in the place of the client's own iterator: that
-    makes one object of each record, and goes from one to the next by five calls.
+    """The unread rest of a fetch of one partition. It replaces the client's own iterator, which
+    makes an object of each record and takes five calls to reach the next one.
     """
 
     def __init__(self, fetched: Any, tp: TopicPartition) -> None:
@@ -50,17 +50,18 @@ class _Unread:
             FetchedRecord(number, one.offset, one.timestamp, one.key, one.value, one.headers)
             for batch in sound_batches(fetched, tp)
             for one in batch
-            # What was asked for may begin in the middle of a batch.
+            # A fetch may return a batch that begins before the offset asked for.
             if one.offset >= begin
         ]
         self._end = fetched.next_fetch_offset
         self._place = 0
-        # It refers to itself, and would keep a whole fetch until the next full collection.
+        # The iterator refers to itself, and would keep a whole fetch until the next full
+        # collection.
         fetched._records_iterator = None
 
     @property
     def next_fetch_offset(self) -> int:
-        """Where the client goes on."""
+        """The client's next position."""
         return self._end if self.is_used_up else self._records[self._place].offset
 
     @property
@@ -68,29 +69,29 @@ class _Unread:
         return self._place == len(self._records)
 
     def take(self, records_max: int) -> list[FetchedRecord]:
-        """The next records."""
+        """Take up to ``records_max`` records, in order."""
         taken = self._records[self._place : self._place + records_max]
         self._place += len(taken)
         return taken
 
 
 def fetched_partitions(client: AIOKafkaConsumer) -> list[TopicPartition]:
-    """Partitions that have records, or an error, waiting in the client."""
+    """Partitions whose records, or whose error, wait in the client."""
     return list(client._fetcher._records)
 
 
 def hold_fetches(client: AIOKafkaConsumer) -> None:
-    """Ask for no more records of any assigned partition; the next assignment forgets it."""
+    """Fetch no more records of any assigned partition; the next assignment ends this."""
     client.pause(*client.assignment())
 
 
 def release_fetches(client: AIOKafkaConsumer) -> None:
-    """Ask for records again."""
+    """Fetch records again."""
     client.resume(*client.paused())
 
 
 def pace_fetches(client: AIOKafkaConsumer, pace: FetchPace) -> None:
-    """From now on have the client, which has started, ask for each topic at its time."""
+    """Make the client, which has started, ask for each topic only when ``pace`` allows it."""
     fetcher: Any = client._fetcher
     asks_now = fetcher._get_actions_per_node
     fetcher._prefetch_backoff = UNTAKEN_S
@@ -104,7 +105,7 @@ def pace_fetches(client: AIOKafkaConsumer, pace: FetchPace) -> None:
             for topic, _ in request.topics
         }
         due_s = min(filter(None, waits_s.values()), default=inf)
-        # Of what is not taken yet nothing is asked for, so that it waits for the answer.
+        # The client asks nothing for partitions with untaken records: they wait for this answer.
         held_s = min(due_s, UNTAKEN_HELD_S if fetcher._records else inf)
         in_time = []
         for node, request in requests:
@@ -117,7 +118,7 @@ def pace_fetches(client: AIOKafkaConsumer, pace: FetchPace) -> None:
 
 
 def _request(fetcher: Any, due: list[tuple[str, Any]], held_s: float) -> FetchRequest:
-    """A fetch that the broker holds for so long at most."""
+    """A fetch that the broker holds for at most ``held_s`` seconds."""
     return FetchRequest(
         min(HELD_MS, ceil(held_s * 1_000)) if held_s < inf else HELD_MS,
         fetcher._fetch_min_bytes,
@@ -142,7 +143,7 @@ async def take_records(
         taken[tp.partition] = await _take_from(client, tp, share)
     room = records_max - sum(map(len, taken.values()))
     for tp in partitions:
-        # A partition that gave less than its share has no more.
+        # A partition that gave less than its share has no more records.
         if room > 0 and len(taken.get(tp.partition, ())) == share:
             more = await _take_from(client, tp, room)
             taken[tp.partition].extend(more)
@@ -156,12 +157,12 @@ async def _take_from(
     fetcher: Any = client._fetcher
     found = fetcher._records.get(tp)
     if type(found) is not FetchResult:
-        # Nothing, or an error: the client raises it. One partition per call: without any, it would
-        # read all of them.
+        # Nothing, or an error, which the client raises. Name the partition: without one, the
+        # client would read all of them.
         await client.getmany(tp)
         return []
     taken: list[FetchedRecord] = []
-    # What was fetched from another position is dropped.
+    # Records fetched from another position are dropped.
     if found.check_assignment(tp):
         unread = found._partition_records
         if not isinstance(unread, _Unread):
@@ -171,7 +172,7 @@ async def _take_from(
         if not unread.is_used_up:
             return taken
     del fetcher._records[tp]
-    # It may ask for more.
+    # Let the client ask for more.
     fetcher._notify(fetcher._wait_consume_future)
     return taken
 

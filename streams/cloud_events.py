@@ -12,10 +12,10 @@ def decision_headers(
 ) -> list[tuple[str, bytes]]:
     """The headers of a decision's record.
 
-    ``received_at_ms``: when the broker took the event that caused it; it travels as the extension
-    attribute ``causedat`` (None for a deadline), so that anyone can measure the latency. The
-    attribute ``group`` says treated or control, for readers that do not open the value, and
-    ``contaminated`` is there, and true, for customers with decisions of both groups.
+    ``received_at_ms``: when the broker took the event that caused it, None for a deadline. It
+    travels as the extension attribute ``causedat``, so that anyone can measure the latency. The
+    attribute ``group`` says treated or control, for readers that do not open the value.
+    ``contaminated`` is present, and true, for customers with decisions of both groups.
     """
     attributes = {
         "ce_specversion": "1.0",
@@ -36,7 +36,7 @@ def decision_headers(
 
 
 def notice_headers(notice: ErasureNotice) -> list[tuple[str, bytes]]:
-    """The headers of the news that somebody was erased; its subject is a fingerprint."""
+    """The headers of an erasure notice; its subject is a fingerprint."""
     attributes = {
         "ce_specversion": "1.0",
         "ce_id": notice.id,

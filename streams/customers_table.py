@@ -16,12 +16,12 @@ HOT_ROWS_MAX = 2_000
 
 
 class FrozenRows:
-    """A partition's packed rows as they were at one moment, while others are written."""
+    """A partition's packed rows as they were at one moment, while newer ones are written."""
 
     def __init__(self, packed: Mapping[str, bytes]) -> None:
         self.customers = list(packed)
         self._packed = packed
-        #: The rows of that moment that were written over since.
+        #: The rows of that moment that were overwritten since.
         self._before: dict[str, bytes] = {}
 
     def __getitem__(self, customer: str) -> bytes:
@@ -29,13 +29,13 @@ class FrozenRows:
         return self._packed[customer] if before is None else before
 
     def keep(self, customer: str, packed: bytes) -> None:
-        """Keep a row that is about to be written over."""
+        """Keep a row that is about to be overwritten."""
         self._before.setdefault(customer, packed)
 
 
 class CustomerRows:
-    """One partition's rows: packed bytes for all, live objects for recently active customers. A
-    full garbage collection over hundreds of thousands of live rows would stop the worker for most
+    """One partition's rows: packed bytes for all, live objects for recently active customers only.
+    A full garbage collection over hundreds of thousands of live rows would stop the worker for most
     of a second.
     """
 
@@ -46,16 +46,16 @@ class CustomerRows:
         strays: Mapping[str, int] | None = None,
     ) -> None:
         """``packed``: where packed rows are kept. ``damaged``: customers whose latest row was
-        damaged. What is written of them says so, until their rows are rebuilt. ``strays``: those
-        who were erased, and by which record, and whose rows are in the changelog all the same.
+        damaged; records of them say so until their rows are rebuilt. ``strays``: erased customers
+        whose rows are still in the changelog, with the offset of the record that erased them.
         """
         self._packed: MutableMapping[str, bytes] = {} if packed is None else packed
         self.damaged = damaged or set()
-        #: The customers' keys, where the archive is on: each is written with its row.
+        #: The customers' archive keys, if the archive is on; each is written with its row.
         self.keys = packed if isinstance(packed, RowsWithKeys) else None
         self._hot: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
-        #: Those who were erased since the last drain, and by which record.
+        #: Customers erased since the last drain, with the offset of the record that erased them.
         self._gone = dict(strays or {})
         self._frozen: list[FrozenRows] = []
         self.packed_bytes = packed_bytes_of(self._packed)
@@ -83,8 +83,8 @@ class CustomerRows:
         return self._packed.get(customer)
 
     def peek(self, customer: str) -> Row | None:
-        """The customer's row, to be read and not kept: reading all rows must not fill the memory
-        with live objects.
+        """The customer's row for reading only. It is not kept as a live object: reading all rows
+        must not fill the memory.
         """
         row = self._hot.get(customer)
         if row is not None:
@@ -93,8 +93,8 @@ class CustomerRows:
         return None if packed is None or customer in self._gone else decode_row(packed)
 
     def remove(self, customer: str, offset: int) -> None:
-        """Have no row of the customer any more, as of the record at ``offset``; the next `drain`
-        says so.
+        """Delete the customer's row as of the record at ``offset``; the next `drain` returns the
+        deletion.
         """
         self.forget(customer)
         self._gone[customer] = offset

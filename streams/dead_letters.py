@@ -1,4 +1,4 @@
-"""The dead letters: read them, and put them back to where they were refused."""
+"""Reads dead letters, and puts them back on the topics where they were refused."""
 
 import asyncio
 from base64 import b64encode
@@ -27,11 +27,11 @@ from streams.kafka_clients import BrokerUnreachable, new_producer, new_reader, r
 from streams.topic_scan import Span, scan, scan_together, spans_of
 
 IN_FLIGHT_MAX = 1_000
-#: Letters that one record closes.
+#: How many letters one record closes.
 CLOSED_TOGETHER = 10_000
-#: How long those in flight may take to be acknowledged.
+#: How long the acknowledgement of those in flight may take.
 SETTLE_S = 60.0
-#: A raw event may be as large as a broker takes, and a messageId may be added to it.
+#: A raw event may be as large as the broker accepts, and a messageId may be added to it.
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -52,12 +52,12 @@ class Parcel(NamedTuple):
     value: bytes
 
     def fingerprint(self) -> bytes:
-        """The same for the same value on the same topic."""
+        """Equal for equal values on the same topic."""
         return blake2b(self.topic.encode() + b"\0" + self.value, digest_size=16).digest()
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
-    # Anything, for what a field has may be why it was refused.
+    # Any type: a field's value may be why the event was refused.
     type: Any = ""
     event: Any = None
     message_id: Any = None
@@ -66,23 +66,23 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-#: Steps whose letters hold an event as a raw topic takes it.
+#: Steps whose letters hold an event in the form of a raw topic.
 _AS_SENT = frozenset({"collector", "ingest"})
 #: What ingest adds to an event in the log.
 _ENVELOPE_FIELDS = frozenset({"source", "logFormat", "position"})
 
 Wanted = Callable[[DeadLetter], bool]
-#: The records that put back a webhook, which holds no event but what a mapping makes of it.
+#: The records that put back a webhook; a webhook's mapping makes its events.
 ReadWebhook = Callable[[DeadLetter], list[Parcel]]
 
 
 async def read_dead_letters(
     settings: Settings, *, with_closed: bool = False
 ) -> AsyncGenerator[StoredLetter, None]:
-    """Every dead letter so far; those that were put back only ``with_closed``."""
+    """Every dead letter so far; those that were put back only with ``with_closed``."""
     async with running(new_reader(settings), settings) as reader:
         for span in await spans_of(reader, DEAD_LETTERS, settings):
-            # What closes a letter comes after it.
+            # The record that closes a letter comes after it.
             closed = set() if with_closed else await _closed(reader, span, settings)
             async for records in scan(reader, span, settings):
                 for record in records:
@@ -95,7 +95,7 @@ async def newest_letters(
     settings: Settings, count: int, *, with_closed: bool = False
 ) -> list[StoredLetter]:
     """About the newest ``count`` of each partition, in its order; those that were put back only
-    ``with_closed``.
+    with ``with_closed``.
     """
     letters: dict[tuple[int, int], StoredLetter] = {}
     closed: set[tuple[int, int]] = set()
@@ -115,7 +115,7 @@ async def newest_letters(
 
 
 async def _closed(reader: AIOKafkaConsumer, span: Span, settings: Settings) -> set[int]:
-    """The offsets of those letters of a partition that were put back."""
+    """The offsets of the letters of a partition that were put back."""
     closed: set[int] = set()
     async for records in scan(reader, span, settings):
         for record in records:
@@ -147,7 +147,7 @@ async def retry_dead_letters(
             if parcels:
                 mailbox.close_later(stored)
             for parcel in parcels:
-                # Otherwise each retry would double the number of letters.
+                # A repeat: without this, each retry would double the number of letters.
                 if (mark := parcel.fingerprint()) in sent:
                     continue
                 sent.add(mark)
@@ -175,7 +175,7 @@ async def find_letter(settings: Settings, partition: int, offset: int) -> Stored
 
 
 def mended(letter: DeadLetter, content: bytes) -> DeadLetter:
-    """The letter with ``content`` in the place of what was refused."""
+    """The letter with ``content`` in place of what was refused."""
     return msgspec.structs.replace(letter, raw=b64encode(content).decode())
 
 
@@ -187,7 +187,7 @@ async def put_back(settings: Settings, stored: StoredLetter, parcel: Parcel) -> 
 
 
 def is_retried(letter: DeadLetter, *, include_late: bool) -> bool:
-    """Whether a retry makes sense: for whatever was refused, and for late events if asked for."""
+    """Whether to retry the letter: always, except that late events need ``include_late``."""
     return include_late or letter.reason != "too_late"
 
 
@@ -210,13 +210,13 @@ def parcel_of(letter: DeadLetter) -> Parcel:
     if envelope.message_id is None and source is not None:
         raw = with_message_id(raw, source.message_id)
     elif envelope.message_id is None and letter.sender:
-        # It never was on a topic; what it holds says when it came.
+        # It was never on a topic, so the id is made of its content.
         raw = with_message_id(raw, f"{letter.sender}-{blake2b(raw, digest_size=16).hexdigest()}")
     return Parcel(topic, key, raw)
 
 
 def _without_envelope(raw: bytes) -> bytes:
-    """A record of the log as its sender might have sent it: what ingest added would count against
+    """A record of the log as its sender might have sent it. What ingest added would count towards
     the size of an event.
     """
     try:
@@ -227,15 +227,15 @@ def _without_envelope(raw: bytes) -> bytes:
 
 
 def with_message_id(raw: bytes, message_id: str) -> bytes:
-    """The JSON object with a messageId that it does not have."""
-    # At the end, because the last of two equal fields counts, and there may already be a null.
+    """The JSON object with a messageId, which it lacks."""
+    # At the end: the last of two equal fields counts, and there may already be a null.
     fields = raw.strip(b" \t\r\n")[1:-1].rstrip(b" \t\r\n")
     comma = b"," if fields else b""
     return b"{%b%b%b%b}" % (fields, comma, b'"messageId":', msgspec.json.encode(message_id))
 
 
 def decode_stored(value: bytes | None) -> DeadLetter | Closing | None:
-    """What a record of the topic says; None if no release of ours wrote it."""
+    """The content of a record of the topic; None if no release of Keepstream wrote it."""
     try:
         return decode_entry(value or b"")
     except Foreign:
@@ -249,8 +249,8 @@ def decode_letter(value: bytes | None) -> DeadLetter | None:
 
 
 class _Mailbox:
-    """Sends parcels, waits for their acknowledgement when it closes, and then closes the letters
-    they are from; a dry run does none of it.
+    """Sends parcels, waits for their acknowledgement, and then closes the letters that they came
+    from. In a dry run it does nothing.
     """
 
     def __init__(self, settings: Settings, *, dry_run: bool) -> None:
@@ -296,13 +296,13 @@ class _Mailbox:
     async def _settle(self) -> None:
         pending, self._pending = self._pending, []
         with self._explained():
-            # Without a limit, as an idempotent producer never gives up by itself.
+            # An idempotent producer never gives up by itself.
             async with asyncio.timeout(SETTLE_S):
                 await asyncio.gather(*pending)
             self.acknowledged += len(pending)
 
     async def _close_letters(self) -> None:
-        """Not before all is acknowledged: a letter that was closed is not put back again."""
+        """Close the letters once all parcels are acknowledged: a closed letter is never retried."""
         if self._producer is None:
             return
         with self._explained():

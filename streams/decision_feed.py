@@ -1,4 +1,4 @@
-"""The decision ledger as it is written, for whoever looks on."""
+"""Follows the decision ledger as it is written."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -17,10 +17,11 @@ POLL_MS = 500
 async def follow_ledger(
     settings: Settings, newest: int
 ) -> AsyncIterator[Mapping[int, Sequence[Decision]]]:
-    """What is in the ledger, by partition and in its order: about the ``newest`` of each at first,
-    then what is written, until it is closed. Empty when nothing was written for half a second.
+    """The decisions in the ledger, by partition and in order, until the iterator is closed.
 
-    Records that are no decisions are passed over. Raises `TopicsError` and `BrokerUnreachable`.
+    It begins with about the ``newest`` decisions of each partition. A result is empty when nothing
+    was written for half a second. Records that are no decisions are skipped. Raises `TopicsError`
+    and `BrokerUnreachable`.
     """
     async with running(new_reader(settings), settings) as reader:
         spans = await spans_of(reader, DECISION_LEDGER, settings)

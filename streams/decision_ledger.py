@@ -18,14 +18,15 @@ from streams.kafka_clients import new_reader, running
 from streams.topic_scan import scan, spans_of
 
 OnProgress = Callable[[int, int], object]
-#: The latest moments of a customer.
+#: How many of a customer's latest moments are returned.
 LATEST_MAX = 3
 
 
 class Found(NamedTuple):
-    """What was decided at one moment: its triggers, and what is done about them. ``action`` is None
-    if the record ends before it, or was written by a release that did not decide for nothing.
-    ``withdrawal``: that an earlier decision must not be carried out any more, if that is asked for.
+    """The decisions of one moment: its triggers, and the action chosen for them.
+
+    ``action`` is None if the ledger ends before it, or if a release wrote it that did not record
+    decisions for nothing. ``withdrawal``: the withdrawal of an earlier decision, if one was made.
     """
 
     triggers: tuple[Trigger, ...]
@@ -34,13 +35,13 @@ class Found(NamedTuple):
 
 
 class Moments:
-    """Puts decisions, taken in the order in which they were made, together by their moments."""
+    """Groups decisions, taken in the order in which they were made, by their moments."""
 
     def __init__(self) -> None:
         self._fired: list[Trigger] = []
 
     def take(self, decision: Decision) -> list[Found]:
-        """The moments that are complete with the next decision."""
+        """Take the next decision; return the moments that are complete with it."""
         is_next = isinstance(decision, ActionWithdrawn) or not self._is_of_same_moment(decision)
         complete = self.rest() if is_next else []
         match decision:
@@ -66,9 +67,7 @@ class Moments:
 
 
 class Question(NamedTuple):
-    """Which moments are asked for: the one at which ``decision`` was made, or the latest of a
-    ``customer``.
-    """
+    """Asks for one moment, at which ``decision`` was made, or for a ``customer``'s latest ones."""
 
     decision: str | None = None
     customer: str | None = None
@@ -82,7 +81,7 @@ class Question(NamedTuple):
 
 
 class _Answers:
-    """The answers among decisions: a decision has one, a customer the latest."""
+    """The answers among decisions: one for a decision, the latest ones for a customer."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
@@ -90,7 +89,7 @@ class _Answers:
         self.found: deque[Found] = deque(maxlen=1 if question.decision is not None else LATEST_MAX)
 
     def take(self, decision: Decision) -> bool:
-        """Look at the next decision; return whether no more can be found."""
+        """Take the next decision; return whether the search is over."""
         return self._add(self._moments.take(decision))
 
     def end(self) -> list[Found]:
@@ -127,13 +126,13 @@ async def find_in_ledger(
 ) -> list[Found]:
     """The moments that are asked for, from the ledger.
 
-    Records that are no decisions are passed over. Raises `TopicsError` and `BrokerUnreachable`.
+    Records that are no decisions are skipped. Raises `TopicsError` and `BrokerUnreachable`.
     """
     async with running(new_reader(settings), settings) as reader:
         spans = await spans_of(reader, DECISION_LEDGER, settings)
         done, total = 0, sum(span.end - span.begin for span in spans)
         for span in spans:
-            # A customer, and so each moment, is within one partition.
+            # All decisions of a customer, and so of a moment, are in one partition.
             answers = _Answers(question)
             async for records in scan(reader, span, settings):
                 values = [record.value for record in records if record.value is not None]

@@ -7,14 +7,14 @@ from models.decisions.trigger import NEXT_BEST_ACTION
 from streams.findings import Finding, counted, notice, ok
 from streams.vitals import DeploymentFacts, in_partitions
 
-#: With fewer moments at which nothing was done, that is no news.
+#: With fewer moments without an action than this, there is nothing to report.
 MOMENTS_MANY = 20
-#: The gates that are told, and the kinds of decisions.
+#: How many gates and kinds of decisions are named.
 _GATES_TOLD, _KINDS_TOLD = 3, 5
 
 
 def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Finding]:
-    """Whether decisions are made aloud; nothing to say before the first record."""
+    """Whether partitions rehearse or decide live; empty before the first record."""
     rehearsing = [p for p in facts.partitions if p.live_at_ms is None]
     held = sum(partition.rehearsed for partition in rehearsing or facts.partitions)
     if not rehearsing:
@@ -40,7 +40,7 @@ def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Fin
 
 
 def delivery_findings(facts: DeploymentFacts) -> Iterator[Finding]:
-    """What became of the decisions of the last hour; nothing to say of none."""
+    """What became of the decisions of the last hour; empty if there were none."""
     found = facts.deliveries
     if found is None or not found.read:
         return
@@ -83,7 +83,7 @@ def _gates(facts: DeploymentFacts, when: str) -> Iterator[Finding]:
 
 
 def _kinds(counts: Mapping[str, int]) -> str:
-    """The most frequent kinds, and how many decisions are of others."""
+    """The most frequent kinds, and how many decisions are of other kinds."""
     told = _by_count(counts, most=_KINDS_TOLD)
     other_counts = sorted(counts.values(), reverse=True)[_KINDS_TOLD:]
     if not other_counts:

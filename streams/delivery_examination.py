@@ -1,5 +1,5 @@
-"""Examines the decisions of the last hour for `streams.diagnosis`: which were delivered, which came
-too late, and which gates were shut.
+"""Examines the decisions of the last hour for `streams.diagnosis`: which were delivered, which were
+too late, and which gates rejected actions.
 """
 
 from collections import Counter
@@ -20,12 +20,12 @@ from models.events.foreign import Foreign
 from streams.topic_scan import Span, scan_together
 from streams.vitals import Deliveries
 
-#: Newest records of each partition that are looked at.
+#: How many of the newest records of each partition are read.
 DECISIONS_READ_MAX = 500
 
 
 class DeliveryCounts:
-    """Counts decisions by what the deliver agent and the gates do with them."""
+    """Counts decisions by what the deliver agent and the gates did with them."""
 
     def __init__(self, max_age_ms: int) -> None:
         self._max_age_ms = max_age_ms
@@ -36,10 +36,10 @@ class DeliveryCounts:
         self._gates: Counter[str] = Counter()
 
     def add(self, decision: Decision, at_ms: int) -> None:
-        """Count a decision that is delivered at ``at_ms``, if it is."""
+        """Count a decision as of ``at_ms``, when it is delivered."""
         self._read += 1
         if isinstance(decision, NextBestAction):
-            # That an action answers other triggers than these is nobody's news.
+            # An action that answers other triggers than these was not held back by a gate.
             self._gates.update(one.by for one in decision.suppressed if one.by != ANSWERS)
         if does_nothing(decision):
             self._nothing += 1
@@ -49,7 +49,7 @@ class DeliveryCounts:
             self._delivered[decision.kind] += 1
 
     def counted(self, count: int) -> Deliveries:
-        """What was counted, of ``count`` decisions in all."""
+        """The counts; ``count``: the number of all decisions, including those not read."""
         return Deliveries(
             count=count,
             read=self._read,
@@ -67,10 +67,11 @@ async def examine_deliveries(
     now_ms: int,
     settings: Settings,
 ) -> Deliveries:
-    """The newest decisions within ``spans``; ``committed``: how far the workers delivered them.
+    """Count the newest decisions within ``spans``. ``committed``: how far the workers delivered
+    them.
 
-    When a decision was delivered is known by when it was made: Redis takes it right after, but for
-    an outage. One that still waits is judged by now.
+    A delivered decision counts as delivered when it was made: Redis takes it right afterwards,
+    except in an outage. A waiting decision is judged as of ``now_ms``.
     """
     counts, of_the_hour = DeliveryCounts(settings.deliver_max_age_ms), list(spans)
     newest = [

@@ -1,4 +1,4 @@
-"""What is well and what isn't, in words, each problem with a fix: facts in, findings out.
+"""Turns facts into findings: what is well and what isn't, in words, each problem with a fix.
 
 No I/O and no clock here: `streams.examination` gathers the facts.
 """
@@ -25,19 +25,19 @@ from streams.findings import (
 from streams.model_diagnosis import quality_findings, snapshot_findings
 from streams.vitals import DeploymentFacts, in_partitions
 
-#: Seconds between two looks at the lag: a worker that makes progress commits more often than this.
+#: Seconds between two looks at the lag; a worker that makes progress commits within this time.
 LOOK_AGAIN_S = 5.0
-#: As a rule it has committed by then, so that a look at a deployment that is well is soon over.
+#: A worker has usually committed by then, so looking at a healthy deployment is over soon.
 LOOK_SOON_S = 1.2
 #: Fewer waiting records than this are normal.
 LAG_RECORDS_MANY = 10_000
 #: The wall clock drives a partition only if the partition's clock is this close to it.
 CLOCK_REACH_MS = 600_000
-#: A record may be stamped this much later than now before the clocks count as different.
+#: Clocks count as different if a record's timestamp is later than now by more than this.
 SKEW_MS = 2_000
 #: A larger share of refused events means a broken publisher, not a stray event.
 REJECTED_SHARE_MAX = 0.05
-#: From this share on, the store's memory counts as nearly full.
+#: Above this share, the store's memory counts as nearly full.
 MEMORY_SHARE_MAX = 0.9
 
 
@@ -203,8 +203,8 @@ def _clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]
 
 
 def _partition_clocks(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
-    """Event time against now; many partitions are one finding for each thing to say."""
-    # What waits in a raw topic may go to any partition of the log.
+    """Event time compared with now; partitions with the same finding share one."""
+    # Records in a raw topic may go to any partition of the log.
     to_come = (topics.CUSTOMER_EVENTS, *topics.RAW_TOPICS)
     waiting = [p for p in facts.positions if p.topic in to_come and p.waiting]
     is_raw_waiting = any(p.topic != topics.CUSTOMER_EVENTS for p in waiting)
@@ -289,7 +289,7 @@ def _letters(facts: DeploymentFacts) -> Iterator[Finding]:
 
 
 def _names(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
-    """Names that are nearly known ones, but for those that the operator has spoken for."""
+    """Names that resemble known ones, except those that the operator has declared."""
     spoken_for = {*parameters.names.own, *parameters.names.aliases}
     for misnamed in facts.misnamed:
         if folded(misnamed.name) not in spoken_for:
@@ -301,7 +301,7 @@ def _names(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
 
 
 def _foreign(facts: DeploymentFacts) -> Iterator[Finding]:
-    """What others wrote to topics that only workers write to."""
+    """Records that others wrote to topics that only workers write to."""
     for found in facts.foreign:
         yield problem(
             "records",

@@ -1,16 +1,16 @@
-"""Whether endpoints get their decisions over HTTP: facts in, findings out."""
+"""Finds out whether endpoints get their decisions over HTTP: facts in, findings out."""
 
 from collections.abc import Iterator
 
 from streams.findings import Finding, counted, notice, ok, problem, unseen
 from streams.vitals import DeploymentFacts, EndpointFact
 
-#: Fewer decisions that wait for an endpoint are normal.
+#: It is normal that fewer decisions than this wait for an endpoint.
 WAITING_MANY = 1_000
 
 
 def endpoint_findings(facts: DeploymentFacts) -> Iterator[Finding]:
-    """What is wrong with each endpoint; nothing to say where there is none."""
+    """What is wrong with each endpoint; empty if there is none."""
     if facts.deliverer_error is not None:
         yield unseen(
             "endpoints",

@@ -1,4 +1,4 @@
-"""Examines the endpoints of webhooks for `streams.diagnosis`: groups, and what was set aside."""
+"""Examines webhook endpoints for `streams.diagnosis`: consumer groups, and undelivered messages."""
 
 import urllib.request
 from collections import Counter
@@ -15,9 +15,9 @@ from streams.vitals import EndpointFact
 from streams.webhooks.undelivered import unsettled_within
 from streams.worker_group import committed_offsets, described
 
-#: How long a deliverer is waited for.
+#: How long to wait for a deliverer's answer.
 DELIVERER_S = 2.0
-#: What a deliverer says of its endpoints, by the fact that it is.
+#: The facts that a deliverer reports about its endpoints, by metric.
 _TOLD = {
     "keepstream_webhook_breaker_open": "is_open",
     "keepstream_webhook_disabled": "is_disabled",
@@ -27,7 +27,7 @@ _TOLD = {
 async def undelivered_counts(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> Mapping[str, int]:
-    """How many messages of each endpoint were set aside and not settled; none without a topic."""
+    """How many messages of each endpoint are set aside and not settled; empty without the topic."""
     spans = [log.span(tp, 0) for tp in log.of(settings.topic(topics.UNDELIVERED))]
     found = await unsettled_within(reader, spans, settings)
     return Counter(refused.endpoint for refused in found)
@@ -40,8 +40,8 @@ def examine_endpoints(
     undelivered: Mapping[str, int],
     standing: Mapping[str, Mapping[str, bool]],
 ) -> tuple[EndpointFact, ...]:
-    """Every endpoint that has a group, or of which something was set aside; ``standing``: what a
-    deliverer said.
+    """Every endpoint that has a group or set-aside messages. ``standing``: the deliverer's
+    report.
     """
     prefix = settings.endpoint_group("")
     groups = {str(found["group_id"]) for found in admin.list_groups()}
@@ -74,10 +74,12 @@ def _endpoint(
 
 
 def deliverer_standing(url: str) -> dict[str, dict[str, bool]]:
-    """What the deliverer at ``url`` says of its endpoints. Raises ``OSError`` or ``ValueError``."""
+    """What the deliverer at ``url`` reports of its endpoints. Raises ``OSError`` or
+    ``ValueError``.
+    """
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address of a web server")
-    # The scheme was looked at, and whoever gives the address is who runs the command.
+    # The scheme was checked, and the address comes from whoever runs the command.
     asked = urllib.request.urlopen(f"{url.rstrip('/')}/metrics", timeout=DELIVERER_S)  # noqa: S310
     with asked as answer:
         text = answer.read().decode("utf-8", "replace")

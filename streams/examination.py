@@ -1,6 +1,6 @@
 """Gathers the facts for `streams.diagnosis`: asks the broker, the store and the clock.
 
-It writes nothing to Kafka, and to the store one key that expires by itself.
+It writes nothing to Kafka, and to the store only one key, which expires by itself.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from streams.vitals import (
     Store,
 )
 
-#: How long the broker may keep a question of the next stretch behind one that finds nothing new.
+#: How long the broker may hold a fetch that finds no new records. The next fetch waits behind it.
 FETCH_WAIT_MS = 10
 
 OnStep = Callable[[str], object]
@@ -50,8 +50,8 @@ OnStep = Callable[[str], object]
 def examine(
     settings: Settings, on_step: OnStep = lambda _: None, *, deliverer: str | None = None
 ) -> DeploymentFacts:
-    """Look at everything once, and at what waits twice: a second or two, longer if it does not
-    move. ``deliverer``: the address of one that is to be asked how its endpoints stand.
+    """Look at everything once, and at waiting records twice. That takes a second or two, longer if
+    they do not move. ``deliverer``: the address of a deliverer to ask about its endpoints.
 
     An unreachable broker or store is a fact, not an error. Raises `NewerRow` or `OlderRow` for
     state that another release wrote.
@@ -115,7 +115,7 @@ def _examine_broker(
 
 
 def _asked(deliverer: str | None) -> tuple[Mapping[str, Mapping[str, bool]], str | None]:
-    """What the deliverer says of its endpoints, or why it says nothing."""
+    """What the deliverer reports of its endpoints, or why it doesn't answer."""
     if deliverer is None:
         return {}, None
     try:
@@ -136,7 +136,7 @@ class _Read(NamedTuple):
 
 
 async def _read(settings: Settings, log: RecentOffsets, committed: Offsets) -> _Read:
-    # What it asks for is there: no question waits for more to come.
+    # Everything it asks for exists already, so no fetch needs to wait for new records.
     async with running(new_reader(settings, fetch_max_wait_ms=FETCH_WAIT_MS), settings) as reader:
         snapshot, error = await examine_snapshot(reader, settings, log)
         return _Read(

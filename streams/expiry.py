@@ -1,4 +1,4 @@
-"""When what was written by a time is gone from each topic, by the topics' own retention."""
+"""Says when records written by a given time are gone from each topic, by the topics' retention."""
 
 from contextlib import closing
 from typing import Final, NamedTuple
@@ -35,13 +35,13 @@ _KEYS: Final = (
     "delete.retention.ms",
     "max.compaction.lag.ms",
 )
-#: A lag that is not set is as long as a number can be.
+#: An unset lag is as large as a number can be.
 _LAG_MS_MAX: Final = 2**53
 
 
 class Expiry(NamedTuple):
-    """By when a topic has let go of what it had; None for one that keeps it. ``is_compacted``: as
-    soon as the broker compacts it, which without ``by_ms`` it does when it likes.
+    """By when a topic has deleted its records; ``by_ms`` is None if it keeps them.
+    ``is_compacted``: compaction deletes them. Then None means whenever the broker compacts.
     """
 
     topic: str
@@ -50,10 +50,10 @@ class Expiry(NamedTuple):
 
 
 def expiries(settings: Settings, written_ms: int) -> list[Expiry]:
-    """What becomes of what each topic had at ``written_ms``; topics that are missing are left out.
+    """When each topic deletes what it had at ``written_ms``; missing topics are left out.
 
-    A broker deletes a file of records when its last one is old enough, so records go a file later
-    than they might.
+    A broker deletes a segment when its last record is old enough, so records may stay for one
+    segment longer.
     """
     naming = (*NAMING, CUSTOMER_KEYS) if settings.has_archive else NAMING
     names = {settings.topic(name): name for name in naming}
@@ -75,7 +75,7 @@ def _expiry(name: str, config: dict[str, str], written_ms: int) -> Expiry:
         lag_ms = int(config["max.compaction.lag.ms"])
         if lag_ms > _LAG_MS_MAX:
             return Expiry(name, None, is_compacted=True)
-        # What was deleted goes with the first compaction, and that it was with a later one.
+        # The first compaction removes the deleted record, a later one its tombstone.
         by_ms = written_ms + 2 * lag_ms + int(config["delete.retention.ms"])
         return Expiry(name, by_ms, is_compacted=True)
     retention_ms = int(config["retention.ms"])

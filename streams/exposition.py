@@ -1,4 +1,4 @@
-"""What the metrics of all programs share: the registry, the text, and the process itself."""
+"""What the metrics of all programs share: the registry, the text format, the process itself."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,11 +15,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the release and the flavour of its core, and the CPU, memory and descriptors
-    of this process.
+    """A registry with the release, the flavour of its core, and the CPU, memory and descriptors of
+    this process.
 
-    Counters have no series beside them that say when they began: nothing asks for those, and they
-    would double the number of series.
+    Counters have no `_created` series: nothing reads those, and they would double the number of
+    series.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
@@ -30,5 +30,5 @@ def new_registry() -> CollectorRegistry:
 
 
 def exposed(registry: CollectorRegistry) -> bytes:
-    """All of a registry in Prometheus' text format."""
+    """The metrics of a registry in Prometheus' text format."""
     return generate_latest(registry)

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-#: How long an app may take to stop, and connections to close after that. Together less than the
-#: 30 s that service managers leave to a process, also while the broker is away.
+#: How long an app may take to stop, and then its connections to close. The sum is less than the
+#: 30 s that service managers allow a process, and holds while the broker is away, too.
 STOP_GRACE_S = 20.0
 CLOSE_GRACE_S = 4.0
 
@@ -55,7 +55,7 @@ class EndlessAgent(Agent):
 
 
 class ConsumingBoot(BootStrategy):
-    """Start no Faust producer: effects go through idempotent producers of our own."""
+    """Start no Faust producer: Keepstream's own idempotent producers write the effects."""
 
     enable_kafka_producer = False
 
@@ -63,7 +63,7 @@ class ConsumingBoot(BootStrategy):
 class KeepstreamApp(faust.App):
     """A Faust app whose every topic delivers record batches. Made by `new_faust_app`.
 
-    ``owners``: where those are asked that own the partitions of one topic.
+    ``owners``: answers who owns the partitions of one topic.
     """
 
     BootStrategy = ConsumingBoot
@@ -88,8 +88,8 @@ class KeepstreamApp(faust.App):
         return self.topic(name, key_serializer="raw", value_serializer="raw")
 
     def _create_directories(self) -> None:
-        """Make none: they are for tables, which we don't have, and a killed worker would leave
-        them behind.
+        """Make none: they are for tables, which Keepstream doesn't use, and a killed worker would
+        leave them behind.
         """
 
     def on_rebalance_end(self) -> None:
@@ -103,7 +103,7 @@ class Membership:
     """How soon the group notices that a worker is gone, and how long a rebalance waits for it.
 
     With ``group_instance_id`` membership is static: a restart within the session timeout causes no
-    rebalance, and a worker that stays away is replaced only after it.
+    rebalance, and a worker that stays away is replaced only after that timeout.
     """
 
     session_timeout_s: float = 10.0
@@ -126,10 +126,10 @@ def new_faust_app(
 ) -> KeepstreamApp:
     """Make an app that reads with ``group_id`` from ``bootstrap_servers`` ("host:port,host:port").
 
-    ``credentials`` are Faust's broker credentials, for SASL or TLS; the owners of ``owned_topic``
-    are told to all; ``max_fetch_bytes`` is for one partition. The app has no tables, no web server
-    and no topics of its own. Its settings are the ones given here: Faust's environment variables
-    are not looked at.
+    ``credentials`` are Faust's broker credentials, for SASL or TLS. All workers learn who owns the
+    partitions of ``owned_topic``. ``max_fetch_bytes`` is for one partition. The app has no tables,
+    no web server and no topics of its own. Its settings are the ones given here: Faust's
+    environment variables are ignored.
     """
     batching = batching or Batching()
     membership = membership or Membership()
@@ -181,13 +181,13 @@ def run_worker(
 ) -> int:
     """Run ``app`` until a signal or a failure, and return the process's exit code.
 
-    ``around`` is entered before anything is read and left after the last batch has ended; what it
-    raises on entry is raised here.
+    ``around`` is entered before anything is read and left after the last batch has ended; its
+    errors on entry are raised here.
 
-    On a signal agents finish the batches they have in hand, those are committed, and the code is 0
-    if that took no longer than ``stop_grace_s``. An error in an agent, in the consumer or in a
-    service ends the worker with 1: nothing it had in hand is committed. Whatever hangs meanwhile,
-    the process ends `CLOSE_GRACE_S` after that.
+    On a signal, agents finish their batches, which are committed. The code is 0 if that took no
+    longer than ``stop_grace_s``. An error in an agent, in the consumer or in a service ends the
+    worker with 1, and batches in flight are not committed. `CLOSE_GRACE_S` after the grace period
+    the process ends, even if something hangs.
     """
     limit = threading.Timer(stop_grace_s + CLOSE_GRACE_S, _end_at_once)
     limit.daemon = True
@@ -198,7 +198,7 @@ def run_worker(
 
 
 def _end_at_once() -> None:
-    """End as a kill would, which loses nothing: from a thread, for the loop itself may be stuck."""
+    """End as a kill would, which loses nothing. Runs in a thread, as the loop may be stuck."""
     log.critical("something does not end; ending without it")
     logging.shutdown()
     os._exit(EXIT_FAILED)
@@ -229,7 +229,7 @@ async def _serve(app: KeepstreamApp, stop_grace_s: float, limit: threading.Timer
         log.info("stopping: finishing what is in hand")
     stopped_in_time = await _stop(app, stop_grace_s)
     running.cancel()
-    # Only now: Faust may stop an app that crashes before it says what crashed it.
+    # Only now: Faust may stop a crashing app before it records what crashed it.
     failure = failure or _failure(app, running)
     if failure is not None:
         log.critical("worker failed: %s: %s", type(failure).__name__, failure, exc_info=failure)
@@ -250,8 +250,8 @@ def _failure(app: KeepstreamApp, running: asyncio.Task[None]) -> BaseException |
 async def _stop(app: KeepstreamApp, grace_s: float) -> bool:
     """Stop the app; False if it fails or takes too long.
 
-    It is not cancelled then: where it waits for its parts, mode takes a cancellation for the end of
-    one of them, and goes on to wait for the next without limit.
+    It is not cancelled then: while mode waits for the parts of a service, it takes a cancellation
+    for the end of one part, and waits for the next without limit.
     """
     stopping = asyncio.create_task(app.stop())
     await asyncio.wait({stopping}, timeout=grace_s)

@@ -9,8 +9,8 @@ from models.events.times import iso
 
 
 class Severity(StrEnum):
-    """A notice is worth knowing and may be right; a problem is not; of what is unseen, nothing is
-    known.
+    """How bad a finding is. A notice is worth knowing and may be fine; a problem is wrong; unseen
+    means that the check was not possible.
     """
 
     OK = "ok"
@@ -35,32 +35,32 @@ def with_fix(text: str, mark: str) -> tuple[str, str]:
 
 
 def ok(check: str, words: str) -> Finding:
-    """Something that is well."""
+    """A finding that all is well."""
     return Finding(check, Severity.OK, words)
 
 
 def notice(check: str, words: str, fix: str) -> Finding:
-    """Something worth knowing."""
+    """A finding worth knowing."""
     return Finding(check, Severity.NOTICE, words, fix)
 
 
 def problem(check: str, words: str, fix: str) -> Finding:
-    """Something that is wrong."""
+    """A finding that something is wrong."""
     return Finding(check, Severity.PROBLEM, words, fix)
 
 
 def unseen(check: str, words: str, fix: str) -> Finding:
-    """Something that could not be looked at."""
+    """A finding that something could not be checked."""
     return Finding(check, Severity.UNSEEN, words, fix)
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and its noun."""
+    """A number and its noun, in the plural if needed."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(numbers: list[int]) -> str:
-    """The first eight numbers, and whether there are more."""
+    """The first eight numbers, and how many more there are."""
     more = f" and {len(numbers) - 8} more" if len(numbers) > 8 else ""
     return ", ".join(map(str, numbers[:8])) + more
 

@@ -1,7 +1,7 @@
-"""How late an event of a file may be: a row from the future must not move everybody's clock.
+"""Limits how late an event of a file may be: a row from the future must not move all clocks.
 
-Live, the broker says when it took an event. In a file nothing does, except that no event can be
-read before it happened.
+Live, the broker says when it took an event. A file has no such time, but no event can be read
+before it happened.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from config.parameters import Parameters
 from models.events.rejection import Rejected
 from models.events.wire import decode_line, timestamp_ms
 
-#: Lines by which it is judged whether a log is a simulation.
+#: How many lines decide whether a log is a simulation.
 BEGINNING_LINES = 1_000
 
 
@@ -24,11 +24,11 @@ def beginning_of(lines: Iterable[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
 
 
 def latest_of(beginning: list[bytes], parameters: Parameters) -> int | None:
-    """The latest time that an event of this log may have; None if the log is a simulation of the
-    future, because most of its beginning is later than that.
+    """The latest time that an event of this log may have. None if most of its beginning is later
+    than that: then the log is a simulation of the future.
 
-    An event up to ``time.lateness`` after now makes nothing late that comes now; with a longer
-    lateness more is taken, and where nothing is ever late, any.
+    An event up to ``time.lateness`` ahead of now doesn't make present events late. So a longer
+    lateness allows later events, and where nothing is ever late, any.
     """
     latest_ms = int(time() * 1_000) + max(parameters.time.future, parameters.time.lateness)
     times = [at_ms for raw in beginning if (at_ms := _time_of(raw)) is not None]

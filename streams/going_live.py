@@ -1,4 +1,4 @@
-"""Going live: the records that end the rehearsal, one a partition of `customer-events`."""
+"""Ends the rehearsal: writes one live record to each partition of `customer-events`."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -14,7 +14,7 @@ from streams.outbox import Outbox, flush_or_explain, new_outbox_producer
 
 
 def empty_partitions(settings: Settings) -> list[int]:
-    """The partitions of `customer-events` into which nothing was ever written."""
+    """The partitions of `customer-events` to which nothing was ever written."""
     name = settings.topic(topics.CUSTOMER_EVENTS)
     partitions = [TopicPartition(name, number) for number in range(settings.partitions)]
     with closing(new_admin(settings)) as admin:
@@ -23,7 +23,7 @@ def empty_partitions(settings: Settings) -> list[int]:
 
 
 async def write_live(settings: Settings, partitions: Iterable[int], at_ms: int) -> None:
-    """Append a live record to each of these partitions; one that is live already is not changed.
+    """Append a live record to each of these partitions; on one that is live it has no effect.
 
     Raises `BrokerUnreachable` when the broker does not acknowledge all of them.
     """

@@ -1,7 +1,7 @@
-"""The graves of a partition, found by a fingerprint of the id that a customer had.
+"""The graves of a partition: what is kept of erased customers, by a fingerprint of their id.
 
-Whoever reads the changelog learns from a fingerprint no more than whether an id that they know of
-was erased, and without the deployment's salt not even that.
+A fingerprint in the changelog only tells whether an id that the reader already knows was erased;
+without the deployment's salt not even that.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from models.graves import Grave, decode_grave, encode_grave
 from streams.changelog import ChangelogRecord, grave_record
 
 FINGERPRINT_BYTES = 16
-#: As a key of the hash it is taken as it is; a longer one is hashed first.
+#: The hash takes a key of up to this size as it is; a longer salt is hashed first.
 SALT_BYTES_MAX = 64
 _SALT_MARK_BYTES = 4
 
 
 class Fingerprints:
-    """What customers are known by who were erased: a keyed hash of their ids."""
+    """Identifies erased customers: a keyed hash of their ids."""
 
     def __init__(self, salt: str = "") -> None:
         self._key = salt.encode() if len(salt.encode()) <= SALT_BYTES_MAX else _hashed(salt)
@@ -28,7 +28,7 @@ class Fingerprints:
 
     @property
     def salt_mark(self) -> bytes:
-        """Tells one salt from another, without saying what it is."""
+        """Tells one salt from another without revealing it."""
         return blake2b(key=self._key, digest_size=_SALT_MARK_BYTES).digest()
 
 
@@ -37,20 +37,21 @@ def _hashed(salt: str) -> bytes:
 
 
 class CustomerGraves:
-    """Packed graves by fingerprint, and which of them are to be written."""
+    """Packed graves by fingerprint, and which of them must be written."""
 
     def __init__(self, salt: str = "") -> None:
         self.fingerprints = Fingerprints(salt)
         self._packed: dict[bytes, bytes] = {}
         self._dirty: dict[bytes, None] = {}
-        #: The last offset of a record that erased somebody: rows at later ones are of the living.
+        #: The offset of the last record that erased somebody; later rows belong to present
+        #: customers.
         self.last_erased = -1
 
     def __len__(self) -> int:
         return len(self._packed)
 
     def get(self, customer: str, /) -> Grave | None:
-        """The grave of whoever had this id, or None."""
+        """The grave of the customer who had this id, or None."""
         if not self._packed:
             return None
         packed = self._packed.get(self.fingerprints.of(customer))
@@ -76,7 +77,7 @@ class CustomerGraves:
         self.last_erased = max(self.last_erased, grave.erased)
 
     def erased_after(self, applied: int) -> dict[bytes, int]:
-        """Of the graves that are later than ``applied``, which record dug them."""
+        """The graves later than ``applied``, with the offset of the record that erased each."""
         if self.last_erased <= applied:
             return {}
         dug = {name: decode_grave(packed).erased for name, packed in self._packed.items()}
@@ -84,11 +85,11 @@ class CustomerGraves:
 
     @property
     def applied(self) -> int:
-        """The last offset that changed one of them."""
+        """The offset of the last record that changed a grave."""
         return max((decode_grave(one).applied for one in self._packed.values()), default=-1)
 
     def drain(self) -> Iterator[ChangelogRecord]:
-        """What changed since the last call, for the changelog."""
+        """The changes since the last call, for the changelog."""
         for name in self._dirty:
             yield grave_record(name, self._packed[name], self.fingerprints.salt_mark)
         self._dirty = {}

@@ -1,4 +1,4 @@
-"""Examines the workers' group for `streams.diagnosis`: how far it is, and whether it moves."""
+"""Examines the workers' group for `streams.diagnosis`: how far it is, and whether it advances."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,7 +15,7 @@ from streams.topics import partition_counts
 from streams.vitals import GroupPosition, WorkerGroup
 from streams.worker_group import GroupUnanswered, committed_offsets, described
 
-#: How often a group is asked for: a new broker has none, and an examination must not hang.
+#: How often to ask for a group: a new broker has none, and an examination must not hang.
 GROUP_TRIES = 3
 #: The topics that the group consumes.
 TAKEN = (
@@ -38,7 +38,7 @@ def group_progress(settings: Settings, names: Iterable[str]) -> tuple[WorkerGrou
 
 
 class GroupLook:
-    """Two looks at how far the group is: at once, and when all else was looked at."""
+    """Two looks at how far the group is: at once, and after everything else was examined."""
 
     def __init__(self, admin: KafkaAdminClient, settings: Settings, log: RecentOffsets) -> None:
         self._admin, self._settings, self._log = admin, settings, log
@@ -47,7 +47,7 @@ class GroupLook:
         self._since_s = monotonic()
 
     def again(self) -> tuple[WorkerGroup, tuple[GroupPosition, ...]]:
-        """The group, and how far it is; what waits gets its time to move on, if it needs it."""
+        """The group and its positions; partitions with lag get time to advance, if they need it."""
         now = self.before
         for look_s in (LOOK_SOON_S, LOOK_AGAIN_S):
             if self._has_moved(now):
@@ -63,7 +63,7 @@ class GroupLook:
         return _group(self._admin, self._settings.group_id), positions
 
     def _has_moved(self, now: Offsets) -> bool:
-        """Whether every partition in which something waits has moved on since the first look."""
+        """Whether every partition with lag has advanced since the first look."""
         return all(
             now[tp] > self.before[tp]
             for tp in self._taken
@@ -82,7 +82,7 @@ def _committed(
     try:
         found = committed_offsets(admin, settings.group_id, tries=GROUP_TRIES)
     except GroupUnanswered:
-        found = {}  # the first group of a new broker is yet to be set up
+        found = {}  # a new broker has not set up its first group yet
     at = {tp: found[tp].offset if tp in found else -1 for tp in taken}
     return {tp: offset if offset >= 0 else log.begins[tp] for tp, offset in at.items()}
 

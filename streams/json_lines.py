@@ -1,4 +1,4 @@
-"""Read JSON lines from a file, a gzip file or standard input, in flat memory."""
+"""Reads JSON lines from a file, a gzip file or standard input, with little memory."""
 
 import gzip
 import io
@@ -24,21 +24,21 @@ _FOREIGN = {
     b"\xfe\xff": "UTF-16: use `iconv -f UTF-16 -t UTF-8 FILE | …` and - for the file",
 }
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: So many lines without an object are no stray lines.
+#: This many lines without an object are no accident.
 _FOREIGN_LINES_MIN = 5
 
 
 class InputError(OSError):
-    """A file that can't be read, or not to its end; the message says which and why."""
+    """A file can't be read, or not to its end; the message says which and why."""
 
 
 def foreign_format(head: bytes) -> str | None:
-    """What a file that begins so is, and what to do with it; None if it may hold JSON lines."""
+    """What a file with this beginning is, and what to do with it; None if it may be JSON lines."""
     for magic, words in _FOREIGN.items():
         if head.startswith(magic):
             return words
     lines = [line.strip() for line in head.removeprefix(_BYTE_ORDER_MARK).split(b"\n")]
-    # The last may be cut off.
+    # The last line may be cut off.
     filled = [line for line in lines[:-1] if line] or [line for line in lines if line]
     if not filled:
         return None
@@ -63,7 +63,7 @@ class JsonLines:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            # Closed by close(): it is read for as long as this object is.
+            # `close` closes it: it is read for as long as this object is.
             raw = sys.stdin.buffer if path == "-" else Path(path).open("rb", 0)  # noqa: SIM115
         except OSError as error:
             raise InputError(_unreadable(path, error)) from None
@@ -87,7 +87,7 @@ class JsonLines:
         return self._raw.count
 
     def _head(self) -> bytes:
-        """What can be seen of the beginning; nothing of a damaged file, which is told later."""
+        """The beginning as far as it can be seen; empty for a damaged file, reported later."""
         try:
             return self._lines.peek(_READ_AHEAD_BYTES)
         except (gzip.BadGzipFile, EOFError, zlib.error):
@@ -123,7 +123,7 @@ class JsonLines:
 
 
 class _CountingReader(io.RawIOBase):
-    """Counts the bytes read, also from sources without a position, such as pipes."""
+    """Counts the bytes read; works for sources without a position, such as pipes, too."""
 
     def __init__(self, source: IO[bytes], *, closes: bool) -> None:
         self._source = source
@@ -134,7 +134,7 @@ class _CountingReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        # One system call's worth, so that a pipe's lines are published as they come.
+        # As much as one system call gives, so that a pipe's lines are published as they come.
         read_some = getattr(self._source, "read1", self._source.read)
         chunk = read_some(len(buffer))
         buffer[: len(chunk)] = chunk

@@ -1,7 +1,7 @@
-"""One place that turns settings into Kafka clients: same brokers, same security, same keys.
+"""Turns settings into Kafka clients, in one place: same brokers, same security, same partitioner.
 
 Ingest, profile, publisher and readers must agree on a key's partition, or one customer would have
-two histories. So the only partitioner is here too.
+two histories. So the only partitioner is here, too.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 REACH_TIMEOUT_MS = 10_000
 KEYS_REMEMBERED_MAX = 65_536
-#: A client that can't say goodbye by then is left: its broker is away.
+#: A client that can't end its connection within this time is abandoned: its broker is away.
 CLOSE_TIMEOUT_S = 10.0
-#: A new leader may report an older end of a log until its followers answer: it is asked again.
+#: A new leader may report an older end of a log until its followers answer, so it is asked again.
 END_TRIES = 3
 END_RETRY_S = 1.0
 
@@ -93,10 +93,10 @@ def new_sync_producer(settings: Settings, **options: Any) -> KafkaProducer:
 
 
 def abandon(producer: KafkaProducer) -> None:
-    """Close ``producer`` without waiting for what it has in hand, which fails.
+    """Close ``producer`` without waiting for its batches in flight, which fail.
 
-    Its own `close` waits for each batch in hand, and raises, with its thread still at work, when
-    one takes too long.
+    Its own `close` waits for each of them, and when one takes too long it raises, with its thread
+    still running.
     """
     if producer._closed:
         return
@@ -114,7 +114,7 @@ def faust_brokers(settings: Settings) -> list[str]:
 
 def broker_credentials(settings: Settings) -> "CredentialsT | None":
     """The security settings of all clients, as Faust's `broker_credentials` setting."""
-    # Here and not above: command line tools that need no Faust should not wait for its import.
+    # Not at the top: command line tools that need no Faust should not wait for its import.
     from faust import SASLCredentials, SSLCredentials  # noqa: PLC0415
 
     context = _ssl_context(settings)
@@ -132,8 +132,8 @@ def broker_credentials(settings: Settings) -> "CredentialsT | None":
 async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
     """Start `client` within 10 s or raise `BrokerUnreachable`; stop it at the end, within 10 s.
 
-    An idempotent producer would wait for ever for a broker that is away, to send what it has in
-    hand: flush before the end.
+    An idempotent producer would wait for ever for a broker that is away, to send its pending
+    records: flush before the end.
     """
     try:
         await asyncio.to_thread(require_broker, settings)
@@ -150,11 +150,11 @@ async def running(client: Client, settings: Settings) -> AsyncIterator[Client]:
 
 
 async def _cut(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """Close the connections of a client whose own end did not come in time."""
+    """Close the connections of a client that did not end in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1.0):
             if isinstance(client, AIOKafkaProducer):
-                # First: the sender's end waits for answers, which fail with the connections.
+                # First, because the sender's end waits for answers; they fail with the connections.
                 await client.client.close()
                 await client._sender.close()
             else:
@@ -164,8 +164,8 @@ async def _cut(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
 def require_broker(settings: Settings) -> None:
     """Raise `BrokerUnreachable` unless at least one broker takes a connection.
 
-    A refused connection is answered at once, while the clients would go on trying until their
-    time is up, and leave threads behind.
+    A refused connection is reported at once. The clients themselves would keep trying until their
+    time is over, and leave threads behind.
     """
     deadline = time.monotonic() + REACH_TIMEOUT_MS / 1_000
     reason = "no address"
@@ -214,7 +214,7 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
             context.load_cert_chain(
                 settings.ssl_certfile,
                 settings.ssl_keyfile or None,
-                # Never asked for at a terminal, which a worker does not have.
+                # Without this, OpenSSL would ask at a terminal, which a worker does not have.
                 lambda: settings.ssl_key_password,
             )
         except (ssl.SSLError, OSError) as error:
@@ -228,7 +228,7 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Brokers and security: aiokafka and kafka-python spell them alike."""
+    """Brokers and security, under the names that aiokafka and kafka-python share."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_list,
         "security_protocol": settings.security_protocol,

@@ -1,8 +1,8 @@
-"""What Faust, mode, the Kafka clients and OpenTelemetry log, as one sentence a cause.
+"""Rewrites what Faust, mode, the Kafka clients and OpenTelemetry log: one sentence for each cause.
 
-A broker that is away makes these libraries write a hundred lines a second, none of which says what
-that means for whoever runs a worker. Here each of their messages has a cause, each cause has a
-sentence, and a sentence is written once a minute, with how often its cause came meanwhile.
+A broker that is away makes these libraries write a hundred lines a second, and none of them says
+what that means for a worker's operator. Here each library message has a cause, each cause has one
+sentence, and a sentence is logged at most once a minute, with the number of messages meanwhile.
 """
 
 import logging
@@ -13,16 +13,16 @@ from time import monotonic
 from typing import NamedTuple
 
 LIBRARIES = ("faust", "mode", "aiokafka", "kafka", "opentelemetry")
-#: The same cause is not told again before this.
+#: The same cause is not logged again before this.
 REPEAT_S = 60.0
-#: Messages that the table does not know are told apart by their text, up to so many.
+#: Messages that the table lacks are distinguished by their text, up to this many.
 UNKNOWN_MAX = 100
-#: What mode's services write through the loggers of our own modules begins with their place.
+#: When mode's services log through Keepstream's own loggers, the text begins with their place.
 _OF_A_SERVICE = re.compile(r"\[\^-*\w+")
 
 
 class LibraryCause(Enum):
-    """Why a library writes: the severity, and the sentence. None: nothing that anybody needs."""
+    """Why a library logs: the severity and the sentence; None for what nobody needs to know."""
 
     BROKER_AWAY = (
         logging.WARNING,
@@ -52,7 +52,7 @@ class LibraryCause(Enum):
         logging.WARNING,
         "traces are lost: their receiver (KEEPSTREAM_TRACES_URL) is away, refuses or is too slow",
     )
-    #: Told by whoever asked, with what to do, or of no consequence.
+    #: The caller reports it, with what to do; or it has no consequence.
     NOTHING_NEW = (logging.DEBUG, None)
 
     def __init__(self, level: int, words: str | None) -> None:
@@ -80,7 +80,7 @@ _AWAY, _CHANGES, _MOVES = (
 _MISSING, _REFUSED = LibraryCause.TOPIC_MISSING, LibraryCause.NOT_ALLOWED
 _CLEAR, _NOTHING = LibraryCause.PASSWORD_IN_CLEAR, LibraryCause.NOTHING_NEW
 _LOST = LibraryCause.TRACES_LOST
-#: The first that fits counts.
+#: The first match counts.
 LINES = (
     LibraryLine("aiokafka", "Unable connect to", _AWAY),
     LibraryLine("aiokafka", "Unable to request metadata from", _AWAY),
@@ -135,7 +135,7 @@ LINES = (
     LibraryLine("opentelemetry", "Exporter already shutdown", _NOTHING),
     LibraryLine("mode", "Timer %s woke up too", _NOTHING),
     LibraryLine("mode", "Timer %s is overlapping", _NOTHING),
-    # `run_worker` says what ended the worker, and ends it in order.
+    # `run_worker` logs what ended the worker, and stops it in order.
     LibraryLine("mode", "Crashed reason=", _NOTHING),
     LibraryLine("mode", "Error while stopping child", _NOTHING),
     LibraryLine("mode", "Giving up on", _NOTHING),
@@ -143,19 +143,19 @@ LINES = (
     LibraryLine("faust", "Missing sensor state for rebalance", _NOTHING),
     LibraryLine("faust", "Drain messages raised", _NOTHING),
     LibraryLine("faust", "Consumer error callback raised", _NOTHING),
-    # Of the synchronous client nearly all is about connections.
+    # Nearly all messages of the synchronous client are about connections.
     LibraryLine("kafka", "", _REFUSED, "Authorization"),
     LibraryLine("kafka", "", _AWAY),
 )
 
 
 def cause_of(record: logging.LogRecord) -> LibraryCause | None:
-    """The cause of a library's record; None for one of ours, and for one the table lacks."""
+    """The cause of a library's record; None for Keepstream's own, and for one the table lacks."""
     library, text = library_of(record)
     message = record.getMessage()
     for line in LINES:
         if line.library in ("mode", "faust"):
-            # The log of a service is named by the module of its class, which may be ours.
+            # A service logs under the module of its class, which may be Keepstream's.
             fits = library in ("mode", "faust") and text.startswith(line.text)
         else:
             fits = line.library == library and text.startswith(line.text)
@@ -174,10 +174,10 @@ def library_of(record: logging.LogRecord) -> tuple[str, str]:
 
 
 class LibraryLines(logging.Filter):
-    """Puts the sentence of its cause in the place of a library's message, once in `REPEAT_S`.
+    """Replaces a library's message with the sentence of its cause, once in `REPEAT_S`.
 
-    Lines of ours pass as they are. A message that the table does not know is kept, as one line, and
-    not repeated sooner, either.
+    Keepstream's own lines pass unchanged. A message that the table lacks is kept as one line, and
+    likewise not repeated sooner.
     """
 
     def __init__(self, clock_s: Callable[[], float] = monotonic) -> None:
@@ -209,7 +209,7 @@ class LibraryLines(logging.Filter):
         return record.levelno >= logging.getLogger().level
 
     def _is_due(self, key: object) -> int | None:
-        """How many were left out since the last, if one is to be told now."""
+        """How many were left out since the last one, if one is due now; else None."""
         now_s = self._clock_s()
         if key not in self._told_s and len(self._told_s) >= UNKNOWN_MAX:
             key = None
@@ -222,6 +222,6 @@ class LibraryLines(logging.Filter):
 
 
 def quiet_libraries(level: int = logging.WARNING) -> None:
-    """Let the libraries log from ``level`` up, so that our own lines can be seen."""
+    """Let the libraries log from ``level`` up, so that Keepstream's own lines can be seen."""
     for name in LIBRARIES:
         logging.getLogger(name).setLevel(level)

@@ -1,4 +1,4 @@
-"""What ingest would say of a line, said before it is sent."""
+"""Checks a line before it is sent, as ingest will."""
 
 from config.parameters import Parameters
 from config.topics import CLICKSTREAM
@@ -12,8 +12,8 @@ _ONLY_IN_LOGS = CONTROL_TYPES | {"score"}
 
 
 class LineCheck:
-    """Checks lines by the same rules as ingest; ``arrival_ms``: when they would arrive.
-    ``message_id``: of those that have none.
+    """Checks lines by the same rules as ingest. ``arrival_ms``: when they would arrive.
+    ``message_id``: the id for lines without one.
     """
 
     def __init__(self, parameters: Parameters, arrival_ms: int, message_id: str = "") -> None:

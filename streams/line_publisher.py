@@ -1,4 +1,4 @@
-"""Publish files of events: check every line, sort by time, send, and report what became of each."""
+"""Publishes files of events: checks every line, sorts by time, sends, and reports each outcome."""
 
 import shlex
 from collections import Counter
@@ -22,7 +22,7 @@ from streams.unpublished_lines import keep_unpublished
 
 BAD_LINES_KEPT_MAX = 100
 PROGRESS_EVERY_LINES = 1_000
-#: For what is on its way when somebody interrupts.
+#: How long to wait for lines in flight after an interrupt.
 STOP_PATIENCE_S = 3.0
 
 Check = Callable[[bytes], Event]
@@ -30,18 +30,18 @@ OnRefused = Callable[[bytes, int, Rejected], None]
 
 
 class OnProgress(Protocol):
-    """Told now and then how much is done, of how much, and what to say of it."""
+    """Called now and then with how much is done, of how much, and a note to show."""
 
     def __call__(self, done: int, note: str, total: int | None = None) -> None: ...
 
 
 class StrictError(ValueError):
-    """A bad line, where none was allowed."""
+    """A bad line, with `strict`."""
 
 
 class PublishStopped(ConnectionError):
-    """Not everything was published: the broker did not take it, or somebody interrupted. The
-    message says what is in the log, what is not, and how to go on; `report` counts what is.
+    """Not everything was published: the broker did not take it, or the user interrupted. The
+    message says what is in the log, what is not, and how to continue; `report` counts what is.
     """
 
     def __init__(self, report: "PublishReport", message: str) -> None:
@@ -60,11 +60,11 @@ class BadLine(msgspec.Struct, frozen=True):
 class PublishReport:
     """What became of every line: an acknowledged event, a bad line, or a blank one.
 
-    `bad_lines` are the first 100 of `bad_lines_total`; `sent_bad` of these were sent to the broker
-    to become dead letters, and are not in `published`. `earlier`: events that stood after a later
-    one; those of a stream were sent so. `late`: those of them that stood after one more than
-    `lateness_ms` later, the first in line `first_late`; counted unless files are published, which
-    puts them in order. `refused_files`: where the refused lines are.
+    `bad_lines` are the first 100 of `bad_lines_total`. `sent_bad` of these were sent to become dead
+    letters, and are not in `published`. `earlier`: events that stood after a later one; a stream
+    sends them in that order. `late`: those that stood after one more than `lateness_ms` later, the
+    first in line `first_late`. When files are published, which sorts them, `late` is not counted.
+    `refused_files`: where the refused lines are.
     """
 
     def __init__(self, *, is_stream: bool = False, lateness_ms: int | None = None) -> None:
@@ -90,7 +90,7 @@ class PublishReport:
         return self.by_topic.total()
 
     def note_time(self, event: Event, number: int) -> None:
-        """Count an event that is sent, or would be, after those that were noted before."""
+        """Note the time of an event that is sent, or would be, in order."""
         at_ms = event.occurred_at_ms
         if event.kind.declared.is_never_late:
             return
@@ -143,17 +143,17 @@ def publish_files(
 ) -> PublishReport:
     """Publish the events of all files in the order of time, and return when all are acknowledged.
 
-    Nothing is sent before every file was read to its end. Refused lines are written beside their
-    file. With `strict` the first one raises `StrictError`; with `send_bad` they are sent as they
-    are and become dead letters, unless they are control lines or over 1 MiB. Raises `InputError`
-    for a file that can't be read to its end, and `PublishStopped` if the broker does not take
-    everything: the rest is then written beside the first file.
+    Nothing is sent before every file has been read to its end. Refused lines are written beside
+    their file. With `strict` the first one raises `StrictError`. With `send_bad` they are sent
+    unchanged and become dead letters, unless they are control lines or over 1 MiB. Raises
+    `InputError` for a file that can't be read to its end, and `PublishStopped` if the broker does
+    not take everything: the rest is then written beside the first file.
     """
     report = PublishReport()
     paths = list(paths)
     with TimeOrder() as order:
         for path in paths:
-            # A pipe cannot be read again, so nothing of it may be overwritten.
+            # A pipe can't be read again, so earlier refused lines must not be overwritten.
             kept = RefusedLines(refused_path(path), is_added_to=not Path(path).is_file())
             with JsonLines(path) as lines, kept as refused:
                 on_refused = _refuser(publisher, refused, report, strict=strict, send_bad=send_bad)
@@ -189,9 +189,9 @@ def publish_stream(
     on_progress: OnProgress,
     lateness_ms: int | None = None,
 ) -> PublishReport:
-    """Publish standard input line by line as it comes, which may never end: it is not sorted.
+    """Publish standard input line by line as it comes, unsorted; it may never end.
 
-    Otherwise as `publish_files`; lines that are kept go to files in the working folder.
+    Otherwise as `publish_files`; refused lines go to files in the working folder.
     """
     report = PublishReport(is_stream=True, lateness_ms=lateness_ms)
     with JsonLines("-") as lines, RefusedLines(refused_path("-"), is_added_to=True) as refused:
@@ -227,7 +227,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _cure(error: BaseException) -> str:
-    """What is to be done before going on."""
+    """What the user must do before continuing."""
     return " check the broker, then" if isinstance(error, DeliveryError) else ""
 
 
@@ -239,7 +239,7 @@ def _stopped(
     reason: str,
     cure: str,
 ) -> PublishStopped:
-    """Keep what is not in the log, correct the report, and say how to go on."""
+    """Keep what is not in the log, correct the report, and say how to continue."""
     for record in (*undelivered.refused, *undelivered.unknown):
         if record.is_bad:
             report.sent_bad -= 1
@@ -270,7 +270,7 @@ def _checked(
     on_refused: OnRefused,
     on_progress: OnProgress,
 ) -> Iterator[_Sound]:
-    """The sound lines of a file; of the others the report and `on_refused` are told."""
+    """Yield the sound lines of a file; report the others, and pass them to `on_refused`."""
     before = report.lines
     for number, line in enumerate(lines, start=1):
         if number % PROGRESS_EVERY_LINES == 0:
@@ -280,7 +280,7 @@ def _checked(
         if not line or line.isspace():
             continue
         report.lines += 1
-        # A line that an earlier publication refused carries its refusal.
+        # A line that an earlier run refused carries its refusal.
         raw = original(line)
         try:
             event = check(raw)
@@ -307,7 +307,7 @@ def _refuser(
     strict: bool,
     send_bad: bool,
 ) -> OnRefused:
-    """What is done with a refused line."""
+    """The function that handles a refused line."""
 
     def on_refused(raw: bytes, number: int, rejected: Rejected) -> None:
         if strict:
@@ -337,4 +337,4 @@ def _sent_raw(publisher: EventPublisher, line: bytes) -> bool:
 
 
 def _ignored(_raw: bytes, _number: int, _rejected: Rejected) -> None:
-    """A check keeps no lines: they are where they were."""
+    """Do nothing: a check keeps no lines."""

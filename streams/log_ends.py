@@ -1,7 +1,7 @@
-"""Where `customer-events` ends: no lesson is of a record beyond it.
+"""Knows where `customer-events` ends, to refuse lessons of records beyond the end.
 
-A lesson's place tells repeats. One with a place that is still to come would make all true ones
-before that place count as repeats.
+The trainer recognises repeats by a lesson's place. A lesson with a place that does not exist yet
+would make all true lessons before that place count as repeats.
 """
 
 import logging
@@ -17,14 +17,14 @@ from streams.kafka_clients import END_RETRY_S, END_TRIES
 
 log = logging.getLogger(__name__)
 
-#: So long after a place was looked for in vain, others are looked for once only: whoever floods the
-#: topic must not hold up the trainer.
+#: For this long after a place was not found, other places are looked for only once: whoever floods
+#: the topic must not hold up the trainer.
 DOUBTFUL_S = 60.0
 
 
 class LogEnds:
-    """Asks ``ends`` for the next offset by partition, only for places beyond what it knows and
-    beyond what this worker has ``read`` of a partition: nearly all lessons are of its own records.
+    """Asks ``ends`` for the next offsets, by partition. It does so only for places beyond the ends
+    it knows and beyond what this worker has ``read``: nearly all lessons are of its own records.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LogEnds:
     async def require(self, lesson: Lesson) -> None:
         """Raise ``Foreign`` for a lesson of a record that the log does not have.
 
-        While the broker does not say where the log ends, every lesson passes.
+        While the broker doesn't say where the log ends, every lesson passes.
         """
         if await self._has(lesson.partition, lesson.offset):
             return

@@ -1,4 +1,4 @@
-"""`customer-events` as a log that `replay` accepts, and the model snapshots it names."""
+"""Exports `customer-events` as a log that `replay` accepts, and the model snapshots it names."""
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -26,12 +26,14 @@ _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class Export(msgspec.Struct):
-    """What became of the log's records; `begins` are the first offsets of partitions whose oldest
-    records are gone. `announced`: the SHA-256 of every model version that the log adopts;
-    `unknown`: the versions of those that `model-snapshots` does not have, whose records were left
-    out, as were ``to_come``, records of a time to come. ``gone``: records of customers whose key
-    is gone, of whom there were ``erased``; ``missing``: records that neither the log nor the
-    archive has; ``foreign``: records of the archive that are not ours.
+    """What became of the log's records.
+
+    `begins`: the first offsets of partitions whose oldest records are gone. `announced`: the
+    SHA-256 of every model version that the log adopts. `unknown`: versions that `model-snapshots`
+    lacks; their records were left out. ``to_come``: how many records with a future time were left
+    out. ``gone``: how many records of customers whose key is deleted, ``erased`` customers in all.
+    ``missing``: how many records neither the log nor the archive has. ``foreign``: how many records
+    of the archive Keepstream did not write.
     """
 
     records: int = 0
@@ -50,13 +52,12 @@ class Export(msgspec.Struct):
 async def export_log(
     settings: Settings, write: Write, on_progress: OnProgress | None = None
 ) -> Export:
-    """Write every record of `customer-events` up to its present end, one line each; what it has no
-    more as the archive has it.
+    """Write every record of `customer-events` up to its present end, one line each. Records that
+    the topic no longer has are taken from the archive.
 
-    Partition by partition, in order; each line contains its position. Records that are not JSON
-    objects are counted and skipped, and so are those that are set aside, announce a model that is
-    not there, or are of a time to come: the workers refuse them, too. ``on_progress(done, total)``
-    counts records.
+    Partition by partition, in order; each line contains its position. Some records are counted and
+    skipped, as workers refuse them, too: those that are no JSON objects, are set aside, announce a
+    missing model, or have a future time. ``on_progress(done, total)`` counts records.
     """
     export, now_ms, set_aside = Export(), int(time() * 1_000), SetAside.of(settings)
     snapshots = SnapshotStore(settings, Snapshot(0, 0, {}))
@@ -121,13 +122,13 @@ def header_lines(partition: int) -> Iterator[bytes]:
 
 
 def log_line(value: bytes | None, partition: int, offset: int) -> bytes | None:
-    """A record's line: its JSON object with its position; None if it is not an object."""
+    """A record's JSON object on one line, with its position; None if it is not an object."""
     record = (value or b"").strip(_JSON_SPACE)
     if not (record.startswith(b"{") and record.endswith(b"}")):
         return None
-    # A line break can only be white space here: JSON does not allow one within a text.
+    # Line breaks can only be white space here: JSON does not allow them within a text.
     fields = record[1:-1].translate(_ONE_LINE).rstrip()
-    # At the end, because the last of two equal fields counts.
+    # At the end: the last of two equal fields counts.
     comma = b"," if fields else b""
     return b'{%b%b"position":{"partition":%d,"offset":%d}}' % (fields, comma, partition, offset)
 
@@ -150,7 +151,7 @@ def _export(export: Export, line: bytes | None, write: Write) -> None:
 
 
 def _line_in(value: bytes | None) -> Line | None:
-    """What a record says; None for what is refused in a replay, too."""
+    """A record as a line; None for one that a replay refuses, too."""
     try:
         return decode_log_line(value or b"")
     except Rejected:

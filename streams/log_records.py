@@ -1,4 +1,4 @@
-"""The records of `customer-events`: how all read them, and the control records between events."""
+"""The records of `customer-events`: how everybody reads them, and the control records."""
 
 from time import time
 from typing import Any
@@ -20,30 +20,30 @@ from models.events.wire import (
 )
 from streams.set_aside import SetAside
 
-#: Workers' clocks may differ, but not by this much.
+#: Workers' clocks differ by less than this.
 AHEAD_MAX_MS = DAY_MS
 
 
 def clock_record(clock_ms: int) -> bytes:
-    """Everything due by ``clock_ms`` runs when this record is applied."""
+    """A control record: applying it runs everything due by ``clock_ms``."""
     record = {"type": "clock", "timestamp": iso(clock_ms), "logFormat": LOG_FORMAT}
     return msgspec.json.encode(record)
 
 
 def live_record(at_ms: int) -> bytes:
-    """From this record on the partition decides aloud."""
+    """A control record: from here on the partition decides live."""
     record = {"type": "live", "timestamp": iso(at_ms), "logFormat": LOG_FORMAT}
     return msgspec.json.encode(record)
 
 
 def model_record(version: int, sha256: str) -> bytes:
-    """Decisions use this version of the shared model after this record."""
+    """A control record: from here on decisions use this version of the shared model."""
     record = {"type": "model", "version": version, "sha256": sha256, "logFormat": LOG_FORMAT}
     return msgspec.json.encode(record)
 
 
 def log_line_of(record: Any, set_aside: SetAside) -> Line:
-    """What a record of the log says. Raises ``Rejected`` for one that changes nothing, and
+    """The content of a record of the log. Raises ``Rejected`` for one that changes nothing, and
     ``LogFormatError`` for one of another release that is not set aside.
     """
     line = decode_log_line(record.value or b"")
@@ -63,7 +63,7 @@ def log_line_of(record: Any, set_aside: SetAside) -> Line:
 
 
 def is_event_to_come(event: Event, now_ms: int) -> bool:
-    """As `is_to_come`, for an event that was read already."""
+    """`is_to_come` for a decoded event."""
     source, latest_ms = event.source, now_ms + AHEAD_MAX_MS
     return event.occurred_at_ms > latest_ms or (
         source is not None and source.received_at > latest_ms
@@ -71,8 +71,8 @@ def is_event_to_come(event: Event, now_ms: int) -> bool:
 
 
 def is_to_come(line: Line, now_ms: int) -> bool:
-    """Whether a record is of a time to come, or of an event that was received then, so that no
-    worker can have written it.
+    """Whether a record has a future time, or its event a future time of receipt, so that no worker
+    can have written it.
     """
     moment, source, latest_ms = line.timestamp, line.source, now_ms + AHEAD_MAX_MS
     if source is not None and source.received_at > latest_ms:
@@ -81,8 +81,8 @@ def is_to_come(line: Line, now_ms: int) -> bool:
 
 
 def require_past(line: Line, now_ms: int) -> None:
-    """Refuse a record of a time that is still to come, whoever wrote it: the clock would follow
-    it, and what is true would be late.
+    """Refuse a record with a future time, whoever wrote it: the clock would follow it, and present
+    events would be late.
     """
     if is_to_come(line, now_ms):
         raise Rejected(

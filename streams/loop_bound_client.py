@@ -1,7 +1,7 @@
-"""The Kafka client in the app's own event loop, its membership and its positions.
+"""Runs the Kafka client in the app's own event loop: its membership and its positions.
 
-What it fetches is in `streams.client_fetches`. Both use private attributes of aiokafka's:
-tests/streams/test_faust_contract.py checks what they rely on.
+`streams.client_fetches` controls what it fetches. Both modules use private attributes of aiokafka;
+tests/streams/test_faust_contract.py checks them.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from streams.topic_identity import topic_ids
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
-#: An election is over within seconds; whoever has no leader after it may have none for long.
+#: An election takes seconds; a partition without a leader after that may have none for long.
 LEADER_TRIES = 5
 LEADER_RETRY_S = 1.0
 
@@ -42,8 +42,8 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
     """The Kafka client, in the app's own event loop instead of a thread.
 
     Faust gives its client a thread, and every fetch, commit and callback hops between two loops.
-    In one loop there are no hops, and no callback of a rebalance can come between two steps of
-    ours. The price: code that blocks the loop also stops the heartbeat.
+    In one loop there are no hops, and no rebalance callback can come between two steps of
+    Keepstream's. The price: code that blocks the loop also stops the heartbeat.
     """
 
     def __init__(self, consumer: ThreadDelegateConsumer, pace: FetchPace, **kwargs: Any) -> None:
@@ -56,11 +56,11 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         return self._ensure_consumer()
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        """Make the client, and have the group give a partition of all topics to one member, and
-        tell everybody whom.
+        """Make the client, with an assignor that gives the same partition of all topics to one
+        member, and tells everybody who it is.
 
-        Faust's default, round robin, assigns the raw topics of a customer to different workers,
-        none of which could put the customer's events in order.
+        Faust's default, round robin, assigns the raw topics of a customer to different workers;
+        none of them could put the customer's events in order.
         """
         client = super()._create_worker_consumer(transport)
         client._partition_assignment_strategy = (OwnersAssignor(transport.app.owners),)
@@ -93,7 +93,7 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
             log.warning("the Kafka client did not close within %s s; leaving it", CLOSE_TIMEOUT_S)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit positions, each with the id of its topic; False if the group has rebalanced."""
+        """Commit positions, each with its topic's id; False if the group has rebalanced."""
         ids = cast(Any, self.consumer).ledger.topic_ids
         assigned = self.assignment()
         positions = {
@@ -104,7 +104,7 @@ class LoopBoundConsumerThread(AIOKafkaConsumerThread):
         try:
             await self.client.commit(positions)
         except CommitFailedError as error:
-            # After a rebalance the new owner goes on from the position before.
+            # After a rebalance the new owner continues from the last committed position.
             if "already rebalanced" not in str(error):
                 await self.crash(error)
             return False
@@ -143,10 +143,10 @@ def is_reassigning(client: AIOKafkaConsumer) -> bool:
 
 
 def notice_topics(client: AIOKafkaConsumer, present: Container[str]) -> None:
-    """Have the client ask anew if it does not know a topic that it reads and that is there.
+    """Have the client refresh its metadata if it lacks a topic that it reads and that exists.
 
-    It would by itself, but only every five minutes: a topic that was away when the group last came
-    together would go unread until then.
+    By itself it refreshes only every five minutes: a topic that was missing at the last rebalance
+    would go unread until then.
     """
     unknown = client.subscription() - client._client.cluster.topics()
     if any(topic in present for topic in unknown):
@@ -166,8 +166,8 @@ def raise_membership_errors(client: AIOKafkaConsumer) -> None:
 async def found_positions(
     client: AIOKafkaConsumer, bound: Container[str]
 ) -> tuple[dict[TP, int], TopicIdentities]:
-    """The next offset of each assigned partition, and the identity of the topics they are in: see
-    `verify_position`. ``bound``: the topics that must be the ones of the committed positions.
+    """The next offset of each assigned partition, and the identity of their topics: see
+    `verify_position`. ``bound``: topics that must be those the positions were committed for.
     """
     assignment: list[TopicPartition] = sorted(client.assignment())
     committed = await _committed(client, assignment)
@@ -184,8 +184,8 @@ async def found_positions(
             break
         await asyncio.sleep(END_RETRY_S)
     for tp in set(assignment).difference(led):
-        # Nobody says where its log begins and ends. If it does not go on at this offset one day,
-        # the ledger ends the worker, whose next start compares them.
+        # The log's beginning and end are unknown. If it doesn't continue at this offset later, the
+        # ledger ends the worker, and its next start compares them.
         at = committed.get(tp)
         if at is None or is_replaced(at, ids.get(tp.topic, "")):
             at = Committed(0)
@@ -210,7 +210,7 @@ async def found_positions(
 
 
 async def _led(client: AIOKafkaConsumer, assignment: list[TopicPartition]) -> list[TopicPartition]:
-    """The partitions that have a leader. One without does not keep the others from being read."""
+    """The partitions with a leader. One without must not keep the others from being read."""
     cluster, led = client._client.cluster, []
     for tries_left in reversed(range(LEADER_TRIES if assignment else 0)):
         await client._client.force_metadata_update()
@@ -235,7 +235,7 @@ def _names(partitions: list[TopicPartition]) -> set[str]:
 async def _committed(
     client: AIOKafkaConsumer, assignment: list[TopicPartition]
 ) -> dict[TopicPartition, Committed]:
-    """The positions that the group has, each with the id of the topic that it was committed for."""
+    """The group's positions, each with the id of the topic that it was committed for."""
     found = await client._coordinator.fetch_committed_offsets(assignment)
     return {tp: Committed(at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
 
@@ -243,8 +243,8 @@ async def _committed(
 def _tell_gone(
     committed: Mapping[TopicPartition, Committed], ends: Mapping[TopicPartition, int]
 ) -> None:
-    """Tell of topics without a position, if others have one: it is gone with a topic that was
-    deleted, or has expired.
+    """Warn of topics without a position while others have one: the position expired, or was lost
+    with a deleted topic.
     """
     read = {tp.topic for tp in committed}
     if gone := sorted({tp.topic for tp, end in ends.items() if end and tp.topic not in read}):

@@ -1,4 +1,4 @@
-"""An event that somebody has edited: how they see it, and how it goes on a raw topic."""
+"""Edits an event by hand: how it is shown, and how it goes to a raw topic."""
 
 import asyncio
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from streams.line_check import LineCheck
 
 
 def readable(content: bytes) -> str:
-    """JSON on several lines; anything else as it is, with escapes for what is no text."""
+    """JSON on several lines; anything else unchanged, with escapes for bytes that are no text."""
     try:
         return msgspec.json.format(content, indent=2).decode()
     except UNREADABLE:
@@ -25,7 +25,7 @@ def readable(content: bytes) -> str:
 
 
 def on_one_line(content: bytes) -> bytes:
-    """JSON without the breaks that make it readable; anything else as it is, to be refused."""
+    """JSON on one line; anything else unchanged, to be refused later."""
     try:
         return msgspec.json.format(content, indent=-1)
     except UNREADABLE:
@@ -33,8 +33,8 @@ def on_one_line(content: bytes) -> bytes:
 
 
 class Draft(NamedTuple):
-    """An event that somebody wrote. ``topic``: where it goes, its usual one if that is empty;
-    ``message_id``: its own, if it has none, so that it counts once however often it is sent.
+    """An event written by hand. ``topic``: where it goes; "" for its usual topic. ``message_id``:
+    the id to give it if it has none, so that it counts once however often it is sent.
     """
 
     content: bytes
@@ -43,7 +43,7 @@ class Draft(NamedTuple):
 
 
 def parcel_of_draft(draft: Draft, parameters: Parameters, now_ms: int) -> Parcel:
-    """The record that publishes it. Raises ``Rejected`` for what workers would refuse."""
+    """The record that publishes the draft. Raises ``Rejected`` for what workers would refuse."""
     raw = on_one_line(draft.content)
     line = decode_line(raw)
     topic = draft.topic or topic_of(line.type, line.event)

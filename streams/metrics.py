@@ -1,7 +1,7 @@
 """Every metric of a worker; only this file and the collector's know Prometheus.
 
-Counters are increased by sums, once per batch, so that counting costs nothing per event. No label
-ever holds a customer's id.
+Counters are increased by sums, once per batch, so counting costs nothing per event. No label ever
+holds a customer's id.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,19 +22,19 @@ from models.population import MEASURES, MEASURES_OF_PARTS
 from streams.exposition import exposed, new_registry
 from streams.progress import Backlog
 
-#: Combinations of reason, path and fix that are counted one by one.
+#: How many combinations of reason, path and fix get labels of their own.
 REFUSAL_LABELS_MAX = 200
 _LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RECORDS = (1, 10, 50, 100, 250, 500, 1_000, 2_000, 4_000, 8_000)
 
 
 class _Identities:
-    """Who is who, as far as this worker saw it change, and what was lost with who was somebody."""
+    """Changes of identities as this worker saw them, and the labels lost by them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.links = Counter(
             "keepstream_identity_links",
-            "Ids that were linked to a person, by what said so: event, alias or merged",
+            "Ids that were linked to a person, by the evidence: event, alias or merged",
             ["by"],
             registry=registry,
         )
@@ -43,12 +43,12 @@ class _Identities:
         )
         self.forwarded_events = Counter(
             "keepstream_identity_forwarded_events",
-            "Events of ids that were passed on to the person whose ids they are",
+            "Events that were passed on from an id to the person whom it belongs to",
             registry=registry,
         )
         self.labels_dropped = Counter(
             "keepstream_labels_dropped",
-            "Labels that waited and teach nothing, by why: an id left the person (split), erased, "
+            "Pending labels that were dropped, by why: an id left the person (split), erased, "
             "consent was revoked, or there were too many (bound)",
             ["why"],
             registry=registry,
@@ -58,14 +58,14 @@ class _Identities:
 
 
 class _Waiting:
-    """What waits, by assigned partition, and for how long."""
+    """Consumer lag by assigned partition, and how long it has lasted."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         place = ["topic", "partition"]
         self.lag = Gauge(
             "keepstream_consumer_lag_records",
-            "Records not yet acknowledged, by assigned partition; while no broker answers, as many "
-            "as it told last",
+            "Records not yet acknowledged, by assigned partition; while no broker answers, the "
+            "last known number",
             place,
             registry=registry,
         )
@@ -77,15 +77,14 @@ class _Waiting:
         )
         self.lag_seconds = Gauge(
             "keepstream_consumer_lag_seconds",
-            "How long ago nothing waited in an assigned partition, as far as a broker has told; 0 "
-            "if nothing does",
+            "How long an assigned partition has had a lag, or no broker has answered; 0 if neither",
             place,
             registry=registry,
         )
         self.progress_age = Gauge(
             "keepstream_partition_progress_age_seconds",
-            "How long an assigned partition has had records waiting without moving on, or no "
-            "broker has answered; 0 if neither",
+            "How long an assigned partition has had a lag without progress, or no broker has "
+            "answered; 0 if neither",
             place,
             registry=registry,
         )
@@ -112,15 +111,15 @@ class _Waiting:
 
 
 class Metrics:
-    """The metrics of one worker, in a registry of their own."""
+    """The metrics of one worker, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = new_registry()
         self._identities = _Identities(registry)
         self._events = Counter(
             "keepstream_events",
-            "Events by the topic they came on and what became of them: applied, duplicate, late, "
-            "erased or dead_letter; each is in exactly one",
+            "Events by their topic and fate: applied, duplicate, late, erased or dead_letter; each "
+            "has exactly one fate",
             ["topic", "fate"],
             registry=registry,
         )
@@ -129,21 +128,20 @@ class Metrics:
         )
         self._refusals = Counter(
             "keepstream_refusals",
-            "Refused events by reason, the JSON path of the fault, and what mends it",
+            "Refused events by reason, the JSON path of the fault, and the fix",
             ["reason", "path", "fix"],
             registry=registry,
         )
         self._refusal_labels: set[tuple[str, str, str]] = set()
         self._misnamed = Counter(
             "keepstream_misnamed_events",
-            "Events whose name is nearly a known one and that count as nothing, by what was "
-            "probably meant",
+            "Events without effect whose name resembles a known one, by the probable meaning",
             ["meant"],
             registry=registry,
         )
         self.unread_consents = Counter(
             "keepstream_unread_consents",
-            "Events that are taken, and whose context says of consent what is not understood",
+            "Accepted events whose context has consent that is not understood",
             registry=registry,
         )
         # At zero from the start, so that increase() counts the first ones.
@@ -173,13 +171,13 @@ class Metrics:
         )
         self._outcomes = Counter(
             "keepstream_action_outcomes",
-            "What came back about actions",
+            "Outcomes that were reported of actions",
             ["outcome"],
             registry=registry,
         )
         self._control_treated = Counter(
             "keepstream_control_treated",
-            "Outcomes of decisions for the control group, by channel; nobody was to take these",
+            "Outcomes of control decisions, which must not be carried out, by channel",
             ["channel"],
             registry=registry,
         )
@@ -233,12 +231,12 @@ class Metrics:
         )
         self.reread_records = Counter(
             "keepstream_reread_records",
-            "Records of customer-events that had been applied before: read again after a crash",
+            "Records of customer-events that were read again after a crash, and applied before it",
             registry=registry,
         )
         self.quarantined_records = Counter(
             "keepstream_quarantined_records",
-            "Changelog records that were damaged or not ours, and left out",
+            "Changelog records that were left out: damaged, or not written by Keepstream",
             registry=registry,
         )
         self._damaged_rows = Gauge(
@@ -249,7 +247,7 @@ class Metrics:
         )
         self.foreign_records = Counter(
             "keepstream_foreign_records",
-            "Records of internal topics that no release of ours wrote, and that were left out",
+            "Records of internal topics that were left out, as Keepstream did not write them",
             ["topic"],
             registry=registry,
         )
@@ -267,13 +265,13 @@ class Metrics:
         }
         self._drift_alarms = Counter(
             "keepstream_drift_alarms",
-            "Alarms of drift since the trainer began, by what drifted",
+            "Drift alarms since the trainer began, by what drifted",
             ["stream"],
             registry=registry,
         )
         self._drift_mean = Gauge(
             "keepstream_drift_mean",
-            "Mean of what is watched for drift, over as long as it has had one mean",
+            "Mean of a value watched for drift, since it last changed",
             ["stream"],
             registry=registry,
         )
@@ -299,7 +297,7 @@ class Metrics:
             self._refusals.labels(*self._refusal(reason, path, fix)).inc(count)
 
     def _refusal(self, reason: str, path: str, fix: str) -> tuple[str, str, str]:
-        """The labels of a refusal, bounded: a fix may name a code that came with the event."""
+        """The labels of a refusal, bounded: a fix may quote a code that came with the event."""
         labels = (reason, path, fix)
         if labels not in self._refusal_labels and len(self._refusal_labels) >= REFUSAL_LABELS_MAX:
             return reason, "$", "`keepstream dead-letters list` shows it"
@@ -307,7 +305,7 @@ class Metrics:
         return labels
 
     def count_misnamed(self, meant: Mapping[str, int]) -> None:
-        """Add events whose name is nearly a known one, by that one."""
+        """Add misnamed events by the known name that was probably meant."""
         for name, count in meant.items():
             self._misnamed.labels(name).inc(count)
 
@@ -326,8 +324,8 @@ class Metrics:
             self._outcomes.labels(outcome).inc(count)
 
     def expect(self, channels: Iterable[str], triggers: Iterable[str]) -> None:
-        """Have every channel, and every kind of decision with its fates, at zero from the start, so
-        that increase() counts the first.
+        """Start every channel, and every kind of decision with its fates, at zero, so that
+        increase() counts the first one.
         """
         for channel in channels:
             self._control_treated.labels(channel)
@@ -339,13 +337,15 @@ class Metrics:
             self._outcomes.labels(outcome)
 
     def count_strays(self, control_treated: Mapping[str, int], unknown: int) -> None:
-        """Add outcomes that are nobody's success: of control decisions by channel, and unknown."""
+        """Add outcomes that are no action's success: of control decisions, by channel, and
+        unknown.
+        """
         for channel, count in control_treated.items():
             self._control_treated.labels(channel).inc(count)
         self._unknown_outcomes.inc(unknown)
 
     def count_links(self, links: Mapping[str, int], splits: int, forwarded: int) -> None:
-        """Add ids that were linked, by what said so, ids that left, and events passed on."""
+        """Add linked ids by the kind of evidence, ids split off, and forwarded events."""
         for by, count in links.items():
             self._identities.links.labels(by).inc(count)
         self._identities.splits.inc(splits)
@@ -385,7 +385,7 @@ class Metrics:
         self._snapshot_age.labels(partition).set(snapshot_age_ms / 1_000)
 
     def set_samples(self, measures: Iterable[Measure], samples: Iterable[Sample]) -> None:
-        """Set ``measures`` to these samples; values without a sample any more are removed."""
+        """Set ``measures`` to these samples; remove values that no longer have a sample."""
         for measure in measures:
             gauge = self._told[measure.name]
             if measure.labels:

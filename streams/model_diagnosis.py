@@ -1,4 +1,4 @@
-"""Whether the models are current and their scores good."""
+"""Finds out whether the models are current and their scores good."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ JUDGED_EXAMPLES_MIN = 500
 
 
 def snapshot_findings(facts: DeploymentFacts, parameters: Parameters) -> Iterator[Finding]:
-    """Whether there is a snapshot, and whether it is as young as it should be."""
+    """Whether there is a snapshot, and whether it is recent enough."""
     if facts.snapshot_error is not None:
         yield problem("model", facts.snapshot_error, "see who else writes to model-snapshots")
         return
@@ -50,7 +50,7 @@ def snapshot_findings(facts: DeploymentFacts, parameters: Parameters) -> Iterato
 
 
 def quality_findings(facts: DeploymentFacts) -> Iterator[Finding]:
-    """Who serves, and how good the scores have been."""
+    """Which model serves, and how good its scores have been."""
     if facts.snapshot is None:
         return
     scoring = facts.snapshot.of(ChurnScoring)

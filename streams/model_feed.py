@@ -1,4 +1,4 @@
-"""The versions of the models as they are drawn, for whoever looks on."""
+"""Follows the versions of the models as they are drawn."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ RETRY_S = 2.0
 
 
 async def follow_models(settings: Settings, history: ModelHistory) -> None:
-    """Read the latest versions, then those that come, also over outages, until cancelled."""
+    """Read the latest versions and then new ones, through outages, until cancelled."""
     offset = 0
     while True:
         try:
@@ -31,7 +31,7 @@ async def follow_models(settings: Settings, history: ModelHistory) -> None:
                 while True:
                     found = await reader.getmany(timeout_ms=POLL_MS, max_records=1)
                     for record in found.get(span.partition, ()):
-                        # Others have their turn in between: a snapshot may be large.
+                        # In a thread, so that other tasks get their turn: a snapshot may be large.
                         await asyncio.to_thread(history.add, record.value or b"")
                         offset = record.offset + 1
         except (BrokerUnreachable, KafkaError, TopicsError) as error:

@@ -1,4 +1,4 @@
-"""Records that must all be durable before the worker goes on."""
+"""Records that must all be durable before the worker continues."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -10,10 +10,10 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from config.settings import Settings
 from streams.kafka_clients import BrokerUnreachable, new_producer
 
-#: The producer allocates a whole buffer for each batch: not too large for a handful of records, and
-#: large enough that thousands of records don't need a thousand requests.
+#: The producer allocates a whole buffer for each batch. This is small enough for a handful of
+#: records, and large enough that thousands of records don't need a thousand requests.
 BUFFER_BYTES = 64 * 1024
-#: A dead letter holds its event in base64, and the event may be as large as a broker takes.
+#: A dead letter holds its event in base64, and the event may be as large as the broker accepts.
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 
 #: How long the broker may take to acknowledge what a command wrote.
@@ -30,8 +30,8 @@ def new_outbox_producer(settings: Settings) -> AIOKafkaProducer:
 class Outbox:
     """Gathers records by partition, in order; `flush` returns once all of them are durable.
 
-    Only one task may use an outbox. After an error the records' fate is unknown: end the process,
-    and the batch they came from is read again.
+    Only one task may use an outbox. After an error the records may or may not be written: end the
+    process, and the batch they came from is read again.
     """
 
     def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
@@ -64,8 +64,8 @@ class Outbox:
         self._buffers = {}
 
     async def flush(self) -> None:
-        """Write all records added so far, and wait until every in-sync replica has them, for as
-        long as the brokers are away.
+        """Write all records added so far, and wait until every in-sync replica has them. While the
+        brokers are away, it waits.
         """
         buffers, self._buffers = self._buffers, {}
         durable = [
@@ -77,23 +77,23 @@ class Outbox:
             await asyncio.gather(*durable)
 
     async def _sent(self, buffer: BatchBuilder, topic: str, partition: int) -> Awaitable[object]:
-        """Hand a buffer over to the producer; what is returned is done when it is durable."""
+        """Hand a buffer to the producer; the result completes when the buffer is durable."""
         while True:
             try:
                 durable: Awaitable[object] = await self._producer.send_batch(
                     buffer, self._settings.topic(topic), partition=partition
                 )
             except KafkaTimeoutError:
-                # The partition's buffer before this one still waits for its broker, so this one was
-                # not taken. The last buffer would wait for ever: so does the one in between.
+                # The partition's previous buffer still waits for its broker, so this one was not
+                # taken. The wait for a buffer that was taken has no limit, so neither has this.
                 continue
             return durable
 
 
 async def flush_or_explain(outbox: Outbox, settings: Settings, fix: str) -> None:
     """Flush what a command wrote. Raises `BrokerUnreachable`, with ``fix``, when the broker does
-    not acknowledge it within a minute: a worker waits for its broker, a command has somebody who
-    waits for it.
+    not acknowledge it within a minute: a worker may wait for its broker, but somebody waits for a
+    command.
     """
     try:
         async with asyncio.timeout(ACKNOWLEDGED_S):

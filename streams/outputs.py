@@ -1,5 +1,5 @@
-"""Every kind of effect and the record it becomes, one line each. The profile agent has no other
-list.
+"""Every kind of effect and the record that it becomes, one line each. This is the profile agent's
+only list of them.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,12 +26,12 @@ from models.learning.lessons import Cost, DayEnd, Example, Observation, Tally, e
 class Output(NamedTuple):
     """How an effect is written to Kafka.
 
-    ``topic`` and ``key`` of its record; ``is_partitioned``: whether it goes to the customer's own
-    partition, and not to the topic's only one; ``is_of_key``: whether it goes to the partition of
-    its key, which may be another customer's. ``type_name``: its CloudEvents type; with one it
-    has headers, and its latency is measured. ``fate``: its labels (kind, fate) in
-    ``keepstream_decisions_total``; ``passed_over``: labels (action, gate) in
-    ``keepstream_suppressed_actions_total``. ``ledger_key``: with one, the record is also written to
+    ``topic`` and ``key`` are those of its record. ``is_partitioned``: whether it goes to the
+    customer's own partition, or to the topic's only one. ``is_of_key``: whether it goes to the
+    partition of its key, which may be another customer's. ``type_name``: its CloudEvents type; with
+    one it has headers, and its latency is measured. ``fate``: its labels (kind, fate) in
+    ``keepstream_decisions_total``. ``passed_over``: labels (action, gate) in
+    ``keepstream_suppressed_actions_total``. ``ledger_key``: if set, the record is also written to
     the decision ledger, under this key, in the same partition.
     """
 

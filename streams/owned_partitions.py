@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """A partition's fold and rows, the topics they are of, what writes to its archive where that is
-    on, and the time of its last event.
+    """A partition that this worker owns: its fold and rows, their topics, its archive writer if the
+    archive is on, and the time of its last event.
 
-    ``is_shown``: whether all its profiles were offered to Redis. The previous owner may have died
+    ``is_shown``: whether all its profiles were offered to Redis; the previous owner may have died
     before it wrote the latest ones. ``taught_ms``: the time of its latest lesson for a model.
-    ``settled_ms`` and ``settled``: the time, clock and models of the rows as they were last
-    drained, from which the fold may be ahead by a batch. ``gone``: customers who were erased before
-    it was opened, and of whom Redis may still have a profile.
+    ``settled_ms`` and ``settled``: the time, clock and models of the rows as last drained; the fold
+    may be ahead of them by a batch. ``gone``: customers erased before the partition was opened, of
+    whom Redis may still have a profile.
     """
 
     fold: Partition
@@ -58,14 +58,14 @@ class OwnedPartition:
         self.settle()
 
     def apply(self, offset: int, line: Line, value: bytes) -> Applied:
-        """Fold the record at ``offset``, of which ``value`` are the bytes. Raises ``Rejected``."""
+        """Fold the record at ``offset``, whose bytes are ``value``. Raises ``Rejected``."""
         applied = self.fold.apply(offset, line)
         if self.archive is not None:
             self.archive.take(offset, line, value, applied)
         return applied
 
     def skip(self, offset: int, line: Line | None) -> None:
-        """Pass over the record at ``offset``, which was refused."""
+        """Skip the record at ``offset``, which was refused."""
         self.fold.skip(offset)
         if self.archive is not None:
             self.archive.skip(offset, line)
@@ -77,20 +77,20 @@ class OwnedPartition:
         return state_record(state, self.origin, damaged, secrets)
 
     def settle(self) -> None:
-        """Note that all rows are drained, as of the fold's present time and models."""
+        """Note that all rows are drained as of the fold's present time and models."""
         self.settled_ms, self.settled = self.fold.as_of_ms, copy(self.fold.context)
 
     def standing(self, heard_ms: int, version: int) -> PartitionStanding:
-        """How far it is, when the trainer in this process has heard all its lessons up to
-        ``heard_ms`` and has announced models up to ``version``.
+        """How far the partition is, for a trainer in this process that has learnt its lessons up to
+        ``heard_ms`` and announced models up to ``version``.
         """
         clock_ms = self.fold.state.clock_ms
         adopts_all = self.fold.state.model_version >= version
         return PartitionStanding(clock_ms, min(clock_ms, heard_ms) if adopts_all else 0)
 
     def standing_apart(self, snapshot_every_ms: int) -> PartitionStanding:
-        """How far it is, when the trainer is in another process, and shows by its snapshots alone
-        that it gets on: one is due this long after the last.
+        """How far the partition is, for a trainer in another process. Only its snapshots show its
+        progress: one is due ``snapshot_every_ms`` after the last.
         """
         clock_ms, snapshot = self.fold.state.clock_ms, self.fold.snapshot
         due_ms = snapshot.created_at_ms + snapshot_every_ms
@@ -99,7 +99,7 @@ class OwnedPartition:
 
 
 class TrainerProgress(Protocol):
-    """What a trainer in this process says of how far it is."""
+    """How far a trainer in this process is."""
 
     @property
     def version(self) -> int:
@@ -107,12 +107,12 @@ class TrainerProgress(Protocol):
         ...
 
     def heard_ms(self, partition: int) -> int:
-        """Up to which time a partition's lessons are learnt."""
+        """The event time up to which it has learnt a partition's lessons."""
         ...
 
 
 class OwnedPartitions:
-    """Opens partitions, and drops those that went to another worker.
+    """Opens partitions, and drops those that moved to another worker.
 
     A partition that stays with this worker through a rebalance is kept: rows are a function of the
     log, so another worker would have the same.
@@ -138,20 +138,20 @@ class OwnedPartitions:
         return iter(list(self._owned.values()))
 
     def get(self, number: int) -> OwnedPartition | None:
-        """The partition if it is open."""
+        """The partition, or None if it is not open."""
         return self._owned.get(number)
 
     def standings(
         self, numbers: Iterable[int], learning: TrainerProgress | None, snapshot_every_ms: int
     ) -> dict[int, PartitionStanding]:
-        """How far each of these partitions is, of those that rehearse: what is decided aloud does
-        not wait. ``learning``: the trainer, if it is in this process.
+        """How far each of these partitions is, if it rehearses: live partitions never wait for the
+        trainer. ``learning``: the trainer, if it is in this process.
         """
         found: dict[int, PartitionStanding] = {}
         for number in numbers:
             owned = self._owned.get(number)
             if owned is None:
-                # Not open yet: whether it rehearses is not known.
+                # Not open yet, so nobody knows whether it rehearses.
                 found[number] = NOT_OPEN
             elif owned.fold.state.live_at_ms is None:
                 found[number] = (
@@ -181,11 +181,11 @@ class OwnedPartitions:
         return owned
 
     def retain(self, numbers: Iterable[int]) -> None:
-        """Forget every partition but these: the others have new owners."""
+        """Forget every partition but these; the others have new owners."""
         self.forget(self._owned.keys() - set(numbers))
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Forget these partitions; they are recovered anew if they come back."""
+        """Forget these partitions; they are recovered again if they come back."""
         for number in list(numbers):
             if self._owned.pop(number, None) is not None:
                 self._metrics.forget_partition(number)

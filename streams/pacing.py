@@ -1,13 +1,13 @@
-"""How far ahead of what is learnt ingest may write into the log.
+"""Limits how far ingest may write into the log ahead of what is learnt.
 
-What the trainer announces stands in the log behind all that is there already. If a year of history
-were written at once, all of it would be decided without a model. So history goes through the log a
-day at a time: at the end of each, every partition's clock is moved there by a clock record, as a
-replay's one clock would be, and the next day waits until that day's lessons are learnt and the
-model that follows from them was adopted. That holds for a rehearsal; what is decided aloud never
-waits.
+When the trainer announces a model, the announcement stands behind everything already in the log. If
+a year of history were written at once, all of it would be decided without a model. So history goes
+into the log a day at a time. At the end of each day a clock record moves every partition's clock
+there, as a replay's single clock would move. The next day waits until that day's lessons are learnt
+and the partition has adopted the resulting model. This holds for a rehearsal; live decisions never
+wait.
 
-No I/O: the caller says how far things are, and what time it is.
+No I/O: the caller says how far everything is, and what time it is.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,15 +17,15 @@ from typing import NamedTuple
 from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
 
-#: Who does not get on for this long is not waited for: a trainer that died must not stop the shop.
-#: Longer than another worker takes to go on from its last snapshot.
+#: A partition without progress for this long is not waited for: a dead trainer must not stop the
+#: shop. Longer than another worker takes to continue from its last snapshot.
 PATIENCE_S = 30.0
 
 
 class PartitionStanding(NamedTuple):
-    """A partition's clock, and up to which event time its lessons are learnt and answered by the
-    model that was due. ``clock_ms`` is None while it is not known whether the partition rehearses:
-    of history, it is waited for, and its clock is left alone.
+    """A partition's clock, and the event time up to which its lessons are learnt and answered by
+    the model that was due. ``clock_ms`` is None while nobody knows whether the partition rehearses:
+    history waits for such a partition, and its clock is not moved.
     """
 
     clock_ms: int | None
@@ -34,14 +34,14 @@ class PartitionStanding(NamedTuple):
 
 NOT_OPEN = PartitionStanding(None, 0)
 
-#: How far a partition of the log is; None if nothing waits for it.
+#: How far each partition of the log is, for those that records may have to wait for.
 Standings = Callable[[], Mapping[int, PartitionStanding]]
 
 
 class Turn(NamedTuple):
-    """Up to which event time records may be passed on now, and the partitions to which a clock
-    record for the end of day ``day_end_ms`` goes before them. ``given_up``: those that are not
-    waited for from now on.
+    """What may be passed on now. ``until_ms``: records up to this event time may. ``partitions``:
+    those that get a clock record for the end of day, ``day_end_ms``, before those records.
+    ``given_up``: partitions that are not waited for any more.
     """
 
     until_ms: float
@@ -54,8 +54,8 @@ class Pace:
     """Says up to which event time records may be passed on: to the end of the day that begins with
     the next one, once the day before is learnt.
 
-    A partition that was waited for in vain is waited for again once more of its lessons are learnt:
-    not for `PATIENCE_S` at the end of each day of a year.
+    A partition that was given up is waited for again only once more of its lessons are learnt.
+    Otherwise history would wait `PATIENCE_S` at the end of every day.
     """
 
     def __init__(self, standings: Standings, *, disorder_ms: int, lateness_ms: int) -> None:
@@ -63,7 +63,7 @@ class Pace:
         self._disorder_ms = disorder_ms
         self._lateness_ms = lateness_ms
         self._told: dict[int, int] = {}
-        #: What was learnt of the partitions that are waited for no more.
+        #: By partition that is not waited for any more, what was learnt when it was given up.
         self._given_up: dict[int, int] = {}
         self._seen: object = None
         self._moved_s = -inf
@@ -74,7 +74,7 @@ class Pace:
         self._given_up.clear()
 
     def turn(self, next_ms: float, now_ms: int, now_s: float) -> Turn:
-        """What may be passed on if no record before ``next_ms`` is still to come here."""
+        """What may be passed on if no record before ``next_ms`` is still to come."""
         standings = self._standings()
         if next_ms == inf or not standings:
             return Turn(inf)
@@ -103,7 +103,7 @@ class Pace:
         end_ms: int,
         now_s: float,
     ) -> tuple[int, ...]:
-        """The awaited partitions, if nothing at all has moved for too long."""
+        """The awaited partitions, if nothing at all has advanced for `PATIENCE_S`."""
         seen = (end_ms, standings)
         if seen != self._seen:
             self._seen, self._moved_s = seen, now_s
@@ -113,8 +113,8 @@ class Pace:
         return tuple(sorted(awaited))
 
     def _is_driven(self, one: PartitionStanding, end_ms: int, now_ms: int) -> bool:
-        """Whether history moves a rehearsing partition's clock to this day's end. An event that has
-        only just happened does not, while what came before it may still come.
+        """Whether history moves a rehearsing partition's clock to the end of this day. A recent
+        event does not, while events from before it may still come.
         """
         if now_ms - end_ms > self._lateness_ms:
             return True

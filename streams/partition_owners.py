@@ -1,9 +1,9 @@
-"""Where the owner of each partition of customers is asked.
+"""Knows the address of the worker that owns each partition of customers.
 
-A worker says its address when it joins the group, and whoever shares out the partitions sends all
-addresses along with them. So every worker knows the owners from the moment at which they are the
-owners, and there is no topic or key that could say otherwise. A worker of an earlier release says
-no address: where it is in the group, owners may be unknown.
+A worker gives its address when it joins the group, and the member that assigns the partitions sends
+all addresses with them. So every worker knows the owners from the moment they are owners, and no
+topic or key can contradict that. A worker of an earlier release gives no address: while one is in
+the group, owners may be unknown.
 """
 
 import msgspec
@@ -18,13 +18,13 @@ from models.events.foreign import Foreign, decoded
 
 
 class _Joining(msgspec.Struct):
-    """What a worker says when it joins."""
+    """What a worker sends when it joins."""
 
     url: str = ""
 
 
 class _Told(msgspec.Struct):
-    """What it is told with its partitions: the partitions at each address."""
+    """What it receives with its partitions: the partitions at each address."""
 
     owners: dict[str, list[int]] = {}
 
@@ -45,34 +45,36 @@ class PartitionOwners:
         self._urls: dict[int, str] = {}
 
     def url_of(self, number: int) -> str | None:
-        """Where another worker that owns the partition is asked. None if this one owns it, if
-        nobody knows, and for an address that is also this worker's: whoever asked there might ask
-        this worker again.
+        """The address of another worker that owns the partition. None if this worker owns it, if
+        the owner is unknown, and for an address that this worker has, too: a worker that asked
+        there might ask itself again.
         """
         url = self._urls.get(number)
         return url if url and url != self.url else None
 
     @property
     def shared(self) -> frozenset[int]:
-        """The partitions at this worker's own address: its own, unless two workers say the same."""
+        """The partitions at this worker's own address: its own, unless two workers share the
+        address.
+        """
         return frozenset(number for number, url in self._urls.items() if url == self.url)
 
     def learn(self, owners: dict[str, list[int]]) -> None:
-        """Take in who owns what from now on."""
+        """Note who owns what from now on."""
         self._urls = {number: url for url, numbers in owners.items() for number in numbers}
 
 
 class OwnersAssignor(RangePartitionAssignor):  # type: ignore[misc]
-    """Shares out partitions by range, and tells everybody where the owners are.
+    """Assigns partitions by range, and tells all members where the owners are.
 
-    Its name in the group is that of range, which earlier releases go by as well.
+    In the group it has the name of the range assignor, which earlier releases use as well.
     """
 
     def __init__(self, owners: PartitionOwners) -> None:
         self._owners = owners
 
     def metadata(self, topics: object) -> ConsumerProtocolMemberMetadata:
-        """What this worker says when it joins."""
+        """What this worker sends when it joins."""
         said: ConsumerProtocolMemberMetadata = super().metadata(topics)
         content = msgspec.json.encode(_Joining(self._owners.url))
         return ConsumerProtocolMemberMetadata(said.version, said.subscription, content)
@@ -80,7 +82,7 @@ class OwnersAssignor(RangePartitionAssignor):  # type: ignore[misc]
     def assign(
         self, cluster: ClusterMetadata, members: dict[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        """Share out, as the one member that the broker asked to."""
+        """Assign the partitions, as the member that the broker chose for it."""
         shares: dict[str, ConsumerProtocolMemberAssignment] = super().assign(cluster, members)
         owners: dict[str, list[int]] = {}
         for member, share in shares.items():
@@ -94,11 +96,11 @@ class OwnersAssignor(RangePartitionAssignor):  # type: ignore[misc]
         }
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Learn who the owners are."""
+        """Note who the owners are."""
         try:
             told = decoded(_TOLD, assignment.user_data or b"{}", "a list of owners")
         except Foreign:
-            # Shared out by another kind of member: what it says of owners is not known.
+            # Another kind of member assigned the partitions, so the owners are unknown.
             told = _Told()
         self._owners.learn(told.owners)
 

@@ -1,4 +1,4 @@
-"""All that is held of one person, as JSON lines, for whoever has a right to know."""
+"""Writes everything that is held about one person as JSON lines, for a request of access."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -32,7 +32,7 @@ from streams.topic_scan import scan, spans_of
 OnProgress = Callable[[int, int], object]
 Write = Callable[[bytes], object]
 
-#: What each record is told as.
+#: The kind under which each topic's records are exported.
 _KINDS: Final = {
     **dict.fromkeys(RAW_TOPICS, "published"),
     CUSTOMER_EVENTS: "log",
@@ -41,9 +41,9 @@ _KINDS: Final = {
     NEXT_BEST_ACTIONS: "decision",
     DECISION_LEDGER: "ledger",
 }
-#: Where a record names somebody, in any spelling; and where its properties do.
+#: The fields that name somebody, in any spelling; and those in the properties.
 _WHO: Final = frozenset({"userid", "anonymousid", "previousid"})
-#: Numbers of vendors are longer.
+#: Shorter numbers are not taken for vendors' ids.
 _NUMBER_LENGTH_MIN: Final = 6
 _WHO_ELSE: Final = frozenset({"id", "person", "fromuserid"})
 
@@ -51,8 +51,8 @@ _WHO_ELSE: Final = frozenset({"id", "person", "fromuserid"})
 async def export_person(
     settings: Settings, person: dict[str, KeptOfId], write: Write, on_progress: OnProgress
 ) -> int:
-    """Write everything that names one of the ids of ``person``, one JSON object a line; how many
-    lines there are. ``on_progress(done, total)`` counts records that were looked at.
+    """Write everything that names one of the ids of ``person``, one JSON object a line; return the
+    number of lines. ``on_progress(done, total)`` counts the records examined.
     """
     lines = 0
     for id_, kept in person.items():
@@ -75,7 +75,7 @@ async def export_person(
 
 
 def of_row(id_: str, row: Row | None) -> Iterator[dict[str, Any]]:
-    """What is kept under an id, and each label that waits for what becomes of them."""
+    """What is kept under an id, and each label that waits for its outcome."""
     if row is None:
         return
     parts = {part.name: _readable(row.read(part)) for part in PARTS if row.has(part)}
@@ -85,11 +85,11 @@ def of_row(id_: str, row: Row | None) -> Iterator[dict[str, Any]]:
 
 
 def _readable(value: Any) -> Any:
-    """A state with the names of its fields."""
+    """A state with its field names."""
     if value is None or isinstance(value, str | bool | float):
         return value
     if isinstance(value, int):
-        # Of a subclass, as durations are, too.
+        # An int from a subclass, such as a duration.
         return int(value)
     if isinstance(value, bytes):
         return value.hex()
@@ -102,13 +102,13 @@ def _readable(value: Any) -> Any:
 
 
 def _fields_of(state: object) -> list[str]:
-    """The fields of a state that is no plain struct."""
+    """The fields of a state that is no msgspec struct."""
     slots = [name for kind in type(state).__mro__ for name in getattr(kind, "__slots__", ())]
     return [name for name in (*slots, *getattr(state, "__dict__", ())) if hasattr(state, name)]
 
 
 def _naming(name: str, record: ConsumerRecord, ids: Collection[str]) -> Any:
-    """What a record says, if it names one of ``ids``; of a dead letter what was sent, too."""
+    """The content of a record that names one of ``ids``; of a dead letter, also what was sent."""
     value = record.value or b""
     if name != DEAD_LETTERS:
         content = _json(value)
@@ -123,7 +123,7 @@ def _naming(name: str, record: ConsumerRecord, ids: Collection[str]) -> Any:
 
 
 def is_of_one(letter: DeadLetter, ids: Collection[str]) -> bool:
-    """Whether what was refused names one of ``ids``, as far as can be told of what is no event."""
+    """Whether the refused content names one of ``ids``, as far as non-events allow to tell."""
     raw = letter.content()
     sent = _json(raw)
     if sent is None:
@@ -132,8 +132,9 @@ def is_of_one(letter: DeadLetter, ids: Collection[str]) -> bool:
 
 
 def _tells_of(content: Any, ids: Collection[str]) -> bool:
-    """Whether a vendor's webhook has an id anywhere, as each has names of its own for whose it is;
-    or what a mapping makes one of: the hash of an address, or the vendor's number after its name.
+    """Whether a vendor's webhook names one of ``ids`` anywhere, as each vendor has its own fields.
+
+    Ids that a mapping makes count, too: the hash of an address, or the vendor's name and number.
     """
     if isinstance(content, dict):
         return any(_tells_of(value, ids) for value in content.values())
@@ -144,12 +145,12 @@ def _tells_of(content: Any, ids: Collection[str]) -> bool:
     text = str(content)
     if text in ids or hashed(text) in ids:
         return True
-    # A short one is a count or a status as well.
+    # A shorter number may just as well be a count or a status.
     return len(text) >= _NUMBER_LENGTH_MIN and any(id_.endswith(f"-{text}") for id_ in ids)
 
 
 def names_one_of(content: Any, ids: Collection[str]) -> bool:
-    """Whether a record's JSON is of one of ``ids``, or says something of whose they are."""
+    """Whether a record's JSON is about one of ``ids``, or links one of them to another id."""
     if not isinstance(content, dict):
         return False
     properties = content.get("properties")
@@ -160,7 +161,7 @@ def names_one_of(content: Any, ids: Collection[str]) -> bool:
 
 
 def _mentions(raw: bytes, ids: Collection[str]) -> bool:
-    """For what is no JSON: whether an id is somewhere in it, and no part of a longer one."""
+    """For content that is no JSON: whether an id stands in it, and not as part of a longer one."""
     text = _text(raw)
     return any(re.search(rf"(?<![\w-]){re.escape(id_)}(?![\w-])", text) for id_ in ids)
 

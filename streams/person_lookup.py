@@ -1,4 +1,4 @@
-"""What the changelog has of a person: their row, their grave, and the ids that are theirs."""
+"""Finds what the changelog has about a person: their row, their grave, and their ids."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from streams.topic_scan import scan, spans_of
 
 
 class KeptOfId(NamedTuple):
-    """What is kept of an id; ``written_ms``: when the broker was told of its grave."""
+    """What is kept of an id; ``written_ms``: when the broker received its grave."""
 
     row: Row | None
     grave: Grave | None
@@ -30,22 +30,24 @@ class KeptOfId(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """With whom it is erased; "" for nobody's but its own."""
+        """The person with whom the id is erased; "" if it belongs to nobody else."""
         return "" if self.row is None else owner_of(self.row)
 
     def person(self, parameters: Parameters) -> str:
-        """Who is meant by this id; "" if it is its own, or one that several share."""
+        """The person whom this id means; "" if it means itself, or if several people share it."""
         return "" if self.row is None else goes_with(self.row, parameters)[0]
 
     @property
     def ids(self) -> set[str]:
-        """The ids that are theirs, or that they claim."""
+        """The person's own ids, and those they claim."""
         return set() if self.row is None else {*self.row.ids, *self.row.read(IDENTITIES).claimed}
 
 
 async def kept_of(settings: Settings, customers: Iterable[str]) -> dict[str, KeptOfId]:
-    """What the workers wrote last of each of ``customers``. Raises `TopicsError` when there is no
-    changelog, `BrokerUnreachable`, and ``RowError`` for what cannot be read.
+    """What the workers last wrote about each of ``customers``.
+
+    Raises `TopicsError` when there is no changelog, `BrokerUnreachable`, and ``RowError`` for what
+    can't be read.
     """
     fingerprints, wanted = Fingerprints(settings.erasure_salt), set(customers)
     if not wanted:
@@ -82,8 +84,10 @@ def _kept(row: ConsumerRecord | None, grave: ConsumerRecord | None) -> KeptOfId:
 async def person_of(
     settings: Settings, customer: str, parameters: Parameters
 ) -> dict[str, KeptOfId]:
-    """What is kept of each id that goes when ``customer`` is erased, by id: those of the person
-    whose id it is. An id that several share says nothing of who asks, so it is alone.
+    """What is kept of each id that is erased with ``customer``: all ids of the person it belongs
+    to.
+
+    An id that several people share doesn't tell which of them asks, so it is returned alone.
     """
     found = await kept_of(settings, [customer])
     person = customer
@@ -95,6 +99,6 @@ async def person_of(
         looked |= of_whom
         ids = {id_: owner for owner in of_whom for id_ in found[owner].ids}
         others = await kept_of(settings, ids.keys() - found.keys())
-        # An id that they claim may be another's.
+        # An id that they claim may belong to somebody else.
         found |= {id_: kept for id_, kept in others.items() if kept.owner == ids[id_]}
     return found

@@ -1,6 +1,6 @@
 """The latest profile of each customer in Redis, for fast reads.
 
-Redis is never the source of truth. While it is down the worker goes on; when it is back, even
+Redis is never the source of truth. While it is down, the worker continues; when it is back, even
 empty, missing profiles are written again.
 """
 
@@ -23,24 +23,22 @@ from streams.store_keys import customer_key
 from streams.store_writes import has_failed, is_foreign, results_of, tell_failure
 
 PROFILES_PER_WRITE = 200
-#: Time for drawing up profiles before heartbeats and the agents get a turn. An event goes through
-#: some twenty of them on its way to a trigger.
+#: How long profiles may be rendered before heartbeats and the agents get a turn. An event needs
+#: about twenty turns from its arrival to a trigger.
 TURN_S = 0.001
-#: Seconds from one profile of a customer to the next: of somebody who does much, most of them would
-#: be drawn up for nobody.
+#: Seconds between two profiles of a customer. Without this, most profiles of a very active customer
+#: would be rendered for nobody.
 REST_S = 1.0
-#: Stands for the profile of an id that is another customer's, was only named, or was erased: there
-#: is none.
+#: Stands for no profile: the id belongs to another customer, was only mentioned, or was erased.
 NOBODY = b""
 
 
 class ProfileViews:
     """Keeps the profiles in Redis up to date, with a delay after rows change.
 
-    Only a customer's latest row is written, however often it changed meanwhile, and at most once
-    in `REST_S`. The latest one always is: an offer is only forgotten for a profile that is drawn
-    up after it. Those who were erased come first, then customers who changed, and last those with
-    whom a store is filled.
+    A customer's latest row is always written in the end, however often it changed meanwhile, and at
+    most once in `REST_S`: an offer is forgotten only when the profile is rendered after it. Erased
+    customers come first, then those who changed, and last those whose profiles fill an empty store.
     """
 
     def __init__(
@@ -56,22 +54,22 @@ class ProfileViews:
         self._settings = settings
         self._metrics = metrics
         self._render = render
-        #: Those of segments, which go with the profiles.
+        #: The sets of segments, which are written with the profiles.
         self._sets = sets
         self._may_have_gone_sets = sets is not None
         self._now_s = now_s
         self._changed: dict[str, None] = {}
         self._gone: dict[str, None] = {}
-        #: Those who did not change, and of whom the store may have nothing.
+        #: Customers who did not change, but may have no profile in the store.
         self._unshown: dict[str, None] = {}
-        #: When profiles were last drawn up, the earliest first; and of those customers, the ones
-        #: whose rows have changed since.
+        #: When each customer's profile was last rendered, the earliest first; and those of these
+        #: customers whose rows have changed since.
         self._drawn_s: dict[str, float] = {}
         self._resting: set[str] = set()
-        # Every worker compares the marker's value with the one it saw last, so that a worker that
-        # sets a new one does not hide from the others that the old one is gone.
-        #: CPU that drawing up profiles took so far.
+        #: CPU seconds spent on rendering profiles so far.
         self.spent_s = 0.0
+        # Every worker compares the marker with the value it saw last. So when one worker sets a new
+        # marker after a loss of data, the others still notice that the old one is gone.
         self._marker = f"{settings.topic_prefix}keepstream:filled"
         self._mark: bytes | None = None
 
@@ -85,8 +83,8 @@ class ProfileViews:
                 self._unshown.pop(customer, None)
 
     def remove(self, customers: Iterable[str]) -> None:
-        """Note that these customers were erased: their profiles are deleted before any is written,
-        whatever waits.
+        """Note that these customers were erased: their profiles are deleted before any other is
+        written.
         """
         for customer in customers:
             self._gone[customer] = None
@@ -114,11 +112,11 @@ class ProfileViews:
 
     @property
     def is_filling(self) -> bool:
-        """Whether there are customers of whom the store may have nothing."""
+        """Whether the store may lack profiles of customers who did not change."""
         return bool(self._unshown)
 
     def _end_rests(self) -> None:
-        """Let those be written again whose profiles were drawn up long enough ago."""
+        """Let profiles that were rendered long enough ago be written again."""
         ended_s = self._now_s() - REST_S
         ended = [c for c, _ in takewhile(lambda one: one[1] <= ended_s, self._drawn_s.items())]
         for customer in ended:
@@ -128,18 +126,18 @@ class ProfileViews:
                 self._changed[customer] = None
 
     async def write_some(self, spent_s_max: float = inf) -> bool:
-        """Write the profiles that waited longest, as many as are drawn up in so much CPU, and one
-        at least; False when Redis did not take all of them.
+        """Write the profiles that waited longest: at least one, and as many as ``spent_s_max`` CPU
+        seconds allow. False when Redis did not take all of them.
         """
         self._end_rests()
-        # Not a list of all: a million of them wait when a store is filled again.
+        # Not a list of all: a million of them wait while an empty store is filled.
         waiting = chain(self._gone, self._changed, self._unshown)
         customers = deque(islice(waiting, PROFILES_PER_WRITE))
         views: dict[str, bytes] = {}
         ends_s = self.spent_s + spent_s_max
         while customers and self.spent_s < ends_s:
             self._draw(customers, views)
-            # Heartbeats and batches come first, also while a whole store is filled.
+            # Heartbeats and batches come first, even while a whole store is filled.
             await asyncio.sleep(0)
         taken = await self._put(views)
         if not taken:
@@ -151,15 +149,15 @@ class ProfileViews:
 
     def _draw(self, customers: deque[str], views: dict[str, bytes]) -> None:
         """Take customers off the front for one turn, and add their profiles to ``views``."""
-        # To ask for CPU time costs as much as a small profile.
+        # Monotonic time limits the turn: asking for CPU time costs as much as a small profile.
         begun_s, ends_s = thread_time(), monotonic() + TURN_S
         while True:
             customer = customers.popleft()
-            # From here on an offer is of a later row than the one that is drawn up.
+            # From here on, an offer means a later row than the one being rendered.
             self._gone.pop(customer, None)
             self._changed.pop(customer, None)
             self._unshown.pop(customer, None)
-            # Last again, of those in order of time.
+            # Move the customer to the end, as the order is by time.
             self._drawn_s.pop(customer, None)
             self._drawn_s[customer] = self._now_s()
             view = self._render(customer)
@@ -168,13 +166,14 @@ class ProfileViews:
             if not customers or monotonic() >= ends_s:
                 break
         if not self._unshown:
-            # The one that had all customers keeps the room for them.
+            # A new dict: the old one keeps its memory for all customers.
             self._unshown = {}
         self.spent_s += thread_time() - begun_s
 
     async def _put(self, views: Mapping[str, bytes]) -> bool:
-        """Write profiles, all of them or, unless the connection broke, none; whether Redis took
-        them. As one command: a client spends more on a command than on a profile.
+        """Write profiles; return whether Redis took them. Either all are written or none, unless
+        the connection broke. One command for all: a command costs a client more than a profile
+        does.
         """
         if not views:
             return True
@@ -203,7 +202,7 @@ class ProfileViews:
             except ResponseError as error:
                 if not is_foreign(error):
                     raise
-                # Ours by its name, as the profiles' keys are: written over.
+                # The key is Keepstream's by its name, like the profiles' keys: overwrite it.
                 found = token_hex(8).encode()
                 await self._client.set(self._marker, found)
         except (RedisError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Whether every assigned partition makes progress, which is what readiness depends on."""
+"""Tells whether every assigned partition makes progress; readiness depends on it."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    # Programs that have no Faust should not wait for its import.
+    # Programs without Faust should not wait for its import.
     from faust.types import TP
 
 #: A partition is stuck when records have waited this long without progress.
@@ -18,14 +18,14 @@ class _Seen:
     ended: int
     since_s: float
     lag: int
-    #: When nothing waited last.
+    #: When it last had no lag.
     current_s: float
 
 
 class Backlog(NamedTuple):
-    """What waits in a partition: the first offset that is not done, records as far as a broker has
-    told, seconds since it moved on although records waited, and seconds since nothing waited. 0
-    for both times if nothing waits.
+    """A partition's lag. ``ended``: the first offset that is not done. ``lag``: records, as far as
+    the broker has said. ``stuck_s``: seconds since it advanced although records waited.
+    ``behind_s``: seconds since it had no lag. Both are 0 without lag, unless no broker answers.
     """
 
     ended: int
@@ -35,7 +35,7 @@ class Backlog(NamedTuple):
 
 
 class Progress:
-    """Remembers each partition's position, and since when it has been there."""
+    """Remembers each partition's position and since when it has been there."""
 
     def __init__(self, stuck_s: float = STUCK_S) -> None:
         self._stuck_s = stuck_s
@@ -63,8 +63,8 @@ class Progress:
     def positions(self, silent_s: float = 0.0) -> "dict[TP, Backlog]":
         """The backlog of each partition.
 
-        ``silent_s``: for how long no broker has answered. What came since then is not known, so no
-        partition counts as having moved on, nor as current, in that time.
+        ``silent_s``: for how long no broker has answered. New records of that time are not known,
+        so no partition counts as having advanced, or as having no lag, in that time.
         """
         now_s = monotonic()
         return {
@@ -78,7 +78,7 @@ class Progress:
         }
 
     def stuck(self, topics: Container[str]) -> list[str]:
-        """The partitions of ``topics`` that have had records waiting for too long, in words."""
+        """The partitions of ``topics`` with lag that have not advanced for too long, in words."""
         return [
             f"{tp.topic}-{tp.partition}: {at.lag} records waiting, none done for {at.stuck_s:.0f} s"
             for tp, at in sorted(self.positions().items())

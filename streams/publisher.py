@@ -1,7 +1,7 @@
-"""Publish events to the raw topics: keyed by customer, acknowledged by every replica.
+"""Publishes events to the raw topics, keyed by customer and acknowledged by every replica.
 
-An event is checked here only as far as needed to find its topic and key. Ingest turns events with
-other faults into dead letters.
+An event is checked here only as far as is needed to find its topic and key. Ingest turns events
+with other faults into dead letters.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ from streams.topics import partitions_there
 log = logging.getLogger(__name__)
 
 LINGER_MS = 10
-#: How much later than the producer itself its records are given up.
+#: How much later than the producer itself this module gives up its records.
 GRACE_S = 5.0
 RECONNECT_S = 1.0
 
@@ -46,7 +46,7 @@ IN_FLIGHT_RECORDS_MAX = 20_000
 IN_FLIGHT_BYTES_MAX = 32 * 1024 * 1024
 
 _TOO_LONG = "over 1 MiB, the most that a topic takes"
-#: Errors that a new producer may not have: an outage, or one that lost its place after it.
+#: Errors that a new producer might not have: an outage, or a producer that lost its place in one.
 _PASSING = (
     kafka_errors.RetriableError,
     kafka_errors.OutOfOrderSequenceNumberError,
@@ -56,7 +56,7 @@ _PASSING = (
     kafka_errors.ProducerFencedError,
     kafka_errors.IllegalStateError,
 )
-#: Answers of a broker that did not take the record.
+#: A broker's answers that say that it did not take the record.
 _REFUSALS = (
     kafka_errors.MessageSizeTooLargeError,
     kafka_errors.RecordListTooLargeError,
@@ -83,7 +83,7 @@ class Sent(NamedTuple):
 
     @property
     def counts_once(self) -> bool:
-        """Whether it may be sent again: a worker knows an event by its messageId."""
+        """Whether it may be sent again: workers recognise a repeated event by its messageId."""
         try:
             return bool(message_id_of(decode_line(self.value), ""))
         except Rejected:
@@ -92,7 +92,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Records that were sent and not acknowledged, in order: ``refused`` are not in the log, and
+    """Records that were sent and not acknowledged, in order: ``refused`` are not in the log,
     ``unknown`` may be.
     """
 
@@ -118,8 +118,8 @@ class DeliveryError(ConnectionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a producer may take to have a record acknowledged before another one takes its
-    place, and how long nothing may be acknowledged, by any of them, before the publisher gives up.
+    """How long a producer may take to have a record acknowledged before another producer replaces
+    it, and how long all producers may go without an acknowledgement before the publisher gives up.
     """
 
     producer_s: float = 120.0
@@ -133,8 +133,8 @@ class EventPublisher:
     acknowledged; `flush` and `close` wait, and raise `DeliveryError` unless all were. No wait is
     longer than ``patience`` allows.
 
-    After an outage that its producer does not outlive, what was not acknowledged is sent again by
-    a new one, if all of it has a messageId: whatever did arrive then counts once.
+    After an outage that the producer did not survive, a new one sends the unacknowledged events
+    again if all of them have a messageId: those that had arrived count once.
     """
 
     def __init__(self, settings: Settings, route: Route, patience: Patience | None = None) -> None:
@@ -196,7 +196,7 @@ class EventPublisher:
             self._reap(0, 0)
 
     def give_up(self, patience_s: float = 0.0) -> Undelivered:
-        """Close the connection, and return what was sent and not acknowledged within
+        """Close the connection, and return records that are not acknowledged within
         ``patience_s``.
         """
         with self._lock:
@@ -218,7 +218,7 @@ class EventPublisher:
         if kind is None:
             self.close()
         else:
-            # The first error should be seen, not one that waiting for the rest raises.
+            # The caller should see the first error, not one from waiting for the rest.
             abandon(self._producer)
 
     def _new_producer(self) -> KafkaProducer:
@@ -239,7 +239,7 @@ class EventPublisher:
         with self._lock:
             self._reap(IN_FLIGHT_RECORDS_MAX - 1, IN_FLIGHT_BYTES_MAX)
             if not self._in_flight:
-                # What is waited for from now on was not waited for before.
+                # With nothing in flight, the wait for an acknowledgement begins now.
                 self._acknowledged_s = monotonic()
             try:
                 self._hand_over(record)
@@ -261,7 +261,8 @@ class EventPublisher:
         waiting = self._in_flight
         while len(waiting) > records_max or self._in_flight_bytes > bytes_max:
             try:
-                # A producer that has lost its id waits for ever, past its own delivery timeout.
+                # A producer that has lost its id would wait for ever, past its own delivery
+                # timeout.
                 waiting[0][0].get(timeout=self._patience.producer_s + GRACE_S)
             except KafkaError as error:
                 self._replace_producer(error)
@@ -278,7 +279,7 @@ class EventPublisher:
         long.
         """
         if not isinstance(error, _PASSING):
-            # The others have nothing to do with it: they may still arrive.
+            # The error concerns this record alone; the others may still arrive.
             self._await_others(self._patience.producer_s)
         abandon(self._producer)
         undelivered = self._settle()
@@ -312,7 +313,7 @@ class EventPublisher:
                 future.get(timeout=max(deadline_s - monotonic(), 0.0))
 
     def _settle(self) -> Undelivered:
-        """Take everything out of flight, and count what was acknowledged; the rest is returned."""
+        """Empty the records in flight: count the acknowledged ones and return the rest."""
         refused: list[Sent] = []
         unknown: list[Sent] = []
         for future, record in self._in_flight:
@@ -337,7 +338,7 @@ def _size(record: Sent) -> int:
 
 
 def encode_event(event: Mapping[str, Any]) -> bytes:
-    """Raises `RejectedEventError` for what JSON has no words for."""
+    """The event as JSON. Raises `RejectedEventError` for values that JSON can't express."""
     try:
         return orjson.dumps(event)
     except (TypeError, ValueError) as error:
@@ -354,7 +355,7 @@ def _open(value: bytes) -> Line:
 
 
 def _key(line: Line) -> str:
-    """The customer's id, or the event's name where nobody's events are kept."""
+    """The customer's id, or the event's name for events without a customer."""
     try:
         return identity(line)[0]
     except Rejected as rejected:

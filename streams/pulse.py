@@ -9,7 +9,7 @@ TICK_S = 1.0
 
 
 class StoodStill(RuntimeError):
-    """This process may have lost its partitions without having been told."""
+    """This process may have lost its partitions without being told."""
 
 
 class Pulse:
@@ -53,8 +53,8 @@ class Pulse:
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
-        """Raise `StoodStill` for what fails in the block after the process stood still: what it
-        knew of the topics, its connections and its membership are from before.
+        """Raise `StoodStill` if the block fails after the process stood still: its topics,
+        connections and membership may all be outdated.
         """
         try:
             yield

@@ -1,7 +1,6 @@
-"""What is on a topic of ours and is not ours: left out, counted, and told now and then.
+"""Leaves out records on internal topics that Keepstream did not write; counts and logs them.
 
-The record stays where it is, so that its place, which is told, is all that somebody needs to look
-at it.
+The record stays where it is, and the log names its place, so that anyone can look at it.
 """
 
 import logging
@@ -31,8 +30,8 @@ def past_lesson(content: bytes) -> Lesson:
     return lesson
 
 
-#: How the records of each internal topic are read; the log and the changelog have readers of their
-#: own, which refuse and quarantine what they cannot use.
+#: How the records of each internal topic are read. The log and the changelog have readers of their
+#: own, which refuse and quarantine records.
 DECODERS: Mapping[str, Callable[[bytes], object]] = {
     topics.LABELLED_EXAMPLES: past_lesson,
     topics.MODEL_SNAPSHOTS: decode_snapshot,
@@ -44,7 +43,7 @@ DECODERS: Mapping[str, Callable[[bytes], object]] = {
 
 
 def why_foreign(topic: str, value: bytes | None) -> str | None:
-    """Why a record of ``topic`` is not ours; None if it is."""
+    """Why a record of ``topic`` is not Keepstream's; None if it is."""
     try:
         DECODERS[topic](value or b"")
     except (Foreign, SnapshotError) as error:
@@ -53,7 +52,7 @@ def why_foreign(topic: str, value: bytes | None) -> str | None:
 
 
 class Quarantine:
-    """Counts and tells of the records that readers left out."""
+    """Counts and logs the records that readers left out."""
 
     def __init__(self, metrics: Metrics, now_s: Callable[[], float] = monotonic) -> None:
         self._metrics = metrics

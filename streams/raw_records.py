@@ -1,6 +1,6 @@
-"""What becomes of a record of a raw topic: an event for a customer's partition, or a dead letter.
+"""Turns a record of a raw topic into an event for a customer's partition, or a dead letter.
 
-Ingest does it, and an audit asks once more.
+Ingest does it, and an audit does it again.
 """
 
 from msgspec import Struct

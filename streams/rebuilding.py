@@ -1,7 +1,7 @@
-"""Making rows anew: the log folded once more, beside what the changelog has.
+"""Rebuilds rows: folds the log again and compares the result with the changelog.
 
-Rows are a function of `customer-events`, so whatever became of them, they can be had again. Nobody
-else may write to the changelog meanwhile: no worker runs.
+Rows are a function of `customer-events`, so lost or damaged rows can be computed again. Nobody else
+may write to the changelog meanwhile, so no worker may run.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from streams.worker_group import GroupUnanswered, committed_offsets, described
 OnProgress = Callable[[int, int], object]
 #: Rows written before waiting until they are durable.
 ROWS_PER_FLUSH = 5_000
-#: What to do when writing was cut short: rows that were damaged may be sound by then.
+#: What to do when writing was interrupted: by then the damaged rows may already be replaced.
 AGAIN = "run `keepstream rebuild --all` before any worker starts"
 
 
@@ -50,9 +50,9 @@ class RebuildError(RuntimeError):
 
 
 class Rebuilt(NamedTuple):
-    """What was found in a partition. ``different``: rows that are not what follows from the log,
-    which were written anew unless it was only a look; ``damaged`` of them were known before.
-    ``gone``: in words, the records of erased customers.
+    """What was found in a partition. ``different``: how many rows do not follow from the log; they
+    were rewritten if ``writes`` is on. ``damaged``: how many were known to be damaged before.
+    ``gone``: the records of erased customers, in words.
     """
 
     partition: int
@@ -64,7 +64,7 @@ class Rebuilt(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """A partition as it follows from the log, and what the archive gave for that."""
+    """A partition as the log gives it, and what the archive contributed."""
 
     rows: CustomerRows
     graves: CustomerGraves
@@ -77,8 +77,8 @@ class Rebuilding:
     """Rebuilds the partitions of a deployment whose workers are stopped."""
 
     def __init__(self, settings: Settings, parameters: Parameters, *, writes: bool = True) -> None:
-        """``parameters``: those of the workers, or rows become other ones. Without ``writes`` it
-        only looks.
+        """``parameters``: the workers' own; with others, rows would differ. With ``writes=False``
+        it only looks.
         """
         self._settings = settings
         self._parameters = parameters
@@ -109,7 +109,7 @@ class Rebuilding:
         return found
 
     async def _folded(self, whole_log: WholeLog, span: Span, on_progress: OnProgress) -> "_Made":
-        """The partition as it follows from ``span`` of the log."""
+        """The partition that follows from ``span`` of the log."""
         rows, graves = CustomerRows(), CustomerGraves(self._settings.erasure_salt)
         snapshots = SnapshotStore(self._settings, prior_snapshot(self._parameters))
         fold = _fold(span.partition.partition, rows, graves, snapshots, self._plan)
@@ -117,7 +117,7 @@ class Rebuilding:
         async for records in whole_log.scan(span):
             for record in records:
                 await _apply(fold, record, snapshots, set_aside)
-            # Packs what changed.
+            # Draining packs the rows that changed.
             for _ in rows.drain():
                 pass
             on_progress(fold.state.applied + 1, span.end)
@@ -130,7 +130,7 @@ class Rebuilding:
     async def _compared(
         self, stored: ChangelogFold, anew: "_Made", span: Span, origin: Origin
     ) -> Rebuilt:
-        """Compare graves and rows, and write those that differ, then the state."""
+        """Compare graves and rows; write those that differ, and then the state."""
         fold, made, keys = anew.fold, anew.rows.all_packed(), anew.keys.by_customer()
         graves = [
             grave_record(name, packed, anew.graves.fingerprints.salt_mark)
@@ -173,7 +173,7 @@ class Rebuilding:
 
 
 def _note_what_was_replaced(anew: PartitionState, before: PartitionState) -> None:
-    """What was decided and taught so far came of rows with the parts that were in force then."""
+    """Note the parts in force so far: past decisions and lessons came from rows with those."""
     noted, until = known(before.in_force, before.applied), before.applied + 1
     anew.replaced = replaced(before.replaced, noted, until, anew.in_force)
 
@@ -186,19 +186,19 @@ def _is_stored(stored: ChangelogFold, customer: str, packed: bytes) -> bool:
 def _row_anew(
     customer: str, packed: bytes | None, written: bytes | None, key: bytes | None
 ) -> list[ChangelogRecord]:
-    """What makes the customer's row what follows from the log."""
+    """The records that replace the customer's row by the one that follows from the log."""
     anew = row_record(customer, packed, key=key)
     if packed is None or written is None:
         return [anew]
     if place_of(packed).applied >= place_of(written).applied:
         return [anew]
-    # By other rules or parts a timer changed the row later than anything does now. Whoever reads
-    # the changelog takes the row that is further, so that one has to go before.
+    # With other rules or parts, a timer changed the stored row later than the new one. Readers of
+    # the changelog take the row with the later position, so delete the stored one first.
     return [row_record(customer, None), anew]
 
 
 def _whole(log: Span, end: int) -> Span:
-    """The log from its beginning to ``end``. Raises `RebuildError` if it does not have all that."""
+    """The log from its beginning to ``end``. Raises `RebuildError` if some of it is missing."""
     name = f"{log.partition.topic}-{log.partition.partition}"
     if log.begin:
         what = f"begins at offset {log.begin}: the events before it are gone"
@@ -213,7 +213,7 @@ def _whole(log: Span, end: int) -> Span:
 
 
 def _require_all(whole_log: WholeLog, number: int) -> Unsealed | None:
-    """What the archive gave. Raises `RebuildError` if it does not have what the log has no more."""
+    """What the archive contributed. Raises `RebuildError` if log and archive together have gaps."""
     found = whole_log.outcome.get(number)
     if found is not None and found.missing:
         raise RebuildError(
@@ -225,8 +225,8 @@ def _require_all(whole_log: WholeLog, number: int) -> Unsealed | None:
 
 
 def _secrets(stored: ChangelogFold, keys: Keys) -> bytes:
-    """Others than before: no worker runs that has the old ones. None where there were none, for the
-    archive may lack something then.
+    """New archive secrets; no running worker has the old ones. None if there were none before: then
+    the archive may have a gap.
     """
     return Secrets.drawn(keys.frame).kept() if stored.secrets and keys.frame else b""
 
@@ -241,7 +241,7 @@ def _fold(
 async def _apply(
     fold: Partition, record: ConsumerRecord, snapshots: SnapshotStore, set_aside: SetAside
 ) -> None:
-    """As the worker applied it, with nothing made of its effects: they were written then."""
+    """Apply a record as the worker did, without writing its effects: they exist already."""
     try:
         line = log_line_of(record, set_aside)
         if line.type == "model":

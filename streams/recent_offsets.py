@@ -1,5 +1,6 @@
-"""Where partitions begin and end, and where the last hour of them does: asked of the broker once,
-so that all who examine a deployment look at the same stretch of it.
+"""Asks the broker once where partitions begin and end, and where their last hour begins.
+
+So all examinations of a deployment look at the same records.
 """
 
 from collections.abc import Mapping
@@ -14,15 +15,15 @@ from kafka.errors import UnsupportedVersionError
 from streams.topic_scan import Span
 
 HOUR_MS = 3_600_000
-#: The stretches of the last hour in which refusals are compared with events.
+#: The windows of the last hour in which refusals are compared with events.
 WINDOW_MS = 600_000
 
 Offsets = dict[TopicPartition, int]
 
 
 class RecentOffsets(NamedTuple):
-    """The offsets at which partitions begin and end, and at which the ten-minute windows of the
-    last hour do; ``windows_ms``: when these begin.
+    """The offsets at which partitions begin and end, and those at which the ten-minute windows of
+    the last hour begin; ``windows_ms``: when these windows begin.
     """
 
     begins: Offsets
@@ -41,7 +42,9 @@ class RecentOffsets(NamedTuple):
         return Span(ReaderPartition(*partition), begin, self.ends[partition])
 
     def newest(self, topic: str, count: int) -> list[Span]:
-        """Of each partition of the topic with this full name so many of the last hour's records."""
+        """The last ``count`` records of the last hour, of each partition of the topic (full
+        name).
+        """
         return [self.span(tp, max(self.hour[tp], self.ends[tp] - count)) for tp in self.of(topic)]
 
     def of(self, topic: str) -> list[TopicPartition]:
@@ -57,8 +60,8 @@ def all_partitions(counts: Mapping[str, int]) -> list[TopicPartition]:
 def recent_offsets(
     admin: KafkaAdminClient, partitions: list[TopicPartition], raw: set[str]
 ) -> RecentOffsets:
-    """Ask for those of ``partitions``; ``raw``: the full names of the raw topics, which tell when
-    the newest record came.
+    """Ask for the offsets of ``partitions``; ``raw``: the full names of the raw topics, which show
+    when the newest record came.
     """
 
     def asked(spec: Any) -> dict[TopicPartition, Any]:
@@ -76,7 +79,7 @@ def recent_offsets(
 
     def since(at_ms: int) -> Offsets:
         found = asked(at_ms)
-        # Nothing since then: it begins where the partition ends.
+        # No record since then: the window begins where the partition ends.
         return {tp: found[tp].offset if found[tp].offset >= 0 else ends[tp] for tp in partitions}
 
     try:

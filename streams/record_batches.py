@@ -16,7 +16,7 @@ An agent ends every batch in one of two ways::
         if await publish_snapshot():    # ... what it led to is durable
             ledger.mark_committable(batch.positions, epoch=batch.epoch)
 
-This module does no I/O and knows no clock.
+No I/O and no clock here.
 """
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
@@ -110,8 +110,8 @@ class RecordBatch:
     def is_current(self) -> bool:
         """Whether this worker may still act on the batch: ask before producing anything.
 
-        False once the batch is done, or its partitions were taken away or read anew. It can't know
-        of a rebalance that the broker hasn't told this worker about yet.
+        False once the batch is done, or its partitions were taken away or sought again. It can't
+        know of a rebalance that the broker hasn't told this worker about yet.
         """
         return self._ledger.is_current(self)
 
@@ -137,14 +137,14 @@ _NEVER = -1
 
 
 class Committed(NamedTuple):
-    """A position as the broker has it; ``topic_id`` of the topic that it is of, "" if unknown."""
+    """A position as the broker has it, and the id of its topic; "" if unknown."""
 
     offset: int
     topic_id: str = ""
 
 
 class TopicIdentities(NamedTuple):
-    """The ids of topics by name, and the positions that the broker does not have under them."""
+    """The ids of topics by name, and the positions that the broker has without these ids."""
 
     topic_ids: Mapping[str, str]
     unnamed: frozenset[TP] = frozenset()
@@ -163,8 +163,8 @@ class _Position:
 class BatchLedger:
     """Positions and batches in flight, for the partitions that are assigned at the moment.
 
-    An epoch lasts from one rebalance or seek to the next. Nothing of an older epoch can end or be
-    committed: its records will be read again, by this worker or by another.
+    An epoch lasts from one rebalance or seek to the next. Batches of an older epoch can't end or be
+    committed: their records will be read again, by this worker or another.
     """
 
     def __init__(self, on_end: Callable[[RecordBatch], None]) -> None:
@@ -218,17 +218,17 @@ class BatchLedger:
 
     @property
     def delivered(self) -> dict[TP, int]:
-        """The next offset to read, by partition: with the log's end, the lag."""
+        """The next offset to read, by partition; the log's end minus this is the lag."""
         return {tp: position.delivered for tp, position in self._positions.items()}
 
     def delivered_of(self, topics: Container[str]) -> dict[TP, int]:
-        """The same of these topics alone."""
+        """`delivered` for these topics only."""
         positions = self._positions.items()
         return {tp: position.delivered for tp, position in positions if tp.topic in topics}
 
     @property
     def ended(self) -> dict[TP, int]:
-        """The next offset after all ended batches, by partition, which shows progress."""
+        """The next offset after all ended batches, by partition; it shows progress."""
         return {tp: position.ended for tp, position in self._positions.items()}
 
     def admit(
@@ -255,7 +255,7 @@ class BatchLedger:
         expected, found = position.delivered, piece.first_offset
         if found != expected:
             raise PositionError(_explain_break(tp, expected, found))
-        # Offsets only grow, so the first and the last show whether one between them is missing.
+        # Offsets only grow, so the first, the last and the count show whether one is missing.
         if piece.next_offset - found != len(piece.records):
             raise PositionError(
                 f"{tp.topic}-{tp.partition} has a gap between offsets {found} and "
@@ -339,7 +339,7 @@ _START_OVER = (
 
 
 def is_replaced(committed: Committed | None, topic_id: str) -> bool:
-    """Whether the position is of another topic that had the name."""
+    """Whether the position belongs to an earlier topic with the same name."""
     return bool(committed and committed.topic_id and topic_id and committed.topic_id != topic_id)
 
 
@@ -354,9 +354,9 @@ def verify_position(
 ) -> int:
     """The next offset of ``tp``: the committed one, else the log's beginning.
 
-    A topic that was created after the position was committed is another one, and read from its
-    beginning; unless it ``is_bound``: state is a fold of exactly the one that is gone. Then, and
-    when the log doesn't hold the committed offset any more, it raises PositionError.
+    A topic that was created after the position was committed is another topic, and is read from
+    its beginning. If it ``is_bound``, state is a fold of the topic that is gone: then it raises
+    PositionError, as it does when the log no longer holds the committed offset.
     """
     name = f"{tp.topic}-{tp.partition}"
     # Zero is a position like any other; only None means that there was no commit.

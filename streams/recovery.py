@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 STALL_S = 30.0
 POLL_S = 1.0
-#: How long the broker holds a fetch for which there is nothing: at the end of the changelog one is
-#: under way, and what is asked next waits for its answer on the same connection.
+#: How long the broker holds a fetch that finds no records. At the end of the changelog one is in
+#: flight, and the next request on the same connection waits for it.
 FETCH_HELD_MS = 10
-#: Rows of one fetch are folded while they are still in the processor's cache.
+#: Small enough that the rows of one fetch are folded while they are in the processor's cache.
 FETCH_BYTES = 1024 * 1024
 
 
@@ -45,10 +45,10 @@ class RecoveryError(RuntimeError):
 
 @dataclass(slots=True)
 class Recovered:
-    """A partition restored from its changelog. ``records`` were read; ``quarantined`` of them were
-    foreign or damaged, and skipped. ``origin``: the topics that there are now. ``secrets``: the
-    partition's of the archive, None before it has one. ``gone``: customers who were erased not long
-    ago, and of whom something may still be shown.
+    """A partition restored from its changelog. ``records``: how many were read; ``quarantined`` of
+    them were foreign or damaged, and skipped. ``origin``: the present topics. ``secrets``: the
+    partition's archive secrets, None before it has any. ``gone``: customers erased recently, of
+    whom something may still be shown.
     """
 
     rows: CustomerRows
@@ -66,12 +66,13 @@ class Recovered:
 class ChangelogFold:
     """The latest row of every customer: the one with the highest applied position.
 
-    After a takeover the old owner may still write rows after the new one, so positions decide and
-    not the order of records. Rows with the same position are equal. ``origin``: the topics that the
-    state names as its own. ``damaged``: customers of whom a row was damaged and none is sound that
-    was written after it; ``packed`` then has one from before, or one that was continued from it.
-    ``gone``: customers of whom the changelog still says that they were erased; ``strays``: those of
-    them of whom it has a row all the same, and which record erased it.
+    After a takeover the old owner may still write rows after the new one, so the applied position
+    decides, not the order of records. Rows with the same position are equal.
+
+    ``origin``: the topics that the state names as its own. ``damaged``: customers with a damaged
+    row and no sound row after it; ``packed`` has an earlier row, or one continued from it.
+    ``gone``: customers of whom the changelog still says that they were erased. ``strays``: those of
+    them who still have a row in it, with the offset of the record that erased them.
     """
 
     packed: MutableMapping[str, bytes] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class ChangelogFold:
             self._note_damage(key)
 
     def take(self, record: BareRecord, partition: int, set_aside: SetAside) -> None:
-        """`add`, but for a record that is set aside: it counts as damaged."""
+        """`add`, but a record that is set aside counts as damaged instead of raising."""
         try:
             self.add(record.key, record.value, record.headers)
         except (NewerRow, OlderRow) as error:
@@ -124,8 +125,8 @@ class ChangelogFold:
     def _add_state(self, value: bytes | None, told: Marks) -> None:
         state = decode_state(value or b"")
         if state.applied >= self.state.applied:
-            # Of states before the first record the first one's hold: two workers may have drawn
-            # secrets at once. Later ones follow from the log.
+            # Until the first record is applied, the first secrets count: two workers may have drawn
+            # some at the same time. Later secrets follow from the log.
             is_drawn = bool(self.secrets) and state.applied == self.state.applied
             self.secrets = self.secrets if is_drawn else told.secrets
             self.state, self.origin = state, told.origin
@@ -150,7 +151,7 @@ class ChangelogFold:
         if self.keys is None or not kept:
             self.packed[customer] = packed
             return
-        # A key that is damaged makes the row a damaged one, whose key is then read elsewhere.
+        # A damaged key makes the row damaged; its key is then read from `customer-keys`.
         if not is_kept(kept, customer.encode()):
             raise RowError("its customer's key is another's")
         self.keys.put(customer, packed, kept)
@@ -164,11 +165,11 @@ class ChangelogFold:
         self.graves.restore(fingerprint, value or b"")
 
     def _remove(self, customer: str, erased: int | None) -> None:
-        """The customer was deleted, with all earlier rows."""
+        """Delete a customer, with all earlier rows."""
         before = self.packed.get(customer)
         if erased is not None and before is not None and place_of(before).applied >= erased:
-            # By a worker that did not know yet that it had been replaced. A row of that very record
-            # is what it left of an id that others share.
+            # A replaced worker wrote this deletion late, after a newer row. A row with this very
+            # offset is what the erasure left of an id that others share.
             return
         self.packed.pop(customer, None)
         self.damaged.discard(customer)
@@ -177,8 +178,8 @@ class ChangelogFold:
             self.gone.add(customer)
 
     def _is_of_the_past(self, customer: str, value: bytes) -> bool:
-        """Whether it is the row of somebody who was erased after it, written by a worker that did
-        not know.
+        """Whether the row is of somebody who was erased after it; a worker wrote it that did not
+        know.
         """
         self.gone.discard(customer)
         self.strays.pop(customer, None)
@@ -190,13 +191,13 @@ class ChangelogFold:
             return False
         before = self.packed.get(customer)
         if before is None or place_of(before).applied < grave.erased:
-            # Otherwise there is a row of whoever came later, or shares the id.
+            # Otherwise the present row belongs to whoever came later, or shares the id.
             self.gone.add(customer)
             self.strays[customer] = grave.erased
         return True
 
     def bury(self) -> None:
-        """Once all is read: remove the rows of those whose graves were written, but no more."""
+        """After the last record: remove rows whose graves were written, but not their deletions."""
         late = self.graves.erased_after(self.state.applied)
         if not late:
             return
@@ -208,27 +209,29 @@ class ChangelogFold:
 
     @property
     def applied(self) -> int:
-        """The last offset applied to anything: rows may be ahead of the state after a crash."""
+        """The last offset applied to any row or grave; after a crash, rows may be ahead of the
+        state.
+        """
         rows = (place_of(packed).applied for packed in self.packed.values())
         return max(self.state.applied, self.graves.applied, max(rows, default=-1))
 
 
 def _require_row(customer: str, value: bytes | None, told: Marks) -> None:
-    """Raise `RowError` for what is no customer's row, and as `check_row` does for other releases'.
-    What this release wrote is no such thing.
+    """Raise `RowError` unless this is a customer's row. For rows of other releases, raise as
+    `check_row` does; a row of this release passes.
     """
     if not is_id(customer):
         raise RowError("neither a row nor a state")
     if value is not None and told.is_verified:
-        # What a writer of ours packed: its own checksums would say the same once more.
+        # Written by Keepstream and intact: the row's own checksums would only repeat that.
         require_known(value, VERSIONS)
     elif value is not None:
         check_row(value, VERSIONS)
 
 
 async def recover(settings: Settings, partition: int, *, needs_archive: bool = True) -> Recovered:
-    """Read the changelog of ``partition`` to its present end. ``needs_archive``: where the archive
-    is on, that of the state must still be there.
+    """Read the changelog of ``partition`` to its present end. With ``needs_archive``, and if the
+    archive is on, the archive that the state names must still exist.
 
     Raises `RecoveryError` when reading makes no progress, or when the state is ahead of the log of
     events, which means that the log's topic was recreated.
@@ -240,7 +243,7 @@ async def recover(settings: Settings, partition: int, *, needs_archive: bool = T
     async with running(new, settings) as reader:
         changelog = TopicPartition(settings.topic(CUSTOMERS), partition)
         events = TopicPartition(settings.topic(CUSTOMER_EVENTS), partition)
-        # Both are assigned, so that both leaders are looked up at once; only one is read.
+        # Both are assigned, so that the client finds both leaders at once; only one is read.
         reader.assign([changelog, events])
         reader.pause(events)
         ends = await reader.end_offsets([changelog, events])
@@ -253,7 +256,7 @@ async def recover(settings: Settings, partition: int, *, needs_archive: bool = T
         if needs_archive:
             _require_archive(fold.origin, origin, settings)
         await require_events(reader, events, fold.state.applied)
-    # Only the rows are kept, not the positions by which they were chosen.
+    # From here on only the rows are needed, not the positions that chose them.
     return Recovered(
         rows=CustomerRows(fold.packed, fold.damaged, fold.strays),
         graves=fold.graves,
@@ -268,7 +271,7 @@ async def recover(settings: Settings, partition: int, *, needs_archive: bool = T
 
 
 async def present_origin(reader: AIOKafkaConsumer, settings: Settings) -> Origin:
-    """The topics that there are now."""
+    """The topics that exist now, by the broker's ids."""
     topics = (CUSTOMER_EVENTS, CUSTOMERS, *(ARCHIVE_TOPICS if settings.has_archive else ()))
     names = [settings.topic(name) for name in topics]
     ids = await topic_ids(reader, names)
@@ -285,7 +288,7 @@ def _place_for_rows(settings: Settings) -> MutableMapping[str, bytes]:
 async def folded(
     reader: AIOKafkaConsumer, changelog: TopicPartition, end: int, settings: Settings
 ) -> ChangelogFold:
-    """The changelog up to ``end``. Raises `RecoveryError`."""
+    """Fold the changelog up to ``end``. Raises `RecoveryError`."""
     fold = ChangelogFold(graves=CustomerGraves(settings.erasure_salt))
     await fold_up_to(reader, changelog, end, fold, SetAside.of(settings))
     return fold
@@ -298,7 +301,7 @@ async def fold_up_to(
     fold: ChangelogFold,
     set_aside: SetAside,
 ) -> int:
-    """Add the changelog up to ``end`` to ``fold``; how many records were read. Raises
+    """Add the changelog up to ``end`` to ``fold``; return how many records were read. Raises
     `RecoveryError`.
     """
     records, progress_s = 0, monotonic()
@@ -309,8 +312,8 @@ async def fold_up_to(
             for record in batch:
                 fold.take(record, changelog.partition, set_aside)
                 records += 1
-            # Heartbeats and health answers must not wait for a large table, and what the broker
-            # sends meanwhile is taken in.
+            # Let heartbeats and health answers run between batches of a large table, and let the
+            # client take in what the broker has sent.
             await asyncio.sleep(0)
         if batches:
             progress_s = monotonic()
@@ -321,8 +324,8 @@ async def fold_up_to(
 
 
 async def _position(reader: AIOKafkaConsumer, changelog: TopicPartition) -> int:
-    """Where the reader is. It would wait for ever for a broker that does not say where the
-    partition begins.
+    """The reader's position. Without the time limit it would wait for ever for a broker that
+    doesn't say where the partition begins.
     """
     try:
         async with asyncio.timeout(STALL_S):
@@ -339,11 +342,11 @@ def _stalled(changelog: TopicPartition, what: str) -> RecoveryError:
 
 
 async def require_events(reader: AIOKafkaConsumer, events: TopicPartition, applied: int) -> None:
-    """Raise `RecoveryError` unless ``events`` has the record that was applied last.
+    """Raise `RecoveryError` unless ``events`` still has the record that was applied last.
 
-    The end is asked for after the state was read: a worker that owned the partition meanwhile may
-    have applied what was not there before. And it is asked for again, because a new leader may
-    report an older end until its followers answer.
+    Ask for the end only after reading the state: a worker that owned the partition meanwhile may
+    have applied records that were not there before. Ask again if needed: a new leader may report
+    an older end until its followers answer.
     """
     for tries_left in reversed(range(END_TRIES)):
         end = (await reader.end_offsets([events]))[events]
@@ -363,7 +366,7 @@ async def require_events(reader: AIOKafkaConsumer, events: TopicPartition, appli
 def _require_origin(
     named: Origin, present: Origin, events: TopicPartition, changelog: TopicPartition
 ) -> None:
-    """Raise `RecoveryError` if the state names other topics than there are now."""
+    """Raise `RecoveryError` if the state names topics other than the present ones."""
     if named.log and present.log and named.log != present.log:
         raise RecoveryError(
             f"the state of partition {events.partition} is of a {events.topic} with the id "
@@ -381,7 +384,7 @@ def _require_origin(
 
 
 def _require_archive(named: Origin, present: Origin, settings: Settings) -> None:
-    """Raise `RecoveryError` if the state names another archive than there is now."""
+    """Raise `RecoveryError` if the state names an archive other than the present one."""
     for name, of_state, there in zip(ARCHIVE_TOPICS, named[2:], present[2:], strict=True):
         if of_state and there and of_state != there:
             raise RecoveryError(

@@ -1,5 +1,5 @@
-"""Examines what was not understood for `streams.diagnosis`: events that were refused or have nearly
-known names, and records that Keepstream did not write.
+"""Examines for `streams.diagnosis` what was not understood: refused events, misnamed events, and
+records that Keepstream did not write.
 """
 
 from bisect import bisect_right
@@ -23,9 +23,9 @@ from streams.topic_scan import scan_together
 from streams.vitals import ForeignRecords, Letters, LoudCause
 
 LETTERS_READ_MAX = 10_000
-#: Newest records of each partition of clickstream whose names are looked at.
+#: How many of the newest records of each partition of clickstream have their names checked.
 NAMES_READ_MAX = 2_000
-#: Newest records of each partition of an internal topic that are looked at.
+#: How many of the newest records of each partition of an internal topic are checked.
 FOREIGN_READ_MAX = 100
 
 
@@ -37,7 +37,7 @@ async def examine_letters(
     if not partitions:
         return None
     windows = [Refusals() for _ in log.windows_ms]
-    #: By partition and offset: why a letter is one, and which were put back.
+    #: By partition and offset: the reason of each letter, and which were put back.
     why: dict[tuple[int, int], str] = {}
     put_back: set[tuple[int, int]] = set()
     closings = 0
@@ -51,7 +51,7 @@ async def examine_letters(
                 continue
             why[number, record.offset] = str(letter.reason) if letter else "no dead letter"
             if letter is not None:
-                # By when the event came, so that it is compared with those that came with it.
+                # By the time the event came, to compare it with the events that came with it.
                 source = letter.source
                 at_ms = source.received_at if source is not None else record.timestamp
                 windows[max(bisect_right(log.windows_ms, at_ms) - 1, 0)].add(letter)
@@ -73,7 +73,7 @@ async def examine_letters(
 
 
 def loudest(windows: Iterable[Refusals], events: Iterable[int]) -> tuple[LoudCause, ...]:
-    """Each cause that is loud in a window, as of the window with the largest share of it."""
+    """Each cause that is loud in a window, counted in the window where its share is largest."""
     found: dict[tuple[str, str], LoudCause] = {}
     for refusals, count in zip(windows, events, strict=True):
         for cause in refusals.loud(count):
@@ -98,7 +98,7 @@ _NAMED = msgspec.json.Decoder(_Named)
 async def examine_names(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> tuple[Misnamed, ...]:
-    """Names among the newest events of the last hour that are nearly known ones."""
+    """Names among the newest events of the last hour that resemble known ones."""
     found = Refusals()
     spans = log.newest(settings.topic(topics.CLICKSTREAM), NAMES_READ_MAX)
     async for _, records in scan_together(reader, spans, settings):
@@ -110,7 +110,7 @@ async def examine_names(
 
 
 def _name(value: bytes | None) -> str:
-    """The name of a raw event; empty for what has none."""
+    """The name of a raw event; empty if it has none."""
     try:
         return _NAMED.decode(value or b"").event
     except UNREADABLE:
@@ -120,7 +120,7 @@ def _name(value: bytes | None) -> str:
 async def examine_foreign(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> tuple[ForeignRecords, ...]:
-    """What is not ours among the newest records of each internal topic, of the last hour."""
+    """Foreign records among the newest of each internal topic in the last hour."""
     names = {settings.topic(name): name for name in DECODERS}
     spans = [span for topic in names for span in log.newest(topic, FOREIGN_READ_MAX)]
     read: Counter[str] = Counter()
@@ -132,7 +132,7 @@ async def examine_foreign(
         for record in records:
             if (why := why_foreign(name, record.value)) is not None:
                 count[name] += 1
-                # Whichever partition was read last, the same one is told each time.
+                # The maximum, so that the order in which partitions were read doesn't matter.
                 last[name] = max(last.get(name, (-1, -1, "")), (number, record.offset, why))
     return tuple(
         ForeignRecords(name, count[name], read[name], *last[name])

@@ -1,4 +1,4 @@
-"""The file of the lines that were refused, each with its reason."""
+"""Writes the lines that were refused, each with its reason, to a file."""
 
 import os
 from pathlib import Path
@@ -16,8 +16,8 @@ def refused_path(path: str) -> Path:
 
 
 def path_beside(path: str, suffix: str) -> Path:
-    """Where lines of ``path`` are kept: beside it, or in the working folder if it is standard
-    input, a pipe, or where nothing may be written.
+    """Where lines of ``path`` are kept: beside it. In the working folder for standard input, for a
+    pipe, and where writing isn't allowed.
     """
     if path == "-":
         return Path("stdin" + suffix)
@@ -27,10 +27,10 @@ def path_beside(path: str, suffix: str) -> Path:
 
 
 class RefusedLines:
-    """Writes refused lines; the file appears, complete, when this is left without an error.
+    """Writes refused lines; the file appears, complete, when the block ends without an error.
 
-    ``is_added_to``: to the lines that it has, for input that cannot be read again. A file is made
-    only for a line.
+    With ``is_added_to`` the file keeps its earlier lines, for input that can't be read again.
+    Without a refused line no file is made.
     """
 
     def __init__(self, path: Path, *, is_added_to: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Whether Kafka lets this program do what it must: asked of the broker before anything is begun.
+"""Checks whether Kafka lets this program do what it must, before it begins.
 
-A broker says of each topic, the group and the cluster what whoever asks may do. What it refuses
-later it only names by topic, and after some of the work is done.
+The broker can say what a client may do with each topic, the group and the cluster. A later refusal
+would name only the topic, and come after part of the work is done.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from streams.worker_group import GroupUnanswered, described
 
 _TOPIC_REFUSED = 29  # TOPIC_AUTHORIZATION_FAILED
 _UNKNOWN = 3  # UNKNOWN_TOPIC_OR_PARTITION
-#: What a broker calls an operation, by what its tools call it.
+#: The broker's name of each operation, by the name in its tools.
 _TOLD = {
     "Read": "READ",
     "Write": "WRITE",
@@ -36,7 +36,7 @@ class RightsError(PermissionError):
 def require_rights(settings: Settings, program: str) -> None:
     """Raise `RightsError`, which names each topic with the operation that is refused.
 
-    Nothing is asked of a broker that knows nobody's name.
+    Without authentication nothing is checked.
     """
     if not (settings.uses_sasl or settings.ssl_certfile):
         return
@@ -53,7 +53,7 @@ def require_rights(settings: Settings, program: str) -> None:
 def missing_rights(
     admin: KafkaAdminClient, settings: Settings, needed: Iterable[Right]
 ) -> list[Right]:
-    """Those of ``needed`` that the broker does not grant; a topic that is not there has all."""
+    """The members of ``needed`` that the broker does not grant; a missing topic grants all."""
     wanted = list(needed)
     granted = _granted_topics(admin, settings, {one.name for one in wanted if one.kind == TOPIC})
     missing = []
@@ -73,7 +73,7 @@ def missing_rights(
 def _granted_topics(
     admin: KafkaAdminClient, settings: Settings, names: set[str]
 ) -> Mapping[str, frozenset[str] | None]:
-    """What may be done with each topic; None where that is not known."""
+    """The operations allowed on each topic; None where that is unknown."""
     granted: dict[str, frozenset[str] | None] = {}
     by_full_name = {settings.topic(name): name for name in names}
     for found in admin.describe_topics(sorted(by_full_name)) if names else ():
@@ -88,7 +88,7 @@ def _granted_topics(
 
 
 def _granted_group(admin: KafkaAdminClient, group: str) -> frozenset[str] | None:
-    """What may be done with the group; None where that is not known."""
+    """The operations allowed on the group; None where that is unknown."""
     try:
         found = described(admin, group, with_rights=True)
     except GroupAuthorizationFailedError:
@@ -96,13 +96,13 @@ def _granted_group(admin: KafkaAdminClient, group: str) -> frozenset[str] | None
     except GroupUnanswered:
         return None
     if error := found["error"]:
-        # The coordinator was known before; or there is no such group yet.
+        # A refusal, when the client knew the coordinator already; or there is no such group yet.
         return frozenset() if GroupAuthorizationFailedError.__name__ in error else None
     return _known(found.get("authorized_operations"))
 
 
 def _known(operations: Iterable[str] | None) -> frozenset[str] | None:
-    """None for a broker before 2.3, which says nothing."""
+    """The operations; None for a broker before 2.3, which doesn't name them."""
     return None if operations is None else frozenset(operations)
 
 

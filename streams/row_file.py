@@ -1,8 +1,8 @@
-"""Packed rows in a scratch file instead of in memory, for more customers than memory has room for.
+"""Keeps packed rows in a scratch file instead of memory, for more customers than fit into memory.
 
 The file has no name, is private to the process and ends with it: rows are recovered from the
-changelog, never from here. What the system has room for stays in its page cache, from which a row
-is read in microseconds.
+changelog, never from here. The system keeps as much of it as fits in the page cache, from which a
+row is read in microseconds.
 """
 
 import errno
@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
-#: Rows grow by little and often: those that still fit are written over.
+#: Rows grow a little and often; a row that still fits its slots is overwritten in place.
 SLOT_BYTES = 512
 _LENGTH_BITS = 32
 _LENGTH_MASK = (1 << _LENGTH_BITS) - 1
@@ -25,9 +25,9 @@ class RowFileError(RuntimeError):
 class RowFile(MutableMapping[str, bytes]):
     """Rows by customer, in a file without a name in ``directory``. Raises `RowFileError`.
 
-    Only places are in memory, each as one number: the slot that the row begins at, and its length.
-    A row that no longer fits its slots moves to others, which were left by a row of about its size
-    or are at the end; so the file is as large as the rows at their largest, and is never rewritten.
+    Only places are in memory, each as one number: the row's first slot and its length. A row that
+    no longer fits moves to free slots of a row of about its size, or to the end. So the file is as
+    large as the rows at their largest, and is never rewritten.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -39,7 +39,7 @@ class RowFile(MutableMapping[str, bytes]):
             raise self._told(error) from None
         weakref.finalize(self, os.close, self._file)
         self._places: dict[str, int] = {}
-        #: Slots that rows have left, by their number.
+        #: Free slots, by how many are together.
         self._free: dict[int, list[int]] = {}
         self._end = 0
         self.packed_bytes = 0
@@ -91,7 +91,7 @@ class RowFile(MutableMapping[str, bytes]):
         return slot
 
     def _leave(self, place: int) -> None:
-        # Of somebody who is erased nothing stays, not even where their row was once.
+        # Nothing remains of an erased customer, not even where their row once was.
         slots, slot = _slots_of(place & _LENGTH_MASK), place >> _LENGTH_BITS
         self._write(bytes(slots * SLOT_BYTES), slot * SLOT_BYTES)
         self._free.setdefault(_slots_of(place & _LENGTH_MASK), []).append(place >> _LENGTH_BITS)

@@ -1,4 +1,6 @@
-"""Packed rows with the key of each customer behind it: one object a customer, as without keys."""
+"""Keeps each packed row together with its customer's key: one object a customer, as without
+keys.
+"""
 
 from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
@@ -10,7 +12,7 @@ NO_KEY: Final = bytes(KEPT_BYTES)
 
 
 class RowsWithKeys(MutableMapping[str, bytes]):
-    """The rows in ``kept``, and beside them each customer's key as it is stored."""
+    """The rows in ``kept``, each followed by its customer's key as it is stored."""
 
     def __init__(self, kept: MutableMapping[str, bytes]) -> None:
         self._kept = kept
@@ -30,7 +32,7 @@ class RowsWithKeys(MutableMapping[str, bytes]):
         return self._kept[customer][:-KEPT_BYTES]
 
     def get(self, customer: str, default: Any = None) -> Any:
-        """As of any mapping, at less cost."""
+        """`Mapping.get`, but cheaper."""
         kept = self._kept.get(customer)
         return default if kept is None else kept[:-KEPT_BYTES]
 
@@ -47,7 +49,7 @@ class RowsWithKeys(MutableMapping[str, bytes]):
         return packed_bytes_of(self._kept) - KEPT_BYTES * len(self._kept)
 
     def put(self, customer: str, packed: bytes, key: bytes) -> None:
-        """A row and its customer's key."""
+        """Keep a row and its customer's key."""
         self._kept[customer] = packed + key
 
     def key_of(self, customer: str) -> bytes | None:
@@ -60,7 +62,7 @@ class RowsWithKeys(MutableMapping[str, bytes]):
         self._ahead[customer] = key
 
     def forget_key(self, customer: str) -> None:
-        """Discard a customer's key, for good."""
+        """Discard a customer's key for good."""
         self._ahead.pop(customer, None)
         if customer in self._kept:
             self._kept[customer] = self[customer] + NO_KEY

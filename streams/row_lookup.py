@@ -1,4 +1,4 @@
-"""Finds the rows of a few customers in the changelog, for people who ask."""
+"""Finds the rows of a few customers in the changelog, for commands."""
 
 import asyncio
 from collections import defaultdict
@@ -14,10 +14,10 @@ from streams.topic_scan import scan, spans_of
 
 
 def stored_rows(settings: Settings, customers: Iterable[str]) -> dict[str, Row]:
-    """The rows of ``customers`` as the workers wrote them last, of those who have one.
+    """The rows of those of ``customers`` who have one, as the workers wrote them last.
 
     Raises `TopicsError` when there is no changelog, `BrokerUnreachable`, and ``RowError`` for a row
-    that cannot be read.
+    that can't be read.
     """
     return asyncio.run(_stored_rows(settings, [*customers]))
 

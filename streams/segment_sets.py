@@ -1,4 +1,4 @@
-"""A set in Redis for each segment: the ids of its members, written with their profiles."""
+"""Keeps a set in Redis for each segment: its members' ids, written with their profiles."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from streams.store_keys import segment_key
 
-#: Keys looked at in one go.
+#: Keys examined in one step.
 KEYS_PER_LOOK = 2_000
-#: Put a customer into the first of the sets, and take them out of the others. A key that holds
-#: something else stops nobody.
+#: Add a customer to the first ARGV[2] sets, and remove them from the others. A key of another type
+#: is skipped.
 _FOLLOW = """
 local within = tonumber(ARGV[2])
 for place, key in ipairs(KEYS) do
@@ -22,8 +22,8 @@ end
 
 
 class SegmentSets:
-    """Keeps the sets of the segments called ``names``; ``member_of`` says which a customer is in,
-    as far as this worker knows: none of them for somebody who has no profile.
+    """Keeps the sets of the segments ``names``. ``member_of`` says which segments a customer is in,
+    as far as this worker knows; none for a customer without a profile.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class SegmentSets:
         self._member_of = member_of
 
     def follow(self, pipeline: Any, customer: str) -> None:
-        """Have a customer in the sets of their segments and in no other."""
+        """Put a customer into the sets of their segments, and take them out of the others."""
         if not self._names:
             return
         members = self._member_of(customer)
@@ -44,8 +44,8 @@ class SegmentSets:
         pipeline.eval(_FOLLOW, len(keys), *keys, customer, len(within))
 
     async def forget_gone(self, client: "redis.Redis") -> bool:
-        """Delete the sets of segments that are declared no more; False when Redis did not answer to
-        the end.
+        """Delete the sets of segments that are no longer declared; False when Redis stopped
+        answering.
         """
         kept = {segment_key(self._settings, name).encode() for name in self._names}
         cursor, pattern = 0, segment_key(self._settings, "*")

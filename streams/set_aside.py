@@ -1,7 +1,8 @@
-"""Records that an operator has set aside: what claims to be of another release, and is nobody's.
+"""Records that an operator has set aside: they claim to be of another release, but are not.
 
-A worker must not read past what another release wrote, for it would misread the rest. Whether a
-release did, only the operator knows; so the record's place is told, and naming it goes on without.
+A worker must not read past a record of another release: it would misread the rest. Only the
+operator knows whether a release wrote the record. So the worker names the record's place, and
+continues without the record once the settings name that place.
 """
 
 from typing import Self
@@ -10,14 +11,14 @@ from config.settings import Settings, variable_of
 
 
 class SetAside:
-    """The places of records that are left out, as ``topic-partition@offset``."""
+    """The places of records to leave out, as ``topic-partition@offset``."""
 
     def __init__(self, places: frozenset[str] = frozenset()) -> None:
         self._places = places
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those that the settings name."""
+        """The records that the settings name."""
         return cls(frozenset(filter(None, settings.set_aside.split(","))))
 
     def has(self, topic: str, partition: int, offset: int) -> bool:

@@ -1,4 +1,4 @@
-"""Snapshots on their topic: published once, read by the versions that the log names."""
+"""Snapshots on their topic: published once, and read when the log names their version."""
 
 import asyncio
 import logging
@@ -31,22 +31,22 @@ log = logging.getLogger(__name__)
 
 #: A snapshot is durable before the log names it, so one that does not arrive soon never will.
 WAIT_S = 5.0
-#: After a wait in vain, what is not there is not waited for any more for so long: a flood of false
+#: After waiting in vain, nothing missing is waited for during this time: a flood of false
 #: announcements must not hold partitions back.
 IMPATIENT_S = 60.0
-#: Between tries while no broker answers.
+#: Seconds between tries while no broker answers.
 AGAIN_S = 1.0
 KEPT_MAX = 512
-#: A connection that nobody read by for this long is closed: snapshots are days apart, but where a
-#: history is folded there are several a second.
+#: A connection unused for this long is closed. Snapshots are usually days apart, but a folded
+#: history has several a second.
 UNUSED_S = 10.0
-#: How long the last one may take to close.
+#: How long closing the last connection may take.
 LAST_CLOSE_S = 1.0
 
 
 @dataclass(slots=True)
 class _Connection:
-    """A client that reads `model-snapshots`; ``at`` is the offset that it gives next."""
+    """A client that reads `model-snapshots`; ``at``: the offset that it returns next."""
 
     reader: AIOKafkaConsumer
     closing: AsyncExitStack
@@ -67,9 +67,9 @@ class SnapshotStore:
         self._quarantine = quarantine
         self._set_aside = SetAside.of(settings)
         self.prior = prior
-        # By hash as well: a trainer that was replaced may publish a version again.
+        # By hash as well: a trainer that was replaced may publish the same version again.
         self._contents: dict[tuple[int, str], bytes] = {}
-        #: The one that was asked for last: each partition asks for the same.
+        #: The last snapshot that was asked for: every partition asks for the same.
         self._decoded: tuple[tuple[int, str], Snapshot] | None = None
         self._newest = self.prior
         self._lineage = Lineage()
@@ -97,8 +97,8 @@ class SnapshotStore:
         return self._decoded[1]
 
     async def stay_connected(self) -> None:
-        """Until cancelled, let a read go on by the connection of the one before: to connect takes
-        several times as long as to read, and partitions wait for it.
+        """Until cancelled, keep the connection open between reads: connecting takes several times
+        as long as reading, and partitions wait for it.
         """
         self._stays_connected = True
         try:
@@ -108,28 +108,28 @@ class SnapshotStore:
                     await self._disconnect(unused_s=UNUSED_S)
         finally:
             self._stays_connected = False
-            # Whoever ends does not wait for a broker that is away.
+            # A process that ends doesn't wait for a broker that is away.
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_CLOSE_S):
                     await self._disconnect()
 
     def remember(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot that was published by this process, so that it need not be read back."""
+        """Keep a snapshot that this process published, so that it need not be read back."""
         content, sha256 = encode_snapshot(snapshot)
         self._contents[snapshot.version, sha256] = content
         self._trim()
 
     async def fetch(self, version: int, sha256: str) -> bool:
-        """Wait until that version is here; False if it does not come."""
+        """Wait for that version; False if it does not come."""
         wanted = (version, sha256)
         async with self._lock:
             if version == 0 or wanted in self._contents:
                 return True
-            # Whoever announces what is not there may do so often, and each time something else.
+            # False announcements may come often, each with another version.
             is_patient = wanted not in self._unknown and monotonic() >= self._impatient_until_s
             if self._contents and wanted < min(self._contents):
-                # A version this old was dropped: read the topic again without the newer versions,
-                # or it would be the first to be dropped again.
+                # So old a version was dropped: read the topic again without the newer versions, or
+                # it would be the first to be dropped again.
                 self._contents.clear()
                 self._lineage = Lineage()
                 self._next_offset = 0
@@ -143,8 +143,8 @@ class SnapshotStore:
             return False
 
     async def _read_once_answered(self, wanted: tuple[int, str], patience_s: float) -> None:
-        """`_read`, as soon as a broker answers: a partition cannot go on without the snapshot, and
-        what it has in hand waits for the broker anyway.
+        """`_read`, repeated until a broker answers: a partition can't continue without the
+        snapshot, and its batch waits for the broker anyway.
         """
         while True:
             try:
@@ -163,9 +163,9 @@ class SnapshotStore:
         return self._newest
 
     async def _read(self, wanted: tuple[int, str] | None, deadline_s: float) -> None:
-        """Read to the present end, and on until ``wanted`` has been read or the time is up.
+        """Read to the present end, and then until ``wanted`` has been read or the time is up.
 
-        All at once, because a worker that is behind needs the next versions soon, but not so far
+        All at once, because a worker that is behind needs the next versions soon; but not so far
         that ``wanted`` would be dropped for lack of room.
         """
         async with self._connected() as connection:
@@ -177,7 +177,7 @@ class SnapshotStore:
             begin = (await reader.beginning_offsets([topic]))[topic]
             self._next_offset = max(self._next_offset, begin)
             if connection.at != self._next_offset:
-                # Not if it is there already: what was fetched ahead would be dropped.
+                # Seek only if needed: it would drop what was fetched ahead.
                 reader.seek(topic, self._next_offset)
             while self._next_offset < end or (
                 wanted is not None and wanted not in self._contents and monotonic() < deadline_s
@@ -187,8 +187,8 @@ class SnapshotStore:
                     return
 
     async def _has_fetched(self, connection: _Connection, wanted: tuple[int, str]) -> bool:
-        """Keep what the client has fetched ahead; whether ``wanted`` was among it, as nearly always
-        where there are snapshots all the time.
+        """Keep what the client has fetched ahead; return whether ``wanted`` was among it. It nearly
+        always is where snapshots come all the time.
         """
         if connection.at != self._next_offset or self._next_offset == 0:
             return False
@@ -213,7 +213,7 @@ class SnapshotStore:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Connection]:
-        """A connection for one read. One that failed is closed."""
+        """A connection for one read. One that fails is closed."""
         connection = self._connection or await self._connect()
         self._connection = None
         async with AsyncExitStack() as after:
@@ -232,17 +232,17 @@ class SnapshotStore:
             return _Connection(reader, opened.pop_all())
 
     async def _disconnect(self, *, unused_s: float = 0.0) -> None:
-        """Close the connection if it was not used for so long."""
+        """Close the connection if it was unused for ``unused_s``."""
         connection = self._connection
         if connection is not None and monotonic() - connection.used_s >= unused_s:
             self._connection = None
             await connection.closing.aclose()
 
     def _keep(self, record: ConsumerRecord, *, is_cut: bool) -> None:
-        """Keep a snapshot; skip a record that is not one, or that no trainer of ours drew.
+        """Keep a snapshot; skip a record that is none, or that no trainer of Keepstream's drew.
 
         Raises `SnapshotFormatError` for another release's format, unless it is set aside: skipping
-        it would start learning over.
+        it would restart learning from the beginning.
         """
         self._next_offset = record.offset + 1
         content = record.value or b""
@@ -286,7 +286,7 @@ async def publish(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> Non
 
 
 async def announce(snapshot: Snapshot, outbox: Outbox, settings: Settings) -> None:
-    """Write into every partition that scores use ``snapshot`` from there on; repeats do no harm."""
+    """Tell every partition that scores use ``snapshot`` from here on; repeats do no harm."""
     record = model_record(snapshot.version, snapshot.sha256)
     for partition in range(settings.partitions):
         outbox.add(CUSTOMER_EVENTS, partition, key=None, value=record)

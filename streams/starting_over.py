@@ -1,5 +1,5 @@
-"""Taking away what workers would go on from: all topics of a deployment, or the rows alone, so that
-they decide all of the log once more. Nobody may be at work meanwhile.
+"""Deletes what workers would continue from: all topics of a deployment, or only the rows, so that
+they decide the whole log again. No worker may run meanwhile.
 """
 
 from contextlib import closing
@@ -16,18 +16,18 @@ from streams.recent_offsets import all_partitions, recent_offsets
 from streams.topics import create_topics, declared, partition_counts
 from streams.worker_group import described
 
-#: How long a broker may take to be rid of topics.
+#: How long a broker may take to remove topics.
 GONE_S = 60.0
 LOOK_S = 0.2
 
 
 class StartingOverError(RuntimeError):
-    """It cannot be done as things are; the message says why, and what to do."""
+    """It can't be done now; the message says why, and what to do."""
 
 
 def delete_topics(settings: Settings) -> list[str]:
-    """Delete every topic of the deployment that there is, and the positions of its groups; the full
-    names of the topics. Raises `StartingOverError` while somebody is in one of the groups.
+    """Delete every topic of the deployment, and its groups' positions; return the topics' full
+    names. Raises `StartingOverError` while one of the groups has a member.
     """
     with closing(new_admin(settings)) as admin:
         groups = _groups(admin, settings)
@@ -40,11 +40,11 @@ def delete_topics(settings: Settings) -> list[str]:
 
 
 def decide_again(settings: Settings) -> int:
-    """Make the changelog anew and put the workers' group at the beginning of the log; the number of
-    records that they will fold again.
+    """Recreate the changelog and move the workers' group to the beginning of the log; return how
+    many records they will fold again.
 
-    Every decision is written again then, with the id it had. Raises `StartingOverError` while a
-    worker runs, and for a log that does not go back to its beginning.
+    Every decision is then written again, with the same id. Raises `StartingOverError` while a
+    worker runs, and for a log whose beginning was deleted.
     """
     with closing(new_admin(settings)) as admin:
         _require_nobody(admin, [settings.group_id])
@@ -60,7 +60,7 @@ def decide_again(settings: Settings) -> int:
             )
         _delete(admin, [settings.topic(CUSTOMERS)])
         create_topics(settings)
-        # Last: what is left half-way is refused by workers, which name `keepstream rebuild`.
+        # Last: if this step is missing, workers refuse to start and name `keepstream rebuild`.
         admin.alter_group_offsets(
             settings.group_id,
             {tp: OffsetAndMetadata(0, "", -1) for tp in all_partitions(counts)},
@@ -69,7 +69,7 @@ def decide_again(settings: Settings) -> int:
 
 
 def _groups(admin: KafkaAdminClient, settings: Settings) -> list[str]:
-    """The workers' group, and those of endpoints, as far as there are any."""
+    """The workers' group and the endpoints' groups, those that exist."""
     prefix = settings.endpoint_group("")
     there = {str(found["group_id"]) for found in admin.list_groups()}
     return sorted(name for name in there if name == settings.group_id or name.startswith(prefix))

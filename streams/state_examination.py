@@ -1,4 +1,4 @@
-"""Examines what workers keep for `streams.diagnosis`: the states of partitions, and the model."""
+"""Examines for `streams.diagnosis` what workers keep: the states of partitions, and the model."""
 
 import asyncio
 from contextlib import closing
@@ -19,13 +19,13 @@ from streams.topic_scan import scan_together
 from streams.topics import TopicsError, partition_counts
 from streams.vitals import PartitionFact
 
-#: Records to look back for a partition's state: it is written after its batch's rows.
+#: How many records to look back for a partition's state, which follows its batch's rows.
 STATE_LOOK_BACK = 64
 SNAPSHOTS_LOOK_BACK = 3
 
 
 def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
-    """The state of every partition as its changelog has it; None for one that has none yet.
+    """The state of every partition in its changelog; None for a partition without one.
 
     Raises `TopicsError` when there is no changelog.
     """
@@ -34,15 +34,15 @@ def partition_states(settings: Settings) -> dict[int, PartitionState | None]:
 
 
 def newest_snapshot(settings: Settings) -> Snapshot | None:
-    """The latest snapshot that can be used; None before there is one. Raises `TopicsError` when
-    there is no topic of them.
+    """The latest usable snapshot; None before there is one. Raises `TopicsError` when the topic is
+    missing.
     """
     log, _ = _log_of(settings, topics.MODEL_SNAPSHOTS)
     return asyncio.run(_newest(settings, log))
 
 
 def _log_of(settings: Settings, topic: str) -> tuple[RecentOffsets, list[TopicPartition]]:
-    """What the topic holds, and its partitions. Raises `TopicsError` when it is not there."""
+    """The topic's offsets and its partitions. Raises `TopicsError` when it is missing."""
     name = settings.topic(topic)
     with closing(new_admin(settings)) as admin:
         partitions = all_partitions(partition_counts(admin, [name]))
@@ -96,7 +96,7 @@ async def _last_states(
     log: RecentOffsets,
     partitions: list[TopicPartition],
 ) -> dict[TopicPartition, tuple[PartitionState | None, Marks]]:
-    """Each partition's last state, searched from the changelog's end, and what is said of it."""
+    """Each partition's last state, searched backwards from the changelog's end, and its marks."""
     back, set_aside = STATE_LOOK_BACK, SetAside.of(settings)
     found = dict.fromkeys(partitions, _NO_STATE)
     sought = partitions
@@ -133,7 +133,7 @@ def _decoded(record: ConsumerRecord, set_aside: SetAside) -> PartitionState | No
 async def examine_snapshot(
     reader: AIOKafkaConsumer, settings: Settings, log: RecentOffsets
 ) -> tuple[Snapshot | None, str | None]:
-    """The latest snapshot, and why the last record is unusable, if it is."""
+    """The latest snapshot; and why the last record is unusable, if it is."""
     newest: Snapshot | None = None
     error: str | None = None
     set_aside = SetAside.of(settings)

@@ -1,4 +1,4 @@
-"""The time of day, as far as it can be relied on to move event time.
+"""The time of day, as far as event time may follow it.
 
 No I/O: the caller says what the wall clock shows, and how much time has really passed.
 """
@@ -9,21 +9,21 @@ log = logging.getLogger(__name__)
 
 #: How much faster than real time a clock that was behind may catch up: 36 s an hour.
 CATCH_UP_SHARE = 0.01
-#: A wall clock that is ahead by more than this is worth a line in the log.
+#: A wall clock that is ahead by more than this is logged.
 WORTH_TELLING_MS = 5_000
 
 
 class SteadyClock:
     """Follows the wall clock, but never ahead of the time that has really passed.
 
-    A wall clock may be set forward in one jump or in many small ones. Each would run timers of
-    customers whose time has not come, and make late what then happens at the true time; and no
-    clock of a partition ever goes back. So what a jump adds is caught up slowly, and told. A wall
-    clock that goes back is followed at once, and when it returns, too.
+    A wall clock may be set forward, in one jump or in many small ones. Following it would run
+    timers too early, and make true events late, and a partition's clock never goes back. So this
+    clock catches up slowly with a jump, and logs it. When the wall clock goes back, this clock
+    follows at once, and again when the wall clock returns.
     """
 
     def __init__(self, wall_ms: int, real_ms: int) -> None:
-        """``real_ms`` is of any clock that nobody sets."""
+        """``real_ms``: from any clock that can't be set."""
         self._limit_ms = float(wall_ms)
         self._real_ms = real_ms
         self._is_ahead = False

@@ -1,4 +1,4 @@
-"""Which signals ask a program that stays up to end: one answer for all of them."""
+"""The signals that ask a long-running program to end, the same for all programs."""
 
 import asyncio
 import signal
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGTERM and SIGINT always, and a hangup unless it is ignored, which is what `nohup` is for.
+    """SIGTERM and SIGINT always, and a hangup unless it is ignored, as `nohup` does.
 
-    A shell has the background jobs of a script ignore SIGINT. Whoever sends it to such a program
-    all the same means it.
+    A shell makes background jobs of a script ignore SIGINT. Whoever still sends it to such a job
+    means it.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return signal.SIGTERM, signal.SIGINT
@@ -17,7 +17,7 @@ def stop_signals() -> tuple[signal.Signals, ...]:
 
 
 def on_stop_signal(stop: Callable[[], object]) -> None:
-    """Call ``stop`` in the running loop at each signal that asks for the end."""
+    """Call ``stop`` in the running loop at each of these signals."""
     loop = asyncio.get_running_loop()
     for number in stop_signals():
         loop.add_signal_handler(number, stop)

@@ -1,4 +1,4 @@
-"""Redis or Valkey as a command asks it: once, and a silent one is given up."""
+"""Redis or Valkey for commands: asked once, and given up when it doesn't answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ TIMEOUT_S = 5.0
 
 
 class StoreUnreachable(ConnectionError):
-    """The store does not answer. ``kind``: of the error, for its text may hold an address with a
-    password; the message says what to do. ``has_answered``: it did, with an error.
+    """The store does not answer. ``kind``: the error's kind only, as its text may hold an address
+    with a password. The message says what to do. ``has_answered``: it answered, with an error.
     """
 
     def __init__(self, settings: Settings, kind: str, *, has_answered: bool = False) -> None:
@@ -26,7 +26,7 @@ class StoreUnreachable(ConnectionError):
 
 @contextmanager
 def store_client(settings: Settings) -> Iterator["redis.Redis"]:
-    """A client for a few questions. Raises `StoreUnreachable`, also for what fails while it is in
+    """A client for a few requests. Raises `StoreUnreachable`, also for errors while it is in
     use.
     """
     try:
@@ -47,6 +47,6 @@ def store_client(settings: Settings) -> Iterator["redis.Redis"]:
 
 
 def require_store(settings: Settings) -> None:
-    """Raise `StoreUnreachable` unless it answers: workers would go on without it."""
+    """Raise `StoreUnreachable` unless it answers: workers would run on without it."""
     with store_client(settings) as client:
         client.ping()

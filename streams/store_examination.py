@@ -7,7 +7,7 @@ from streams.store_client import StoreUnreachable, store_client
 from streams.store_keys import customer_key, displaced_stream
 from streams.vitals import Store
 
-#: Keys scanned at most to find one profile, in a store that others may use as well.
+#: How many keys are scanned at most to find one profile; others may use the store as well.
 KEYS_SCANNED_MAX = 100_000
 
 

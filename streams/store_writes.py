@@ -1,4 +1,4 @@
-"""Writing to Redis or Valkey from a worker, which goes on when it is away or refuses."""
+"""Writes to Redis or Valkey from a worker, which continues when it is away or refuses."""
 
 import logging
 from typing import Any
@@ -21,7 +21,7 @@ def connect(settings: Settings) -> "redis.Redis":
 
 
 async def results_of(pipeline: Any, count: int) -> list[Any]:
-    """What became of each command: its answer or its error, or the connection's for all."""
+    """The result of each command: its answer or its error, or the connection's error for all."""
     if not count:
         return []
     try:
@@ -39,10 +39,10 @@ def has_failed(result: object) -> bool:
 
 
 def is_foreign(result: object) -> bool:
-    """Whether the key held another type than the command is for."""
+    """Whether the key held another type than the command needs."""
     return isinstance(result, ResponseError) and str(result).startswith("WRONGTYPE")
 
 
 def tell_failure(error: Exception) -> None:
-    # Its text may hold an address with a password; the kind of error says enough.
+    # Its text may hold an address with a password; the kind of error is enough.
     log.warning("Redis did not take a write (%s); trying again", type(error).__name__)

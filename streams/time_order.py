@@ -1,4 +1,4 @@
-"""Records in the order of event time, however many there are, in bounded memory."""
+"""Sorts any number of records by event time, in bounded memory."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -9,12 +9,12 @@ from typing import IO, Final, NamedTuple, Self
 
 import msgspec
 
-#: Bytes of records sorted in memory; more of them are sorted on disk.
+#: Bytes of records sorted in memory; beyond that they are sorted on disk.
 MEMORY_BYTES_MAX: Final = 64 * 1024 * 1024
-#: Sorted runs on disk; of more, one is made.
+#: Sorted runs on disk; when there are more, they are merged into one.
 RUNS_MAX: Final = 64
 _BUFFER_BYTES: Final = 256 * 1024
-#: What a record takes besides its bytes.
+#: Memory that a record takes besides its bytes.
 _RECORD_BYTES: Final = 200
 _LENGTH = struct.Struct(">I")
 
@@ -33,8 +33,9 @@ _TIMED = msgspec.msgpack.Decoder(Timed)
 
 
 class TimeOrder:
-    """Takes records in any order and gives them in the order of time, those of the same time as
-    they came. Use it as a context manager: what does not fit in memory is in temporary files.
+    """Takes records in any order and returns them in the order of time; records of the same time
+    keep their order. Use it as a context manager: what does not fit in memory is in temporary
+    files.
     """
 
     def __init__(self, memory_bytes_max: int = MEMORY_BYTES_MAX) -> None:
@@ -48,7 +49,7 @@ class TimeOrder:
         self.total = 0
 
     def add(self, occurred_at_ms: int, topic: str, key: bytes, value: bytes) -> None:
-        """Take a record; ``earlier`` counts those that came after one of a later time."""
+        """Take a record; ``earlier`` counts those that came after a record of a later time."""
         self.total += 1
         self.earlier += occurred_at_ms < self._latest_ms
         self._latest_ms = max(self._latest_ms, occurred_at_ms)

@@ -1,6 +1,6 @@
-"""An event loop that knows how long it has had nothing to do.
+"""An event loop that knows how long it has been idle.
 
-CPU and wall time do not tell: a loop that the machine keeps waiting for a core looks idle by them.
+CPU and wall time don't tell: by them, a loop that waits for a core looks idle.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _TimedSelector(DefaultSelector):
-    """Adds up how long it waited for something to happen."""
+    """Adds up how long it waited for events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _TimedSelector(DefaultSelector):
 
 
 class TimedLoop(asyncio.SelectorEventLoop):
-    """asyncio's own loop; ``waited_s`` is how long it has had nothing to do."""
+    """asyncio's own loop; ``waited_s``: how long it has been idle."""
 
     def __init__(self) -> None:
         self._timed = _TimedSelector()
@@ -42,21 +42,21 @@ class TimedLoop(asyncio.SelectorEventLoop):
 
 
 def run_timed(work: Coroutine[Any, Any, T]) -> T:
-    """As ``asyncio.run``, on a `TimedLoop`."""
+    """``asyncio.run``, on a `TimedLoop`."""
     with asyncio.Runner(loop_factory=TimedLoop) as runner:
         return runner.run(work)
 
 
 def waited_s() -> float:
-    """How long the running loop has had nothing to do, so far; a loop that does not know it has
-    had nothing to do all the time.
+    """How long the running loop has been idle so far; a loop that doesn't know counts as always
+    idle.
     """
     loop = asyncio.get_running_loop()
     return loop.waited_s if isinstance(loop, TimedLoop) else monotonic()
 
 
 def had_s() -> float:
-    """For how long this thread had a core, or its loop nothing to do, so far: time that others on
+    """How long this thread has had a core, or its loop was idle, so far: the time that others on
     the machine did not take from it.
     """
     return thread_time() + waited_s()

@@ -1,8 +1,8 @@
-"""Which topic it is: the id that the broker gave a topic when it was created.
+"""Tells topics apart by the id that the broker gave each when it was created.
 
-A topic that is deleted and created again, or another cluster's copy, has the same name, and offsets
-that mean other records. Only its id tells. Our Kafka client does not ask for it, so the request is
-spelt out here, as https://kafka.apache.org/protocol#The_Messages_Metadata has it.
+A topic that was deleted and created again, or another cluster's copy, has the same name, and its
+offsets mean other records. Only its id shows that. aiokafka does not ask for it, so the request is
+written out here, as in https://kafka.apache.org/protocol#The_Messages_Metadata.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from aiokafka.protocol.types import (
 
 TRIES = 20
 RETRY_S = 0.25
-#: How many characters of a topic's id go with each event: 48 bits, at random.
+#: How many characters of a topic's id stand in each event: 48 random bits.
 GENERATION_LENGTH = 8
 _METADATA = 3
 _NO_ID = bytes(16)
 
 
 def generation_of(topic_id: str) -> str | None:
-    """What tells the records of a topic from those of another that had its name; None for an
+    """What tells a topic's records from those of another topic with the same name; None for an
     unknown id.
     """
     return topic_id[:GENERATION_LENGTH] or None
@@ -56,7 +56,7 @@ async def topic_ids(client: AIOKafkaConsumer, names: Iterable[str]) -> dict[str,
         except NotImplementedError:
             return {}
         except KafkaError:
-            # Perhaps that of one broker, of several, which is away.
+            # Perhaps only one of several brokers is away.
             if not tries_left:
                 raise
             await asyncio.sleep(RETRY_S)
@@ -72,8 +72,8 @@ class TopicReplaced(RuntimeError):
 
 
 class TopicWatch:
-    """Notices that a topic in use was replaced: the client goes on in the new one as if it were the
-    same, at an offset of the old.
+    """Notices that a topic in use was replaced. The client itself would continue in the new topic
+    at an offset of the old one.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class TopicWatch:
 
     def look(self, present: Mapping[str, str], read: Mapping[str, str]) -> None:
         """Compare the ``present`` ids of topics with those of the last look. ``read``: the ids for
-        which positions were found; they are right after a rebalance. Raises `TopicReplaced`.
+        which positions were found, which are right after a rebalance. Raises `TopicReplaced`.
         """
         self._known.update(read)
         for name, topic_id in present.items():

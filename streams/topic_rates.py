@@ -1,4 +1,4 @@
-"""How many records topics take, counted by the ends of their partitions."""
+"""Counts how many records topics take, by the ends of their partitions."""
 
 import asyncio
 from collections import deque
@@ -22,7 +22,7 @@ LOOKS_MAX = 120
 
 
 class Look(NamedTuple):
-    """The records that were ever written to each topic, at a time of a steady clock."""
+    """How many records were ever written to each topic, at a time of a steady clock."""
 
     at_s: float
     records: Mapping[str, int]
@@ -37,16 +37,16 @@ class TopicRates:
         self._looks: deque[Look] = deque(maxlen=LOOKS_MAX + 1)
 
     def add(self, look: Look) -> None:
-        """Remember one more."""
+        """Add the next look."""
         self.problem = None
         self._looks.append(look)
 
     def records(self, topic: str) -> int | None:
-        """The records that were ever written to the topic by the latest look; None before one."""
+        """How many records were ever written to the topic, at the latest look; None before one."""
         return self._looks[-1].records[topic] if self._looks else None
 
     def per_second(self, topic: str) -> list[float]:
-        """Records a second between each two looks, the oldest first."""
+        """Records a second between consecutive looks, the oldest first."""
         looks = list(self._looks)
         return [
             max(new.records[topic] - old.records[topic], 0) / max(new.at_s - old.at_s, 0.001)
@@ -55,7 +55,7 @@ class TopicRates:
 
 
 async def look_at_rates(settings: Settings, rates: TopicRates) -> None:
-    """Look every few seconds, also over outages, until cancelled."""
+    """Look every few seconds, through outages, until cancelled."""
     while True:
         try:
             async with running(new_reader(settings), settings) as reader:

@@ -1,4 +1,4 @@
-"""Reads stretches of topics that have an end, such as the whole of one up to now."""
+"""Reads parts of topics that have an end, such as everything up to now."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -31,7 +31,7 @@ async def spans_of(reader: AIOKafkaConsumer, name: str, settings: Settings) -> l
     Raises `TopicsError` when there is no such topic.
     """
     topic = settings.topic(name)
-    # The reader itself only learns of topics that are assigned to it.
+    # The reader only knows topics that are assigned to it.
     count = await asyncio.to_thread(_partition_count, settings, topic)
     partitions = [TopicPartition(topic, number) for number in range(count)]
     try:
@@ -56,8 +56,8 @@ async def scan(
 async def scan_together(
     reader: AIOKafkaConsumer, spans: Iterable[Span], settings: Settings
 ) -> AsyncIterator[tuple[TopicPartition, Sequence[ConsumerRecord]]]:
-    """Yield the records of spans of different partitions, in batches as they come: those of each
-    partition in order, with one question to the broker for all of them.
+    """Yield the records of spans of different partitions, in batches as they come. Records of a
+    partition are in order, and one fetch serves all partitions.
 
     Raises `BrokerUnreachable` when no record arrives for half a minute.
     """
@@ -72,7 +72,8 @@ async def scan_together(
         some = next(iter(left))
         try:
             found = await reader.getmany(timeout_ms=POLL_MS)
-            # Otherwise it waits for as long as the broker does not say where a partition begins.
+            # Without a limit it would wait for as long as the broker doesn't say where a partition
+            # begins.
             async with asyncio.timeout(STALL_S):
                 done = [tp for tp, span in left.items() if await reader.position(tp) >= span.end]
         except (KafkaError, TimeoutError) as error:
@@ -82,7 +83,7 @@ async def scan_together(
         elif monotonic() - progress_s > STALL_S:
             raise _stopped(some, settings, f"nothing for {STALL_S:.0f} s")
         for partition, records in found.items():
-            # Records written meanwhile are not part of the span.
+            # Records written meanwhile are not in the span.
             yield partition, [one for one in records if one.offset < left[partition].end]
         reader.pause(*done)
         for partition in done:

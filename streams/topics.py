@@ -1,4 +1,4 @@
-"""Create the topics of a deployment, and say what is wrong with those that exist."""
+"""Creates the topics of a deployment, and says what is wrong with existing ones."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -53,7 +53,7 @@ def topics_of(settings: Settings) -> tuple[Topic, ...]:
 
 
 def declared(settings: Settings) -> tuple[Topic, ...]:
-    """The topics of this deployment, under the names the broker knows."""
+    """The topics of this deployment, under the names that the broker knows."""
     return tuple(
         msgspec.structs.replace(topic, name=settings.topic(topic.name))
         for topic in topics_of(settings)
@@ -64,7 +64,7 @@ def create_topics(settings: Settings) -> list[Created]:
     """Create what is missing and leave what exists as it is.
 
     Returns when every new partition has a leader. Raises `TopicsError` when the broker refuses,
-    and when what exists has another number of partitions: adding to it would split customers.
+    and when an existing topic has another number of partitions: adding some would split customers.
     """
     with _admin(settings) as admin:
         wanted = declared(settings)
@@ -78,13 +78,13 @@ def create_topics(settings: Settings) -> list[Created]:
 
 
 def check_topics(settings: Settings) -> list[Problem]:
-    """Everything that keeps the topics on the broker from being used; empty when all is well."""
+    """Everything that makes the broker's topics unusable; empty when all is well."""
     with _admin(settings) as admin:
         return topic_problems(admin, settings)
 
 
 def topic_problems(admin: KafkaAdminClient, settings: Settings) -> list[Problem]:
-    """`check_topics`, asked by a client that is connected."""
+    """`check_topics` with a connected client."""
     wanted = declared(settings)
     counts = partition_counts(admin, [topic.name for topic in wanted])
     configs = _configs(admin, [topic for topic in wanted if topic.name in counts])
@@ -103,8 +103,8 @@ def topic_problems(admin: KafkaAdminClient, settings: Settings) -> list[Problem]
 
 
 def set_as_declared(settings: Settings, names: Collection[str]) -> None:
-    """Have these topics (without the deployment's prefix) keep what they hold as is declared,
-    whatever was set before. Raises `TopicsError`.
+    """Set the configs of these topics (without the deployment's prefix) to the declared ones,
+    whatever they were. Raises `TopicsError`.
     """
     wanted = {settings.topic(name) for name in names}
     with _admin(settings) as admin:
@@ -118,7 +118,7 @@ def set_as_declared(settings: Settings, names: Collection[str]) -> None:
 
 
 def require_topics(settings: Settings) -> None:
-    """Raise `TopicsError` with every problem unless the topics can be used."""
+    """Raise `TopicsError`, with every problem, unless the topics can be used."""
     if problems := check_topics(settings):
         raise _error(settings, problems)
 
@@ -137,7 +137,7 @@ def partition_counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, int
 
 def partitions_there(settings: Settings, names: Collection[str]) -> dict[str, int]:
     """How many partitions each of these topics (without the deployment's prefix) has. Raises
-    `TopicsError` for what is missing, and `BrokerUnreachable`.
+    `TopicsError` for missing ones, and `BrokerUnreachable`.
     """
     with contextlib.closing(new_admin(settings)) as admin:
         counts = partition_counts(admin, [settings.topic(name) for name in names])
@@ -175,7 +175,7 @@ def _create(admin: KafkaAdminClient, missing: list[Topic]) -> None:
     refused = [
         f"  - {topic['name']}: {_reason(topic)}"
         for topic in answer["topics"]
-        # Another process that creates the same topics at the same time is no error.
+        # It is fine that another process creates the same topics at the same time.
         if topic["error_code"] not in (0, _EXISTS)
     ]
     if refused:
@@ -215,7 +215,7 @@ def _wrong_counts(wanted: tuple[Topic, ...], counts: Mapping[str, int]) -> list[
         elif len(found) == 1:
             fix = f"set KEEPSTREAM_PARTITIONS={count} or recreate it"
         else:
-            # No setting fits topics that disagree: a customer's events would be split.
+            # No setting fits topics that differ: a customer's events would be split.
             fix = f"recreate it: partitioned topics must be equal, there are {sorted(found)}"
         have = f"{count} partition{'s' if count > 1 else ''}"
         need = f"{topic.partitions} {'are' if topic.partitions > 1 else 'is'} configured"
@@ -232,7 +232,7 @@ def _is_at_most(found: str, wanted: str) -> bool:
 
 
 def _lasts(found: str, wanted: str) -> bool:
-    """Whether what is to be kept for as long, or for ever, is."""
+    """Whether records are kept for at least as long as wanted, or for ever."""
     is_forever = found == FOREVER["retention.ms"]
     return is_forever or (wanted != FOREVER["retention.ms"] and _is_at_least(found, wanted))
 
@@ -241,7 +241,7 @@ def _is_same(found: str, wanted: str) -> bool:
     return set(found.split(",")) == set(wanted.split(","))
 
 
-# The configs that a deployment needs. All others, such as how long raw events are kept, are the
+# The configs that a deployment needs. All others, such as the retention of raw events, are the
 # operator's choice.
 _REQUIRED: Mapping[str, tuple[Callable[[str, str], bool], str]] = {
     "cleanup.policy": (_is_same, ""),

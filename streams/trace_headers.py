@@ -1,4 +1,4 @@
-"""The header by which a record or a request carries its trace on: W3C Trace Context."""
+"""The header in which a record or request carries its trace: W3C Trace Context."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _TRACE_ID_DIGITS: Final = 32
 
 
 def trace_id_in(headers: Headers) -> str | None:
-    """The trace that a record's headers name, for log lines: 32 hexadecimal digits."""
+    """The trace id in a record's headers, for log lines: 32 hexadecimal digits."""
     for name, value in headers:
         parts = value.decode("ascii", "replace").split("-") if name == TRACEPARENT else ()
         if len(parts) == 4 and len(parts[1]) == _TRACE_ID_DIGITS:

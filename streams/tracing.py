@@ -1,8 +1,8 @@
 """Traces of single events by OpenTelemetry: collector, ingest, profile, delivery.
 
-The collector begins a trace for one request in so many, and whatever comes of its events carries
-the trace on in the header `traceparent` (W3C Trace Context): never in a key or a value, so state
-and decisions are the same with and without. No span has anything of a customer in it.
+The collector starts a trace for one request in so many. All records that its events cause carry the
+trace in the header `traceparent` (W3C Trace Context), never in a key or a value, so state and
+decisions are the same with and without traces. No span contains customer data.
 
 OpenTelemetry is optional: `agents.process_traces` imports this module only where traces are on.
 """
@@ -26,21 +26,21 @@ from config import VERSION
 from streams.outbox import Headers
 from streams.trace_headers import TRACEPARENT
 
-#: Spans of one process a second: more is what somebody makes who marks every record as traced.
+#: Spans a second in one process; only a sender that marks every record as traced makes more.
 SPANS_A_SECOND_MAX: Final = 200
-#: What waits to be sent; the oldest give way.
+#: Spans that may wait to be sent; when there are more, the oldest are dropped.
 SPANS_WAITING_MAX: Final = 2_048
-#: A process that ends waits no longer for the receiver.
+#: How long a process that ends waits for the receiver.
 CLOSE_S: Final = 3.0
 
 Attributes = Mapping[str, str | int]
 
 
 class TracedStep:
-    """One step of a traced event: open until `end`; one that never ends is never told.
+    """One step of a traced event, open until `end`; a step that never ends is never sent.
 
-    ``trace_id``: 32 hexadecimal digits, for log lines. ``headers``: what records that come of this
-    step carry.
+    ``trace_id``: 32 hexadecimal digits, for log lines. ``headers``: the headers for records that
+    this step causes.
     """
 
     __slots__ = ("_span", "headers", "trace_id", "traceparent")
@@ -53,25 +53,25 @@ class TracedStep:
         self.headers = ((TRACEPARENT, self.traceparent.encode()),)
 
     def note(self, attributes: Attributes) -> None:
-        """Add what became known meanwhile."""
+        """Add attributes that became known meanwhile."""
         self._span.set_attributes(dict(attributes))
 
     def end(self, failure: str = "") -> None:
-        """It is done: its effects are durable. ``failure``: why it is not, in few words."""
+        """The step's effects are durable; or ``failure`` says in few words why not."""
         if failure:
             self._span.set_status(StatusCode.ERROR, failure)
         self._span.end()
 
 
 class Traces:
-    """The traces of one process; from any thread."""
+    """The traces of one process; usable from any thread."""
 
     def __init__(self, program: str, one_in: int, exporter: SpanExporter) -> None:
-        """``program``: worker, collector or deliver; ``one_in``: of so many requests that bring no
-        trace of their own, or one, one is traced.
+        """``program``: worker, collector or deliver. ``one_in``: one of so many requests is traced,
+        with the sender's trace or a new one.
         """
         about = {"service.name": f"keepstream-{program}", "service.version": VERSION}
-        # What is traced is chosen here, before anything is made for it.
+        # Sampling happens here in this module, before any span is made.
         self._provider = TracerProvider(
             resource=Resource.create(about), sampler=ALWAYS_ON, shutdown_on_exit=False
         )
@@ -85,7 +85,7 @@ class Traces:
     def begin(
         self, name: str, traceparent: str | None, attributes: Attributes
     ) -> TracedStep | None:
-        """The first step, of a request from outside. One in so many is traced, and goes on with the
+        """The first step, for a request from outside. One in so many is traced, and continues the
         sender's trace if that is recorded; None for the others.
         """
         if random.randrange(self._one_in) or not self._has_room():
@@ -96,8 +96,8 @@ class Traces:
     def follow(
         self, name: str, headers: Headers, attributes: Attributes, *, is_client: bool = False
     ) -> TracedStep | None:
-        """The next step of what a record's headers carry; None if it is not traced. ``is_client``:
-        it asks another system.
+        """The next step of the trace in a record's headers; None if it has none. ``is_client``: the
+        step calls another system.
         """
         for header, value in headers:
             if header == TRACEPARENT:
@@ -109,13 +109,13 @@ class Traces:
         return None
 
     def close(self) -> None:
-        """Send what waits, for `CLOSE_S` at most."""
+        """Send waiting spans, for at most `CLOSE_S`."""
         ending = Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_S)
 
     def _parent(self, traceparent: str) -> Context | None:
-        """The context that a header tells; None for one that is malformed, or not recorded."""
+        """The context in a header; None if it is malformed or its trace is not recorded."""
         context = self._carried.extract({TRACEPARENT: traceparent})
         told = trace.get_current_span(context).get_span_context()
         return context if told.is_valid and told.trace_flags.sampled else None

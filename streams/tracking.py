@@ -1,4 +1,4 @@
-"""Events said as calls, for programs: checked at once, and published as `EventPublisher` does.
+"""Publishes events from programs: checked at once, then sent by an `EventPublisher`.
 
 from streams.tracking import Tracker
 
@@ -26,13 +26,13 @@ Told = Mapping[str, Any]
 
 
 class Envelope(TypedDict, total=False):
-    """What every event may say besides what happened: at least ``user_id`` or ``anonymous_id``, an
-    integer or a text of up to 256 bytes each.
+    """The fields that every event may have besides its content: at least ``user_id`` or
+    ``anonymous_id``, each an integer or a text of up to 256 bytes.
 
-    ``timestamp``: an aware datetime, or ISO 8601 with an offset; now if none is given.
-    ``message_id``: a new UUID if none is given. Whoever repeats a call after an error gives the
-    first one's, so that the event counts once. ``context``: as in Segment's spec, with ours:
-    ``channel``, ``timezone``, ``historical``, ``consent``, ``batched``.
+    ``timestamp``: an aware datetime, or ISO 8601 with an offset; now by default. ``message_id``: a
+    new UUID by default. To repeat a call after an error, give the first call's id, so that the
+    event counts once. ``context``: as in Segment's spec, with Keepstream's ``channel``,
+    ``timezone``, ``historical``, ``consent`` and ``batched``.
     """
 
     user_id: str | int
@@ -52,16 +52,17 @@ _WRITTEN: Final = {
 
 
 class Tracker:
-    """Publishes what it is told, from as many threads as you like. As a context manager it waits at
-    its end until everything is acknowledged.
+    """Publishes events, from as many threads as you like. As a context manager it waits at its end
+    until everything is acknowledged.
 
-    Each call returns the event's messageId before the broker has acknowledged. What a worker would
-    refuse is not sent: `RejectedEventError` gives the reason, the path and the fix. Otherwise calls
-    wait and raise as those of `EventPublisher` do; `TopicsError` at once where topics are missing.
+    Each call returns the event's messageId before the broker has acknowledged. An event that a
+    worker would refuse is not sent: `RejectedEventError` gives the reason, the path and the fix.
+    Otherwise calls wait and raise like those of `EventPublisher`. Missing topics raise
+    `TopicsError` at once.
     """
 
     def __init__(self, settings: Settings | None = None, patience: Patience | None = None) -> None:
-        """``settings``: those of the environment's KEEPSTREAM_… variables, if none are given."""
+        """``settings``: by default from the environment's KEEPSTREAM_… variables."""
         settings = settings or load_settings(os.environ)
         file = Path(settings.parameters) if settings.parameters else None
         self._parameters = load_parameters(file)
@@ -70,7 +71,7 @@ class Tracker:
     def track(
         self, event: str, properties: Told | None = None, **envelope: Unpack[Envelope]
     ) -> str:
-        """Something happened. ``event``: a name of docs/publishing.md, or one of your own.
+        """Something happened. ``event``: a name from docs/publishing.md, or one of your own.
         ``properties``: amounts are decimal numbers in major units (80.0 is eighty euros), in the
         shop's currency unless ``currency`` names another one.
         """
@@ -79,15 +80,15 @@ class Tracker:
         )
 
     def page(self, properties: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """A page was looked at; ``properties`` such as ``url`` and ``title``."""
+        """Somebody viewed a page; ``properties`` such as ``url`` and ``title``."""
         return self._tell({"type": "page", "properties": properties or {}}, envelope)
 
     def screen(self, properties: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """A screen of an app was looked at; ``properties`` such as ``name``."""
+        """Somebody viewed a screen of an app; ``properties`` such as ``name``."""
         return self._tell({"type": "screen", "properties": properties or {}}, envelope)
 
     def identify(self, traits: Told | None = None, **envelope: Unpack[Envelope]) -> str:
-        """Who somebody is; with both ids, ``anonymous_id`` is theirs from then on. ``traits`` such
+        """Who somebody is. With both ids, ``anonymous_id`` is theirs from then on. ``traits`` such
         as ``birthday`` and ``region`` become classes.
         """
         return self._tell({"type": "identify", "traits": traits or {}}, envelope)
@@ -95,8 +96,8 @@ class Tracker:
     def group(
         self, group_id: str | int, traits: Told | None = None, **envelope: Unpack[Envelope]
     ) -> str:
-        """The firm that somebody is of; ``traits`` such as ``industry`` and ``employees`` become
-        classes.
+        """The company that somebody belongs to; ``traits`` such as ``industry`` and ``employees``
+        become classes.
         """
         return self._tell({"type": "group", "groupId": group_id, "traits": traits or {}}, envelope)
 

@@ -1,4 +1,4 @@
-"""A stream in Redis for each kind of trigger, to which decisions are delivered.
+"""Delivers decisions to Redis: one stream for each kind of trigger.
 
 Redis is never the source of truth: while it is down, decisions wait in their topics.
 """
@@ -23,19 +23,19 @@ from streams.store_writes import has_failed, is_foreign, results_of, tell_failur
 log = logging.getLogger(__name__)
 
 TRIGGERS_KEPT = 100_000
-#: How long it is known in Redis that somebody was erased: no worker is cut off for longer and goes
-#: on with what it had in hand.
+#: How long Redis remembers that somebody was erased. A worker that is cut off for longer does not
+#: continue with its old decisions.
 MARKER_KEPT_MS = DAY_MS
-#: Displaced decisions looked at in one go.
+#: Displaced decisions examined in one step.
 DISPLACED_PER_LOOK = 200
-#: Keys and entries looked at in one go when somebody is erased.
+#: Keys and entries examined in one step of an erasure.
 KEYS_PER_LOOK = 2_000
 ENTRIES_PER_LOOK = 500
 KINDS_OF_ACTIONS = (NEXT_BEST_ACTION, ACTION_WITHDRAWN)
 
 
 class Deliverable(NamedTuple):
-    """A decision with its JSON, and where it is: ``topic`` and the ``offset`` there."""
+    """A decision with its JSON, and its ``topic`` and ``offset``."""
 
     decided: Decision
     content: bytes
@@ -44,8 +44,8 @@ class Deliverable(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """The fields to add to a stream, unless the customer was ``erased``, by the marker of that
-    name, after the decision's ``offset``.
+    """The fields to add to a stream, unless the customer was erased after the decision's
+    ``offset``, which the marker named ``erased`` says.
     """
 
     stream: str
@@ -58,13 +58,13 @@ class TriggerStreams:
     """Appends decisions to the streams of their kinds: an entry is the decision's id, its group
     and its JSON.
 
-    A key that holds something else stops nobody: what belongs there waits in the stream
-    `displaced_stream`, and `return_displaced` brings it back once the key is free.
+    A key that holds something else holds nobody up: its decisions wait in the stream
+    `displaced_stream`, and `return_displaced` moves them back once the key is free.
 
-    A worker that was cut off may add a decision for somebody of whom another worker has deleted all
-    by then. So a marker says who was erased, and up to which offset: the store looks at it itself
-    with each decision. A second one says when the erasure is done: from then on there is a new
-    person, of whom such a worker must delete nothing.
+    A worker that was cut off may add a decision for a customer whom another worker has erased
+    meanwhile. So a marker says who was erased, and up to which offset; Redis itself checks it with
+    each decision. A second marker says when the erasure is done: from then on the id belongs to a
+    new person, and such a worker must delete nothing of theirs.
     """
 
     def __init__(self, client: "redis.Redis", settings: Settings, metrics: Metrics) -> None:
@@ -74,17 +74,17 @@ class TriggerStreams:
         self._metrics = metrics
         self._displaced = displaced_stream(settings)
         self._next_id = "-"
-        #: Of the erasure that is under way of each topic, the streams that are done with. One that
-        #: is given up, because its partition went, makes room for the next.
+        #: By topic, the erasure in progress and the streams that it has finished. If its partition
+        #: moves away, the next erasure replaces it.
         self._swept: dict[str, tuple[Mapping[bytes, int], set[str]]] = {}
-        #: Keys that hold something else, as far as this worker has met them.
+        #: Keys that hold something else, as far as this worker has found.
         self.foreign_keys: set[str] = set()
 
     async def append(self, decisions: Sequence[Deliverable]) -> list[Deliverable]:
         """Add each decision; return those that Redis did not take.
 
-        If the connection broke, that is not known, and all are returned: adding them again may
-        add one twice. Readers drop repeated ids.
+        If the connection broke, nobody knows which, and all are returned: adding them again may add
+        one twice. Readers drop repeated ids.
         """
         entries = [self._entry(due) for due in decisions]
         results = await self._add(entries)
@@ -101,11 +101,10 @@ class TriggerStreams:
         return failed
 
     async def erase(self, erased: Mapping[bytes, int], topic: str) -> bool:
-        """Delete what streams have of the decisions of ``topic`` for those who were ``erased``, by
-        their fingerprints, each with the offset of the news; False when Redis did not answer to the
-        end.
+        """Delete decisions of ``topic`` for erased customers from the streams; False when Redis
+        stopped answering. ``erased``: fingerprints, each with the offset of its notice.
 
-        In steps, between which the agents get a turn: streams are long, and few are erased.
+        It works in steps, and agents get a turn in between: streams are long, and few are erased.
         """
         try:
             left = {
@@ -134,8 +133,8 @@ class TriggerStreams:
         return True
 
     async def _is_done(self, marker: str, offset: int) -> bool:
-        """Whether another worker has deleted all of this before. If not, the marker is set: what is
-        added from here on is found by nobody.
+        """Whether another worker has already deleted everything. If not, set the marker, so that
+        Redis refuses later additions.
         """
         done = await self._client.get(_done(marker))
         if done is not None and int(done) >= offset:
@@ -144,7 +143,7 @@ class TriggerStreams:
         return False
 
     async def _streams_of(self, topic: str) -> AsyncIterator[str]:
-        """The streams to which the decisions of a topic are delivered."""
+        """The streams that the decisions of a topic are delivered to."""
         of_actions = [trigger_stream(self._settings, kind) for kind in KINDS_OF_ACTIONS]
         if topic == NEXT_BEST_ACTIONS:
             for stream in of_actions:
@@ -167,8 +166,8 @@ class TriggerStreams:
     async def _sweep(
         self, stream: str, erased: Mapping[bytes, int], topic: str, swept: set[str]
     ) -> None:
-        """Erase in a stream, unless that was done before Redis broke off: with many streams and a
-        poor connection, to begin with the first of them each time would never come to the last.
+        """Erase in a stream, unless it was finished before Redis stopped answering. With many
+        streams and a poor connection, starting from the first each time would never reach the last.
         """
         if stream not in swept:
             await self._erase_in(stream, erased, topic)
@@ -193,14 +192,14 @@ class TriggerStreams:
                 await self._client.eval(REMOVE, 2, stream, done, offset, *entry_ids)
 
     async def return_displaced(self) -> None:
-        """Move what waits, some of it with each call, to the streams that can take it by now."""
+        """Move displaced decisions, some with each call, to streams that can take them now."""
         try:
             page: Any = await self._client.xrange(
                 self._displaced, min=self._next_id, count=DISPLACED_PER_LOOK
             )
             if not page:
                 self._next_id = "-"
-                # Those of which something waits are met again.
+                # Keys that are still foreign will be found again.
                 self.foreign_keys.clear()
                 return
             self._next_id = f"({page[-1][0].decode()}"
@@ -217,14 +216,14 @@ class TriggerStreams:
             return False
         self.foreign_keys.discard(stream)
         entry = {name: value for name, value in fields.items() if name not in _OF_DISPLACED}
-        # An earlier release did not say when it was decided.
+        # An earlier release did not write the offset.
         erased, offset = fields.get(b"erased", b"").decode(), int(fields.get(b"offset", 0))
         return not has_failed((await self._add([_Entry(stream, entry, erased, offset)]))[0])
 
     def _entry(self, due: Deliverable) -> _Entry:
         decided = due.decided
         fields: dict[Any, Any] = {"id": decided.id}
-        # An earlier release's trigger does not say its group.
+        # An earlier release's trigger does not name its group.
         if decided.group is not None:
             fields["group"] = decided.group
         fields["trigger"] = due.content
@@ -232,12 +231,12 @@ class TriggerStreams:
         return _Entry(trigger_stream(self._settings, decided.kind), fields, marker, due.offset)
 
     def _apart(self, entry: _Entry) -> _Entry:
-        """What waits until the key of its stream is free."""
+        """The entry for the stream of displaced decisions, where it waits for its key."""
         told = {"stream": entry.stream, "erased": entry.erased, "offset": entry.offset}
         return entry._replace(stream=self._displaced, fields={**entry.fields, **told})
 
     async def _add(self, entries: Sequence[_Entry]) -> list[Any]:
-        """Add the entries, and give for each its id, nothing for somebody erased, or the error."""
+        """Add the entries; return for each its id, nothing for an erased customer, or the error."""
         async with self._client.pipeline(transaction=False) as pipeline:
             for stream, fields, erased, offset in entries:
                 said = [part for field in fields.items() for part in field]
@@ -253,10 +252,10 @@ class TriggerStreams:
         self.foreign_keys |= keys
 
 
-#: What `_move` adds again without.
+#: The fields that `_move` leaves out when it adds an entry again.
 _OF_DISPLACED = (b"stream", b"erased", b"offset")
 
-#: Add an entry to a stream, unless its customer was erased after it was decided.
+#: Add an entry to a stream, unless its customer was erased after the decision.
 _ADD = """
 local erased = redis.call("GET", KEYS[2])
 if erased and tonumber(ARGV[1]) < tonumber(erased) then
@@ -273,8 +272,8 @@ if not before or tonumber(before) < tonumber(ARGV[1]) then
 end
 """
 
-#: Delete entries, unless their customer's erasure is done: what is there by now is of a new person,
-#: and whoever would delete it is a worker that was cut off in the middle.
+#: Delete entries, unless their customer's erasure is done: then the entries belong to a new person,
+#: and the worker that asks was cut off in the middle.
 REMOVE = """
 local done = redis.call("GET", KEYS[2])
 if done and tonumber(done) >= tonumber(ARGV[1]) then
@@ -283,9 +282,9 @@ end
 return redis.call("XDEL", KEYS[1], unpack(ARGV, 2))
 """
 
-#: Of a page of a stream after an id the last id, if there may be more, and then of each entry that
-#: is a decision its id and the customer's, as JSON has it. The store looks for it itself: to read
-#: all of every decision would cost a worker ten times as much.
+#: A page of a stream after an id: first the last id, if there may be more entries; then, of each
+#: decision, the entry's id and the customer's, as in the JSON. Redis extracts it: reading whole
+#: decisions would cost a worker ten times as much.
 WHOSE_ENTRIES = r"""
 local page = redis.call("XRANGE", KEYS[1], ARGV[1], "+", "COUNT", ARGV[2])
 local found = {#page == tonumber(ARGV[2]) and page[#page][1] or ""}
@@ -319,7 +318,7 @@ def _done(marker: str) -> str:
 
 
 def _text_in(content: bytes) -> str:
-    """A text as JSON has it; empty for what is none, which Keepstream did not write."""
+    """A text from its JSON; empty if it is no text, which Keepstream never writes."""
     try:
         return str(orjson.loads(content))
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The files of what a publication that was cut short did not get into the log."""
+"""Writes files of the lines that an interrupted publication did not get into the log."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +12,8 @@ UNKNOWN = ".unknown.jsonl"
 
 
 class Unpublished(NamedTuple):
-    """Lines that were kept, and where: those that may be published, and those of which nobody knows
-    whether they were.
+    """Lines that were kept, and where: those that may be published again, and those of which nobody
+    knows whether they were published.
     """
 
     lines: int = 0
@@ -23,10 +23,10 @@ class Unpublished(NamedTuple):
 
 
 def keep_unpublished(path: str, unknown: Iterable[Sent], rest: Iterable[bytes]) -> Unpublished:
-    """Write what is not known to be in the log to files beside ``path``.
+    """Write lines that may not be in the log to files beside ``path``.
 
     An event with a messageId counts once, so it may be published again even if it is in the log.
-    One without is kept apart.
+    Events without one are kept apart.
     """
     kept, apart = _Lines(path_beside(path, UNPUBLISHED)), _Lines(path_beside(path, UNKNOWN))
     with kept, apart:

@@ -8,7 +8,7 @@ from streams.findings import listed
 
 
 class WorkerGroup(Struct, frozen=True):
-    """The workers' consumer group, as its coordinator has it."""
+    """The workers' consumer group, according to its coordinator."""
 
     name: str
     state: str
@@ -16,7 +16,7 @@ class WorkerGroup(Struct, frozen=True):
 
 
 class GroupPosition(Struct, frozen=True):
-    """How far the group has committed a partition, now and at the look before."""
+    """How far the group has committed a partition, now and at the previous look."""
 
     topic: str
     partition: int
@@ -34,10 +34,10 @@ class GroupPosition(Struct, frozen=True):
 
 
 class PartitionFact(Struct, frozen=True):
-    """A partition of `customer-events`, from its state in the changelog; ``live_at_ms`` is None
-    while it rehearses, and ``rehearsed`` how many decisions it held back. ``damaged``: customers
-    whose row was damaged and not rebuilt yet. ``has_archive``: whether the archive has all that
-    was applied.
+    """A partition of `customer-events`, from its state in the changelog. ``live_at_ms`` is None
+    while it rehearses; ``rehearsed``: how many decisions it held back. ``damaged``: how many
+    customers have a damaged row that is not rebuilt yet. ``has_archive``: whether the archive has
+    everything that was applied.
     """
 
     number: int
@@ -51,8 +51,8 @@ class PartitionFact(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """Redis or Valkey; ``error`` is why it can't be used, without its address. ``displaced``:
-    decisions that wait because the key of their stream holds something else.
+    """Redis or Valkey. ``error``: why it can't be used, without its address. ``displaced``: how
+    many decisions wait because the key of their stream holds something else.
     """
 
     address: str
@@ -63,7 +63,7 @@ class Store(Struct, frozen=True):
     memory_bytes: int = 0
     has_profiles: bool = False
     displaced: int = 0
-    #: Whether it answered at all, be it with an error.
+    #: Whether it answered at all, even with an error.
     is_seen: bool = True
 
 
@@ -75,9 +75,8 @@ class LoudCause(Struct, frozen=True):
 
 
 class Letters(Struct, frozen=True):
-    """Dead letters of the last hour that were not put back; the reasons are those of the newest
-    ``read`` ones. ``loud``: of the ten minutes of that hour in which it was worst, each cause that
-    much was refused for.
+    """Dead letters of the last hour that were not put back. The reasons are those of the newest
+    ``read`` letters. ``loud``: each cause of many refusals, in the ten minutes when it was worst.
     """
 
     count: int
@@ -88,10 +87,10 @@ class Letters(Struct, frozen=True):
 
 
 class Deliveries(Struct, frozen=True):
-    """Decisions of the last hour, ``count`` in all; the rest is of the newest ``read`` ones.
+    """Decisions of the last hour, ``count`` in all; the other figures are of the newest ``read``.
 
-    ``delivered`` to Redis and ``held_back`` because they came too late, by kind; ``nothing``:
-    moments at which nothing is done; ``gates``: actions that were rejected, by the gate.
+    By kind: ``delivered`` to Redis, and ``held_back`` because they were too late. ``nothing``:
+    moments without an action. ``gates``: rejected actions, by the gate that rejected them.
     """
 
     count: int
@@ -103,8 +102,8 @@ class Deliveries(Struct, frozen=True):
 
 
 class EndpointFact(Struct, frozen=True):
-    """How an endpoint stands: records of decisions that it has yet to read, deliverers that have
-    its group, messages that were set aside; and what a deliverer said of it, if one was asked.
+    """An endpoint: decisions that it has yet to read, deliverers in its group, messages set aside;
+    and what a deliverer reported, if one was asked.
     """
 
     name: str
@@ -116,8 +115,8 @@ class EndpointFact(Struct, frozen=True):
 
 
 class ForeignRecords(Struct, frozen=True):
-    """Records of an internal topic that are not ours, of the newest that were read, and the last of
-    them.
+    """Foreign records among the newest ``read`` of an internal topic; the place and fault are those
+    of the last one.
     """
 
     topic: str
@@ -129,10 +128,10 @@ class ForeignRecords(Struct, frozen=True):
 
 
 class DeploymentFacts(Struct, frozen=True):
-    """Everything that was looked at, at one moment. ``broker_error`` leaves the rest empty.
-    ``misnamed``: names of the newest events that are nearly known ones. ``foreign``: what is among
-    the newest records of internal topics and is not ours. ``deliverer_error``: why the deliverer
-    that was to be asked said nothing.
+    """Everything that was examined, at one moment. With a ``broker_error`` the rest is empty.
+    ``misnamed``: names of the newest events that resemble known ones. ``foreign``: records of
+    internal topics that Keepstream did not write. ``deliverer_error``: why the deliverer that was
+    asked did not answer.
     """
 
     at_ms: int
@@ -157,5 +156,5 @@ class DeploymentFacts(Struct, frozen=True):
 
 
 def in_partitions(partitions: list[PartitionFact]) -> str:
-    """Which ones, to go on a sentence with."""
+    """The partitions, as the continuation of a sentence."""
     return f" in partition {listed([partition.number for partition in partitions])}"

@@ -1,7 +1,7 @@
-"""What the broker says of the workers' group: its members, and how far it has committed.
+"""Asks the broker about the workers' group: its members, and how far it has committed.
 
-A new broker has yet to set up where groups are kept, and a group's coordinator may be reading its
-offsets, or have moved to another broker. Such answers pass, so the question is put again.
+A new broker must first set up its storage of groups, and a group's coordinator may still read its
+offsets, or have moved to another broker. Such answers are temporary, so the question is repeated.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,26 +16,26 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-#: A coordinator that reads a large offsets topic takes a while.
+#: A coordinator with a large offsets topic needs some time to read it.
 TRIES = 40
 RETRY_S = 0.5
 
-#: What a broker says of a group until somebody can speak for it.
+#: A broker's answers until a coordinator can speak for the group.
 PASSING = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 Answer = TypeVar("Answer")
 
 
 class GroupUnanswered(ConnectionError):
-    """No broker could speak for the group in time; the message names the group and the reason."""
+    """No broker answered for the group in time; the message names the group and the reason."""
 
 
 def committed_offsets(
     admin: KafkaAdminClient, group: str, tries: int = TRIES
 ) -> Mapping[TopicPartition, OffsetAndMetadata]:
-    """The next offset of each partition of which the group has committed one.
+    """The next offset of each partition for which the group has committed one.
 
-    Raises `GroupUnanswered` after so many ``tries``.
+    Raises `GroupUnanswered` after ``tries``.
     """
     found: Mapping[TopicPartition, OffsetAndMetadata]
     found = _asked(lambda: admin.list_group_offsets(group)[group], group, tries)
@@ -45,8 +45,8 @@ def committed_offsets(
 def described(
     admin: KafkaAdminClient, group: str, tries: int = TRIES, *, with_rights: bool = False
 ) -> Mapping[str, Any]:
-    """The group's state and members, as the broker words them, and what whoever asks may do with
-    it. Raises `GroupUnanswered`.
+    """The group's state and members in the broker's words, and what the client may do with it.
+    Raises `GroupUnanswered`.
     """
 
     def ask() -> Mapping[str, Any]:

@@ -1,1 +1,1 @@
-"""The log once more, kept for ever and sealed: each customer's records under a key of their own."""
+"""A copy of the log, kept for ever, with each customer's records sealed under their own key."""

@@ -1,5 +1,6 @@
-"""Sealing what a log had before there was an archive, or while it was off. No worker runs
-meanwhile: each would go on from an archive that lacks something.
+"""Seals the part of a log that was written before the archive was on, or while it was off.
+
+No worker may run meanwhile: it would continue an archive with a gap.
 """
 
 from collections.abc import Callable, Collection
@@ -38,9 +39,10 @@ AGAIN = "run `keepstream archive fill` again: it goes on where it was"
 
 
 class Filled(NamedTuple):
-    """What was found in a partition: ``sealed`` records were added, unless it was only a look; the
-    archive now reaches up to offset ``applied``. ``found``: what it had before. ``outlived``: keys
-    that were there although their customer was erased, and are deleted unless it was only a look.
+    """What was found in a partition. ``sealed``: how many records were added. ``applied``: the
+    offset up to which the archive is now complete. ``found``: what it had before. ``outlived``: how
+    many keys of erased customers were still stored, and are deleted now. Without ``writes``,
+    nothing was added or deleted.
     """
 
     partition: int
@@ -54,13 +56,13 @@ class Filling:
     """Fills the archive of a deployment whose workers are stopped."""
 
     def __init__(self, settings: Settings, *, writes: bool = True) -> None:
-        """Without ``writes`` it only looks, and workers may run."""
+        """With ``writes=False`` it only looks, and workers may run."""
         self._settings = settings
         self._set_aside = SetAside.of(settings)
         self._writes = writes
 
     async def run(self, on_progress: OnProgress = lambda *_: None) -> list[Filled]:
-        """Fill every partition. Raises `ArchiveError` for what cannot be filled any more."""
+        """Fill every partition. Raises `ArchiveError` for one that can't be filled any more."""
         if self._writes:
             _require_stopped(self._settings)
         async with (
@@ -97,7 +99,7 @@ class Filling:
     async def _looked_at(
         self, reader: AIOKafkaConsumer, number: int, keys: Keys
     ) -> tuple[Unsealed, int]:
-        """What the archive has, and the offset of the log after that."""
+        """What the archive has, and the next offset of the log that it lacks."""
         span = (await WholeLog(reader, self._settings).archives())[number]
         found = Unsealed(foreign=keys.foreign)
         unsealing = Unsealing(number, keys, found)
@@ -116,8 +118,8 @@ class Filling:
         keys: Keys,
         on_progress: OnProgress,
     ) -> None:
-        """Seal ``log`` from its begin on, write each row with its key, and then the state, which
-        says that nothing is lacking.
+        """Seal ``log`` from its beginning, write each row with its key, and last the state, which
+        says that nothing is missing.
         """
         number, rows, end = log.partition.partition, recovered.rows, recovered.state.applied + 1
         assert rows.keys is not None
@@ -135,7 +137,7 @@ class Filling:
         async for records in scan(reader, log._replace(end=min(log.end, end)), self._settings):
             for record in records:
                 self._take(writer, record)
-            # First the keys: an archive that reaches this far must have them.
+            # Keys first: no frame may be durable before the keys that open it.
             writer.write_keys_to(outbox)
             await flush_or_explain(outbox, self._settings, AGAIN)
             writer.write_frames_to(outbox)
@@ -160,7 +162,7 @@ class Filling:
     def _write_lost_keys(
         outbox: Outbox, rows: CustomerRows, known: Collection[bytes], number: int
     ) -> None:
-        """The keys that rows have and `customer-keys` does not: it was created anew."""
+        """Write the keys that rows have and `customer-keys` lacks, because it was created anew."""
         assert rows.keys is not None
         for customer in rows.customers():
             name, kept = customer.encode(), rows.keys.key_of(customer)

@@ -1,8 +1,8 @@
 """The records of `customer-archive`: frames of sealed entries, one entry a record of the log.
 
-An entry's content is sealed with its customer's key, and a frame as a whole with its partition's,
-so that nobody else can have written it, and nothing of it can be read without keys. What is left
-when a customer's key is gone is in the frame, beside the content.
+Each entry's content is sealed with its customer's key, and each frame with its partition's key. So
+nobody else can write a frame, and nobody can read one without the keys. What remains of a record
+after its customer's key is deleted stands in the frame, beside the content.
 """
 
 import hmac
@@ -18,20 +18,20 @@ from msgspec import Meta, Struct
 from models.events.foreign import Foreign, decoded
 from models.events.gone import Gone
 
-#: Entries are put in one frame up to this size, so that a frame with one large record in it still
-#: fits into a request.
+#: Entries are gathered into frames up to this size. A frame with one large record in it still fits
+#: into a request.
 FRAME_BYTES_MAX: Final = 256 * 1024
 NONCE_BYTES: Final = 12
 _FORMAT: Final = b"\x01"
 _SALT_BYTES: Final = 16
-#: A frame's key is used once, so its nonce needn't differ.
+#: Each frame has a key of its own, so all can have the same nonce.
 _ONE_NONCE: Final = bytes(NONCE_BYTES)
 
 
 class SealedRecord(Struct, array_like=True, frozen=True, gc=False):
-    """The record of the log at ``offset``. ``key_id``: of the key that ``content`` is sealed with,
-    after its nonce; b"" for a record that is nobody's, whose content is its bytes, or has none.
-    ``gone``: what is left of a customer's record without its content.
+    """The record of the log at ``offset``. ``content``: its bytes, after a nonce, sealed with the
+    key ``key_id``. ``key_id`` is b"" for a record that belongs to no customer: its content is its
+    plain bytes, or empty. ``gone``: what remains of a customer's record without its content.
     """
 
     offset: Annotated[int, Meta(ge=0)]
@@ -45,7 +45,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def sealed(cipher: AESGCM, nonce: bytes, content: bytes) -> bytes:
-    """``content`` as only this key opens it; its frame says of which record it is."""
+    """``content`` sealed with ``cipher``, after its nonce."""
     return nonce + cipher.encrypt(nonce, content, None)
 
 

@@ -15,21 +15,21 @@ from streams.topic_scan import Span, scan, spans_of
 
 @dataclass
 class Keys:
-    """The keys of a partition's customers. ``frame``: the partition's own secret, b"" without one.
-    ``foreign``: how many records are not ours.
+    """The keys of a partition's customers. ``frame``: the partition's own secret, b"" if it has
+    none. ``foreign``: how many records Keepstream did not write.
     """
 
     frame: bytes = b""
     foreign: int = 0
-    #: By the names under which they are stored.
+    #: By the name under which each is stored.
     _by_name: dict[bytes, tuple[bytes, CustomerKey]] = field(default_factory=dict)
-    #: Names of which a key was deleted, and those of them that were written once more.
+    #: Names whose key was deleted, and those of them that were written again.
     _deleted: set[bytes] = field(default_factory=set)
     _revived: set[bytes] = field(default_factory=set)
 
     def add(self, record: ConsumerRecord) -> None:
-        """Take one record. A key that was deleted stays so: no other is ever under its name, and
-        what is written after it comes of a worker that did not know that it had been replaced.
+        """Take one record. A deleted key stays deleted: no other key ever gets its name. One
+        written after the deletion comes from a worker that didn't know that it had been replaced.
         """
         name, kept = record.key or b"", record.value
         if kept is None:
@@ -50,7 +50,7 @@ class Keys:
             self._by_name[name] = customer, key
 
     def by_customer(self) -> dict[bytes, bytes]:
-        """The key of each customer as it is stored, the latest of several."""
+        """The latest key of each customer, as it is stored."""
         latest: dict[bytes, CustomerKey] = {}
         for customer, key in self._by_name.values():
             if customer not in latest or latest[customer].since < key.since:
@@ -58,9 +58,10 @@ class Keys:
         return {customer: key.kept(customer) for customer, key in latest.items()}
 
     def outlived(self, graves: Graves) -> list[bytes]:
-        """The names of keys of customers who were erased since: a worker that did not know that it
-        had been replaced wrote them once more. They are to be deleted: the topic is compacted, and
-        then nothing says that they were deleted before.
+        """The names of keys that were stored again after their customers were erased.
+
+        Workers that didn't know that they had been replaced wrote them. Such keys must be deleted:
+        the topic is compacted, and afterwards nothing in it tells of the earlier deletion.
         """
         alive = (
             name
@@ -70,7 +71,7 @@ class Keys:
         return [*sorted(self._revived), *alive]
 
     def secrets(self) -> dict[bytes, bytes]:
-        """The customers' secrets by the ids of their keys."""
+        """The customers' secrets by key id."""
         return {key.id: key.secret for _, key in self._by_name.values()}
 
 

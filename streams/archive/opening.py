@@ -1,4 +1,4 @@
-"""The archive of a partition that a worker takes over: it goes on where the last owner was."""
+"""Opens the archive of a partition that a worker takes over, to continue it."""
 
 from config.settings import Settings
 from streams.archive.key_reading import read_keys
@@ -12,8 +12,8 @@ class ArchiveError(RuntimeError):
 
 
 async def open_archive(settings: Settings, number: int, recovered: Recovered) -> ArchiveWriter:
-    """What writes to the archive of a recovered partition. Raises `ArchiveError` where it does not
-    hold all that was applied before.
+    """The writer for the archive of a recovered partition. Raises `ArchiveError` if the archive
+    lacks records that were applied.
     """
     rows, keys, secrets = recovered.rows, recovered.rows.keys, recovered.secrets
     assert keys is not None
@@ -27,7 +27,7 @@ async def open_archive(settings: Settings, number: int, recovered: Recovered) ->
         return ArchiveWriter(number, rows, keys, recovered.graves, Secrets.drawn(), is_new=True)
     is_first = recovered.state.applied < 0
     if lost := [one for one in rows.damaged if keys.key_of(one) is None]:
-        # A key went with its row. To draw another would leave their past without its key.
+        # The key was lost with its row. A new one wouldn't open what the old one sealed.
         found = (await read_keys(settings, number)).by_customer()
         for customer in lost:
             if (kept := found.get(customer.encode())) is not None:

@@ -1,5 +1,5 @@
-"""From the archive back to the log: each record once, in order, and what is left of those whose
-customer was erased.
+"""Turns the archive back into the log: each record once, in order. Of erased customers' records it
+gives what remains of them.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ CIPHERS_MAX = 10_000
 
 
 class ArchivedRecord(NamedTuple):
-    """A record of the log as the archive gives it back; a `ConsumerRecord` to whoever folds it."""
+    """A record of the log as the archive returns it; folds take it like a `ConsumerRecord`."""
 
     partition: int
     offset: int
@@ -31,9 +31,9 @@ class ArchivedRecord(NamedTuple):
 
 @dataclass
 class Unsealed:
-    """What was found. ``gone``: how many records have no key any more, and ``erased`` the ids of
-    those keys, one a customer. ``missing``: how many records of the log are not there. ``foreign``:
-    how many records of the archive, or entries in them, are not ours.
+    """What was found. ``gone``: how many records have no key any more. ``erased``: the ids of those
+    keys, one a customer. ``missing``: how many records of the log are not in the archive.
+    ``foreign``: how many records of the archive, or entries in them, Keepstream did not write.
     """
 
     records: int = 0
@@ -48,7 +48,7 @@ class Unsealed:
 
 
 class Unsealing:
-    """Reads one partition's archive. ``next_offset``: of the log, after what was read so far."""
+    """Reads one partition's archive. ``next_offset``: the offset after the last record read."""
 
     def __init__(self, number: int, keys: Keys, outcome: Unsealed) -> None:
         self._number = number
@@ -59,8 +59,8 @@ class Unsealing:
         self.next_offset = 0
 
     def take(self, content: bytes | None) -> Iterator[ArchivedRecord]:
-        """The records of the log in one record of the archive, without those that were given
-        before: after a crash a worker writes some again.
+        """The records of the log in one record of the archive. Those returned before are left out:
+        after a crash a worker writes some again.
         """
         try:
             entries = decode_frame(content or b"", self._frame)
@@ -73,7 +73,7 @@ class Unsealing:
             try:
                 value = self._value_of(entry)
             except Foreign:
-                # It counts as missing as soon as a later one comes.
+                # It counts as missing as soon as a later record comes.
                 self._outcome.foreign += 1
                 continue
             self._outcome.missing += entry.offset - self.next_offset

@@ -1,4 +1,4 @@
-"""The log from its beginning: what it still has itself, and before that what the archive has."""
+"""Reads the log from its beginning: first from the archive, then from the topic itself."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from streams.topic_scan import Span, scan, spans_of
 
 class WholeLog:
     """Reads `customer-events` of a deployment, partition by partition. ``outcome``: what the
-    archive gave so far, by partition.
+    archive has given so far, by partition.
     """
 
     def __init__(self, reader: AIOKafkaConsumer, settings: Settings) -> None:
@@ -25,8 +25,8 @@ class WholeLog:
         self.outcome: dict[int, Unsealed] = {}
 
     async def spans(self) -> list[Span]:
-        """The log of each partition. It begins where the archive does if its own beginning is gone,
-        and there is one.
+        """The log of each partition. Where the topic's own beginning was deleted and there is an
+        archive, the span begins where the archive does.
         """
         logs = await spans_of(self._reader, CUSTOMER_EVENTS, self._settings)
         if not self._settings.has_archive:
@@ -39,8 +39,8 @@ class WholeLog:
         ]
 
     async def scan(self, span: Span) -> AsyncIterator[Sequence[Any]]:
-        """The records of ``span`` in order, in batches. Whether any were missing is in `outcome`
-        afterwards.
+        """The records of ``span`` in order, in batches. Afterwards `outcome` says whether any were
+        missing.
         """
         number = span.partition.partition
         begin = self._begins.get(number, span.begin)

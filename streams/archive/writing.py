@@ -1,4 +1,4 @@
-"""What the owner of a partition writes to the archive: every record that it folds, in order."""
+"""Writes a partition's archive, for its owner: every record that it folds, in order."""
 
 import os
 from time import monotonic
@@ -26,10 +26,10 @@ from streams.row_keys import RowsWithKeys
 #: Ciphers kept between batches, as many as rows are kept unpacked.
 CIPHERS_MAX: Final = 2_000
 NONCES_DRAWN: Final = 256
-#: Records that are nobody's: a partition's clock, its models, and what is left of others.
+#: Records that belong to no customer: a partition's clock, its models, remains of erased records.
 _NOBODYS: Final = CONTROL_TYPES - LINK_TYPES
 
-#: How often, at least, something is written to each partition of `customer-keys`.
+#: At least this often something is written to each partition of `customer-keys`.
 RENEWED_EVERY_S: Final = 12 * 3_600.0
 
 
@@ -40,8 +40,8 @@ class _Cipher(NamedTuple):
 
 
 class ArchiveWriter:
-    """One partition's. Nothing is written before `write_to`: a batch that is taken away leaves
-    nothing, and its repeat writes the same once more.
+    """Writes one partition's archive. Nothing is written before `write_to`: a batch that is taken
+    away leaves no trace, and the batch that repeats it writes the same.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class ArchiveWriter:
         is_new: bool = False,
         is_first: bool = False,
     ) -> None:
-        """``applied``: up to which offset the archive has all, and the secrets have moved on.
-        ``is_new``: the secrets are not written yet, and may not be the partition's: another worker
-        may have drawn others. ``is_first``: its first record is yet to come.
+        """``applied``: the offset up to which the archive is complete and the secrets have
+        advanced. ``is_new``: the secrets were drawn but not stored yet, and another worker may have
+        stored others. ``is_first``: nothing has been written to this archive yet.
         """
         self._number = number
         self._rows = rows
@@ -72,14 +72,14 @@ class ArchiveWriter:
         self._ciphers: dict[str, _Cipher] = {}
         self._entries: list[SealedRecord] = []
         self._nonces: list[bytes] = []
-        #: Records of `customer-keys`: the name, and the key or that it is gone.
+        #: Records of `customer-keys`: a name, and its key, or None to delete it.
         self._keys: list[tuple[bytes, bytes | None]] = []
 
     def take(self, offset: int, line: Line, value: bytes, applied: Applied) -> None:
-        """The record at ``offset``, which was folded just now: ``value`` are its bytes.
+        """Take the record at ``offset``, which was folded just now; ``value`` is its bytes.
 
-        Without a row of its customer it has changed nothing of anybody, so that only what is left
-        of it is kept: there is no key for somebody of whom nothing is known.
+        If its customer has no row, the record changed nothing and there is no key to seal it with,
+        so only its remains are kept.
         """
         if self._is_taken(offset):
             return
@@ -106,18 +106,18 @@ class ArchiveWriter:
         self._seal(cipher, offset, value, gone)
 
     def skip(self, offset: int, line: Line | None = None) -> None:
-        """The record at ``offset``, which was refused: it changed nothing."""
+        """Take the record at ``offset``, which was refused and changed nothing."""
         if self._is_taken(offset):
             return
         gone = None
         if line is not None and line.is_before_rehearsal:
-            # But whoever wrote it decided aloud.
+            # A release that wrote this format decided live; its records make a partition go live.
             gone = Gone(2)
         self._entries.append(SealedRecord(offset, gone=gone))
 
     def _is_taken(self, offset: int) -> bool:
-        """Whether a record is read again that was taken already, which must move nothing on: what
-        a worker applied may be further than what its group has committed.
+        """Whether the record was taken before and is now read again, so that it must advance
+        nothing: a worker may have applied more than its group has committed.
         """
         if offset <= self._applied:
             return True
@@ -125,14 +125,16 @@ class ArchiveWriter:
         return False
 
     def write_to(self, outbox: Outbox) -> None:
-        """Write what was taken since the last call, and the keys that are new."""
+        """Write what was taken since the last call, and new keys."""
         self.write_keys_to(outbox)
         self.write_frames_to(outbox)
 
     def write_keys_to(self, outbox: Outbox) -> None:
-        """Write the keys that are new or gone. Now and then the partition's once more: a broker
-        compacts no segment that is being written, and ends one only when something is written, so
-        that without new customers a deleted key would stay on its disk.
+        """Write new keys and delete those of erased customers.
+
+        Twice a day the partition's own key is written again. A broker never compacts the segment
+        that is being written, and closes it only on a write; without new customers, a deleted key
+        would stay on its disk.
         """
         if self._is_first or monotonic() >= self._renews_s:
             outbox.add(CUSTOMER_KEYS, self._number, key=PARTITION_KEY, value=self._partition_key())
@@ -142,7 +144,7 @@ class ArchiveWriter:
         self._keys = []
 
     def write_frames_to(self, outbox: Outbox) -> None:
-        """Write what was taken since the last call."""
+        """Write the frames of what was taken since the last call."""
         for frame in frames_of(self._entries, self.secrets.frame):
             outbox.add(CUSTOMER_ARCHIVE, self._number, key=None, value=frame)
         self._entries = []
@@ -150,11 +152,11 @@ class ArchiveWriter:
             self._ciphers = {}
 
     def _erasing(self, customer: str, offset: int, gone: Gone) -> Gone | None:
-        """The record at ``offset`` may have erased the customer: what is left of it, with the grave
-        of whoever was erased; None if the record is taken with that.
+        """Handle a record that may have erased the customer; return what remains of it, with the
+        grave of the erased customer. None if it has been added to the archive already.
         """
         grave = self._graves.get(customer)
-        # Whatever came of it, so that it follows from the log alone.
+        # Whether or not somebody was erased, so that the secrets follow from the log alone.
         self.secrets = self.secrets.after_forgetting(offset)
         if grave is None:
             return gone
@@ -162,22 +164,22 @@ class ArchiveWriter:
             gone, fingerprint=self._graves.fingerprints.of(customer), grave=encode_grave(grave)
         )
         if grave.erased < offset:
-            # Only whether something may come again has changed.
+            # The customer was erased before; only what their grave keeps out has changed.
             return gone
         self._forget(customer, grave.erased)
         row = self._rows.get(customer)
         if row is None or row.applied != offset:
             self._entries.append(SealedRecord(offset, gone=gone))
             return None
-        # Others share the id: what stays of it is theirs, under a new key.
+        # Others share the id: the rest of the row is theirs, under a new key.
         key = self._key_of(customer, row, offset + 1)
         cipher = self._ciphers[customer] = _Cipher(AESGCM(key.secret), key.id, key.since)
         self._seal(cipher, offset, encode_gone(gone, customer, encode_row(row)), gone)
         return None
 
     def _forget(self, customer: str, erased: int) -> None:
-        """Delete the key of a customer whom the record at ``erased`` has erased. Whoever came later
-        under that id has another one.
+        """Delete the key of the customer whom the record at ``erased`` erased. Whoever came later
+        under the same id has a key of their own.
         """
         self._ciphers.pop(customer, None)
         kept = self._row_keys.key_of(customer)
@@ -185,15 +187,15 @@ class ArchiveWriter:
             return
         key = CustomerKey.read(kept, customer.encode())
         if key.since > erased:
-            # Read again after a crash: the row is that of somebody who came later, and was written
-            # after the key of whoever went was deleted.
+            # Read again after a crash: the row belongs to somebody who came later, and was written
+            # after the erased customer's key was deleted.
             return
         self._keys.append((key.name(customer.encode()), None))
         self._row_keys.forget_key(customer)
 
     def _is_hidden(self, customer: str, offset: int, line: Line, at_ms: int) -> bool:
-        """Whether a record is of the past of somebody who was erased: it changed nothing, and is
-        not kept with what is known of whoever came later.
+        """Whether a record is from the past of an erased customer. It changed nothing, and is not
+        sealed with the key of whoever came later under the id.
         """
         grave = self._graves.get(customer)
         if grave is None:
@@ -205,7 +207,7 @@ class ArchiveWriter:
 
     def _seal(self, cipher: _Cipher, offset: int, value: bytes, gone: Gone) -> None:
         if not self._nonces:
-            # Many at once: each call asks the system.
+            # Many at once: each call is a system call.
             drawn = os.urandom(NONCE_BYTES * NONCES_DRAWN)
             self._nonces = [
                 drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)
@@ -230,8 +232,8 @@ class ArchiveWriter:
         key = self.secrets.key_of(name, offset)
         kept = key.kept(name)
         self._row_keys.set_key(customer, kept)
-        # Written with its key even if the record did not change it: whoever recovers the row knows
-        # the key by it.
+        # Write the row even if the record didn't change it: recovery finds the key in the row's
+        # record.
         self._rows.put(customer, row)
         self._keys.append((key.name(name), kept))
         return key
@@ -243,5 +245,5 @@ class ArchiveWriter:
 def _whose(line: Line) -> str:
     if line.type in LINK_TYPES:
         return str(line.user_id)
-    # Read again after a crash, and applied before.
+    # Applied before, and read again after a crash.
     return identity(line)[0]

@@ -1,1 +1,1 @@
-"""A running deployment, compared with what its own log says it must be."""
+"""Compares a running deployment with what its own log says it must be."""

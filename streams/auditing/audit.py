@@ -1,9 +1,9 @@
 """Compares a running deployment with its own log: raw topics → log → rows → effects → Redis, and
 lessons → snapshots.
 
-The order in which positions are asked for makes it right while workers go on: what was committed
-comes first, so that all it led to is there; then what Redis has and which snapshots there are;
-where the log ends comes last, so that all that was written by then follows from it.
+Workers may go on meanwhile, because the order of the questions makes the comparison safe: committed
+offsets come first, so everything they led to is there; then what Redis has and which snapshots
+exist; the ends of the logs come last, so everything written by then follows from what is read.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def audit(
     directory: Path,
     on_progress: OnProgress = lambda *_: None,
 ) -> Audit:
-    """Compare everything; ``directory`` holds what is too large for memory.
+    """Compare everything; ``directory`` holds data that is too large for memory.
 
     Raises `TopicsError`, `BrokerUnreachable`, and `NewerRow` or `OlderRow` for rows of another
     release.
@@ -91,7 +91,7 @@ async def audit(
 
 
 class _Kept(NamedTuple):
-    """What is too large for memory, and what was found."""
+    """The data that is too large for memory, and the findings."""
 
     directory: Path
     spool: EffectSpool
@@ -148,7 +148,7 @@ class _Auditor:
         names = [self._settings.topic(topic) for topic in COMMITTED_TOPICS]
         self._topic_ids = await topic_ids(self._reader, names)
         self._committed = await asyncio.to_thread(self._positions.committed, self._topic_ids)
-        # In this order: see above.
+        # This order matters: see the module's docstring.
         self._why_no_store = await read_store(self._settings, self._store)
         store_read_ms = int(time() * 1_000)
         self._spans = await self._ask((MODEL_SNAPSHOTS, *_EFFECTS, CUSTOMER_EVENTS, *RAW_TOPICS))
@@ -178,7 +178,9 @@ class _Auditor:
                 self._spool.found(number, self._late_letters(records))
 
     def _late_letters(self, records: Sequence[ConsumerRecord]) -> Iterator[Effect]:
-        """The letters of the fold, which are effects; those of ingest are about raw records."""
+        """Yield the fold's dead letters, which are effects. Those of ingest are about raw
+        records.
+        """
         for record in records:
             letter = decode_stored(record.value)
             if letter is None:
@@ -205,7 +207,7 @@ class _Auditor:
     def _note_effect(
         self, topic: str, record: ConsumerRecord, found: dict[int, list[Effect]]
     ) -> None:
-        # Encoded anew: an older release may have written fields in another way.
+        # Encode again: an older release may have written fields in another way.
         value = record.value or b""
         try:
             if topic == LABELLED_EXAMPLES:
@@ -233,10 +235,10 @@ class _Auditor:
         )
 
     async def _fold(self, span: Span) -> int:
-        """Fold a partition of the log and compare; how many raw records were gone."""
+        """Fold a partition of the log and compare; return how many raw records were deleted."""
         number = span.partition.partition
         stored = await self._changelog(number)
-        # What was written meanwhile belongs to it, too: rows may be later than the first look.
+        # Ask again: rows may be later than the end that was asked for first.
         log = (await self._whole_log.spans())[number]
         self._log_ends[number] = log.end
         committed = self._committed.get((CUSTOMER_EVENTS, number), 0)
@@ -399,7 +401,7 @@ class _Auditor:
         else:
             contrast = self._spool.contrast(number, cut)
         if contrast.of_erased:
-            # What came of their records, and expires by itself.
+            # Effects of erased customers' records; they expire by themselves.
             self._audit.unchecked.append(
                 f"what {contrast.of_erased:,} decisions, lessons and dead letters of partition "
                 f"{number} say, of customers who were erased: the content of {gone:,} records is "
@@ -418,7 +420,7 @@ class _Auditor:
             )
 
     def _only(self, topic: str) -> tuple[int, ...]:
-        """The partition of a topic that has only one, for all partitions of the log."""
+        """(0,) if the topic has a single partition for all partitions of the log, else ()."""
         return (0,) if len(self._spans[topic]) == 1 else ()
 
     async def _ask(self, topics: Sequence[str]) -> dict[str, list[Span]]:
@@ -437,6 +439,6 @@ class _Auditor:
 
     @property
     def _total(self) -> int:
-        """Records to read, as far as is known: the changelog comes on top."""
+        """Records to read, as far as is known; the changelog is not included."""
         known = sum(span.end - span.begin for spans in self._spans.values() for span in spans)
         return max(known, self._done)

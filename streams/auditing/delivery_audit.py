@@ -1,7 +1,7 @@
-"""Decisions on their topics, compared with the Redis streams that they were delivered to.
+"""Compares decisions on their topics with the Redis streams that they were delivered to.
 
-Streams are trimmed, stores are emptied, and what was too old was never delivered: of decisions
-before the first that a stream still has, nothing can be said.
+Streams are trimmed, stores are emptied, and decisions that were too old are never delivered. So
+nothing can be said about decisions before the first one that a stream still has.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ from streams.store_keys import trigger_stream
 
 
 class DueDecision(NamedTuple):
-    """A decision to be delivered to ``stream``, until ``until_ms`` if it can be too old."""
+    """A decision to deliver to ``stream``; after ``until_ms``, if set, it is too old."""
 
     topic: str
     partition: int
@@ -39,7 +39,7 @@ class DueDecision(NamedTuple):
 
     @property
     def sequence(self) -> tuple[str, int, str]:
-        """What is delivered in one order."""
+        """The key of a sequence that is delivered in order."""
         return self.topic, self.partition, self.stream
 
 
@@ -53,7 +53,7 @@ CREATE TABLE erased (topic TEXT, partition INT, offset INT, whose BLOB);
 CREATE INDEX erased_by_whose ON erased (whose);
 CREATE TABLE gone (stream TEXT, id TEXT, PRIMARY KEY (stream, id)) WITHOUT ROWID;
 """
-#: What was decided for somebody before they were erased.
+#: Decisions made for customers before they were erased.
 _LEAVE_OUT_ERASED = """
 CREATE TEMP TABLE theirs AS SELECT topic, partition, stream, offset, id FROM due d WHERE EXISTS (
     SELECT 1 FROM erased e WHERE e.whose = d.whose AND e.topic = d.topic
@@ -65,7 +65,7 @@ DELETE FROM due WHERE (topic, partition, stream, offset) IN
 
 
 class DeliveryAudit:
-    """Takes the topics of decisions, then compares."""
+    """Takes the records of the topics of decisions, then compares."""
 
     def __init__(self, settings: Settings, directory: Path | None, audit: Audit) -> None:
         self._settings = settings
@@ -81,7 +81,7 @@ class DeliveryAudit:
         self._db.close()
 
     def take(self, topic: str, records: Iterable[ConsumerRecord]) -> None:
-        """The next records of a topic of decisions."""
+        """Take the next records of a topic of decisions."""
         self._db.execute("BEGIN")
         self._db.executemany("INSERT INTO due VALUES (?,?,?,?,?,?,?,?)", self._due(topic, records))
         self._db.execute("COMMIT")
@@ -89,8 +89,8 @@ class DeliveryAudit:
     def compare(
         self, contents: StoreContents, committed: Places, *, now_ms: int, cut: Mapping[str, int]
     ) -> None:
-        """Compare with what Redis had at ``now_ms``, when up to ``committed`` was delivered.
-        ``cut``: how many of the first records of each topic were deleted.
+        """Compare with what Redis had at ``now_ms``, when all before ``committed`` was delivered.
+        ``cut``: how many records at the beginning of each topic were deleted.
         """
         self._leave_out_erased(committed)
         expired = waiting = held_back = 0
@@ -125,7 +125,7 @@ class DeliveryAudit:
         self._compare_origins(contents, has_all=not any(cut.values()))
 
     def _leave_out_erased(self, committed: Places) -> None:
-        """Neither have streams what was decided for who was erased since, nor are they to."""
+        """Leave out decisions for customers erased since: streams must not have them."""
         self._db.executescript(_LEAVE_OUT_ERASED)
         waiting = sum(
             1
@@ -149,8 +149,8 @@ class DeliveryAudit:
             )
 
     def _judge(self, missing: list[DueDecision], at_ms: int) -> int:
-        """What is not in its stream although later ones are, by ``at_ms``; how many of them may
-        have been too old.
+        """Report decisions that their stream lacks although it has later ones; return how many were
+        too old at ``at_ms``, which is no fault.
         """
         held_back = 0
         for due in missing:
@@ -165,7 +165,7 @@ class DeliveryAudit:
         return held_back
 
     def _compare_origins(self, contents: StoreContents, *, has_all: bool) -> None:
-        """Every entry is of a decision on a topic, unless the topic's beginning was deleted."""
+        """Check that every entry is of a decision on a topic, unless the topic was cut."""
         query, unknown = "SELECT 1 FROM due WHERE id = ? AND stream = ? LIMIT 1", 0
         for entry in contents.entries():
             if self._db.execute(query, [entry.id, entry.stream]).fetchone() is not None:
@@ -205,7 +205,7 @@ class DeliveryAudit:
             try:
                 decided = decode_decision(content)
             except Foreign:
-                continue  # told with its topic
+                continue  # reported with its topic
             if does_nothing(decided):
                 continue
             yield DueDecision(

@@ -1,7 +1,7 @@
-"""Lessons learnt once more, and compared with the snapshots that the log names.
+"""Learns the lessons again, and compares the result with the snapshots that the log names.
 
-Learning goes on from the oldest snapshot whose lessons are still there, and after one that differs
-from that one, so that what follows from it is not told as well.
+Learning starts from the oldest snapshot whose lessons still exist. After a snapshot that differs,
+learning continues from the stored one, so that consequences of the difference are not reported too.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from streams.snapshot_store import SnapshotStore
 Lessons = Callable[[int], AsyncIterator[Sequence[ConsumerRecord]]]
 
 
-#: Differing fields that are named of one snapshot.
+#: Differing fields that are named for one snapshot.
 FIELDS_MAX = 4
 
 
@@ -41,7 +41,7 @@ _HEAD = msgspec.json.Decoder(_Head)
 
 
 class Named(NamedTuple):
-    """A snapshot that the log names, and where lessons are read on after it."""
+    """A snapshot that the log names. ``consumed``: where reading of lessons continues after it."""
 
     version: int
     sha256: str
@@ -49,7 +49,7 @@ class Named(NamedTuple):
 
 
 def consumed_by(content: bytes) -> tuple[int, int] | None:
-    """(version, where lessons are read on) of a snapshot's record; None if it is none."""
+    """(version, where reading of lessons continues) of a snapshot's record; None for others."""
     try:
         head = _HEAD.decode(content)
     except UNREADABLE:
@@ -58,7 +58,7 @@ def consumed_by(content: bytes) -> tuple[int, int] | None:
 
 
 class LearningAudit:
-    """Learns again. ``named``: the snapshots that the log names and their topic has, by version."""
+    """Learns again. ``named``: by version, the snapshots that both the log and their topic have."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class LearningAudit:
         audit: Audit,
         log_ends: Mapping[int, int],
     ) -> None:
-        """``log_ends``: the next offset of each partition of the log, of which no lesson is."""
+        """``log_ends``: the next offset of each partition; lessons from there on are left out."""
         self._parameters = parameters
         self._partitions = partitions
         self._snapshots = snapshots
@@ -79,7 +79,7 @@ class LearningAudit:
         self._heard = self._unnamed = 0
 
     async def run(self, lessons: Lessons, begin: int) -> None:
-        """Learn the lessons from ``begin`` on, the first that are there, and compare."""
+        """Learn the lessons from ``begin`` on, the first that still exist, and compare."""
         start = self._start(begin) if self._named else None
         while start is not None:
             start = await self._learn(*start, lessons)
@@ -94,11 +94,11 @@ class LearningAudit:
             )
 
     def _start(self, begin: int) -> tuple[Named | None, int] | None:
-        """The snapshot to go on from, None for the prior, and where its lessons go on; None if
-        there is nothing to learn again.
+        """The snapshot to start from (None for the prior) and the offset of its next lesson; None
+        if nothing can be learnt again.
         """
         chain = [self._named[version][0] for version in sorted(self._named)]
-        # From here on, places are of the topic that there is now.
+        # From this snapshot on, offsets are those of the present topic.
         anew = max(
             (n for n in range(1, len(chain)) if chain[n].consumed < chain[n - 1].consumed),
             default=0,
@@ -122,7 +122,7 @@ class LearningAudit:
     async def _learn(
         self, after: Named | None, place: int, lessons: Lessons
     ) -> tuple[Named, int] | None:
-        """Learn on to the end, or to a snapshot that differs: from where to go on then."""
+        """Learn up to the end, or to a snapshot that differs: return where to continue, if any."""
         snapshot = await self._stored(after) if after is not None else self._snapshots.prior
         trainer = Trainer(self._parameters, snapshot, partitions=self._partitions)
         self._heard = self._unnamed = 0
@@ -131,10 +131,10 @@ class LearningAudit:
                 try:
                     lesson = past_lesson(record.value or b"")
                     if lesson.offset >= self._log_ends.get(lesson.partition, 0):
-                        continue  # told as a lesson that does not follow from the log
+                        continue  # reported as a lesson that does not follow from the log
                     trainer.learn(lesson, record.offset)
                 except Foreign:
-                    continue  # told with its topic
+                    continue  # reported with its topic
                 self._heard += 1
                 while _learnt_next(trainer):
                     if not trainer.is_due:
@@ -149,7 +149,7 @@ class LearningAudit:
         return None
 
     async def _compare(self, drawn: Snapshot) -> Named | None:
-        """Compare a snapshot with those of its version; one to go on from if it is none of them."""
+        """Compare a snapshot with those of its version; return one to start from if all differ."""
         named = self._named.get(drawn.version, ())
         if not named:
             self._unnamed += 1
@@ -165,7 +165,7 @@ class LearningAudit:
                 self._differs([one], "the lessons give other ones", f": {', '.join(different)}")
         if len(others) == len(named):
             return others[0]
-        # The next one names it, in the bytes of whichever release wrote it.
+        # The next snapshot names this one by the hash of the bytes its release wrote.
         kept = next(one for one in named if one not in others)
         drawn.stored_sha256 = kept.sha256
         return None
@@ -187,12 +187,12 @@ def _learnt_next(trainer: Trainer) -> bool:
     try:
         return trainer.learn_next()
     except ValueError:
-        return True  # left out by the trainer, too
+        return True  # the trainer leaves it out, too
 
 
 def different_fields(stored: Snapshot, drawn: bytes) -> list[str]:
-    """Where a snapshot says something else than ``drawn``, the first few, in whatever way its
-    release encoded it: what only one of them has is no difference.
+    """The first few fields in which a snapshot differs from ``drawn``. Fields that only one of them
+    has are ignored, so the encoding of another release is no difference.
     """
     one, other = msgspec.json.decode(encode_snapshot(stored)[0]), msgspec.json.decode(drawn)
     return list(islice(_differences(one, other), FIELDS_MAX))

@@ -1,6 +1,6 @@
-"""One partition of the log, folded once more and compared with the rows that workers wrote.
+"""Folds one partition of the log again and compares it with the rows that workers wrote.
 
-What it brings about goes to the spool of effects, to be compared with what is on their topics.
+The effects of the fold go to the spool of effects, to be compared with those on their topics.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,12 +57,12 @@ from streams.recovery import ChangelogFold
 from streams.set_aside import SetAside
 from streams.snapshot_store import SnapshotStore
 
-#: Records folded between two packings of the rows that they changed, as a worker's batch does it.
+#: Records folded before the changed rows are packed, as in a worker's batch.
 PACK_EVERY_RECORDS = 1_000
 
 
 class Scope(NamedTuple):
-    """What the audits of all partitions share; ``fates`` are by (raw topic, partition)."""
+    """What the audits of all partitions share. ``fates``: by (raw topic, partition)."""
 
     plan: Plan
     snapshots: SnapshotStore
@@ -75,11 +75,11 @@ class Scope(NamedTuple):
 
 
 class PartitionAudit:
-    """Takes the log of one partition record by record, then says what differs.
+    """Takes the log of one partition record by record, then reports the differences.
 
-    ``committed``: the next offset that the group had committed before anything else was read:
-    effects of earlier records must be there, those of later ones may be. ``log_end``: where the
-    log ended before the raw topics' ends were asked for. ``fates``: by (topic, partition).
+    ``committed``: the group's committed offset, asked for before anything else. Effects of records
+    before it must exist, those of later ones may. ``log_end``: where the log ended, asked for
+    before the raw topics' ends. ``fates``: by (topic, partition).
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class PartitionAudit:
         self._plan = scope.plan
         self._set_aside = scope.set_aside
         self._reader: Context | None = None
-        #: The hash of each model that the partition decided by, by version.
+        #: The hash of each model that the partition used, by version.
         self.adopted: dict[int, str] = {}
         self._refolds = refolds(number, stored.state, scope.plan, snapshots, scope.salt)
         self._fold: Partition | None = self._refolds[-1].fold
@@ -120,7 +120,7 @@ class PartitionAudit:
         self._generations: dict[str, tuple[str, ...]] = {}
         self._is_compared = False
         self.without_source = self.of_older_release = 0
-        #: Records whose content is gone.
+        #: How many records have lost their content.
         self.gone = 0
         if stored.state.applied < 0:
             self._compare()
@@ -141,13 +141,13 @@ class PartitionAudit:
 
     def applied_to(self, customer: str) -> int | None:
         """The offset of the last record that changed the customer's row; None without a row, and
-        for an id that has no profile of its own.
+        for an id without a profile of its own.
         """
         row = self._rows.peek(customer)
         return None if row is None or not is_told(row) else row.applied
 
     async def profile_of(self, customer: str, at_ms: int, version: int) -> bytes | None:
-        """The profile as of ``at_ms`` by a model; None if the partition never used that one."""
+        """The profile as of ``at_ms`` by a model; None if the partition never used that model."""
         if self._reader is None or self._reader.snapshot.version != version:
             if version and version not in self.adopted:
                 return None
@@ -161,12 +161,12 @@ class PartitionAudit:
         return None if row is None else encode_profile(profile(customer, row, at_ms, self._reader))
 
     def do_not_fold(self, reason: str) -> None:
-        """Only find the raw records in the log: why nothing can be folded goes to the report."""
+        """Only look for the raw records in the log; report why it can't be folded."""
         self._fold = None
         self._audit.broken.append(reason)
 
     async def take(self, record: ConsumerRecord) -> None:
-        """The next record of the log."""
+        """Take the next record of the log."""
         self._audit.checked["logRecords"] += 1
         offset = record.offset
         try:
@@ -190,7 +190,7 @@ class PartitionAudit:
             self._compare_if_due(offset)
 
     def finish(self) -> None:
-        """Hand over what is expected, and say what of the state could not be compared."""
+        """Hand over what is expected, and report which parts of the state were not compared."""
         self._pack()
         if self._fold is not None:
             self._passed_on.folded(self._number, self._fold.state.applied + 1)
@@ -206,7 +206,7 @@ class PartitionAudit:
             )
 
     def _note_what_is_incomplete(self, context: Context) -> None:
-        """Count the rows that lack what came before a part was in force."""
+        """Count the rows that lack the time before a part was in force."""
         if not context.begun_ms:
             return
         for customer in self._rows.customers():
@@ -225,7 +225,7 @@ class PartitionAudit:
             clock_ms = fold.state.clock_ms
             applied = self._told_by(offset, line)
             if self.gone and fold.state.clock_ms > clock_ms:
-                # Whoever was erased since may have been due.
+                # Deadlines of customers erased since may have been due then.
                 self._loosen(offset)
         except SnapshotError as error:
             self.do_not_fold(
@@ -250,7 +250,7 @@ class PartitionAudit:
             self._expect_all_of(effect, offset)
 
     def _told_by(self, offset: int, line: Line | None) -> Applied | Rejected:
-        """Fold the record; what it did to the rows that there were then."""
+        """Fold the record; return what it did to the rows of that time."""
         while self._refolds[0].until <= offset:
             del self._refolds[0]
         outcomes = [refold.apply(offset, line) for refold in self._refolds]
@@ -270,8 +270,8 @@ class PartitionAudit:
             self._expect(expected, offset)
 
     def _find_told(self, source: Source, value: bytes) -> None:
-        """What was told again after a crash may be under the place of another by then: the fold
-        drops it.
+        """Note a record from another partition. If it is one that the fold drops as a repeat, skip
+        it: after a crash it may stand at the place of another record.
         """
         if self._fold is None or not is_behind(source, self._fold.state.sources):
             self._passed_on.find(source, value)
@@ -281,7 +281,7 @@ class PartitionAudit:
         self._passed_on.loosen(self._number, offset)
 
     def _find_gone(self, offset: int, line: Line) -> None:
-        """What is left of a record says where it came from, and not what it was."""
+        """Note a record without content: it names its source, but its own effects are unknown."""
         self.gone += 1
         source = line.source
         self._loosen(offset, source.message_id if source is not None else None)
@@ -325,8 +325,8 @@ class PartitionAudit:
             )
 
     def _miss_source(self, source: Source, fates: RawFates | None, at: int) -> None:
-        """The raw record is not there: gone by retention or with its topic, written since, or never
-        written.
+        """The raw record is not there. It was deleted, by retention or with its topic; or it was
+        written since; or it never existed.
         """
         is_of_another = fates is not None and source.generation not in (None, fates.generation)
         if is_of_another or (fates is not None and source.offset < fates.begin):
@@ -357,8 +357,8 @@ class PartitionAudit:
         self._expected.clear()
 
     def _compare_if_due(self, offset: int) -> None:
-        """Compare when the log has come as far as the rows: all at the position of the state, those
-        of a batch that was only half written at their own.
+        """Compare when the fold has reached the rows: all rows at the state's offset, and rows of a
+        half-written batch at their own.
         """
         if offset == self._stored.state.applied:
             self._compare()
@@ -390,7 +390,7 @@ class PartitionAudit:
         self._compare_graves()
 
     def _compare_graves(self) -> None:
-        """Compare those who were erased up to the position of the state."""
+        """Compare the graves of customers erased up to the state's offset."""
         stored, expected = self._stored.graves.all_packed(), self._graves.all_packed()
         late = self._stored.state.applied
         for name in stored.keys() | expected.keys():
@@ -418,7 +418,7 @@ class PartitionAudit:
 
 
 def effects_of(effect: FoldEffect) -> Iterator[Effect]:
-    """The records that an effect becomes, as they can be found on their topics."""
+    """The records that an effect becomes on its topics."""
     if isinstance(effect, Rehearsed | LabelsDropped | LinkRecord | Erased):
         return
     output = OUTPUTS[type(effect)]
@@ -432,8 +432,8 @@ def effects_of(effect: FoldEffect) -> Iterator[Effect]:
 
 
 def lesson_effect(lesson: Lesson) -> Effect:
-    """A lesson is named by its place in its partition of the log; what it says is apart from its
-    number among those of its record.
+    """A lesson as an effect. Its name is its place in its partition of the log; its digest leaves
+    out its number among the lessons of its record.
     """
     said = digest_of(encode_lesson(replace(lesson, index=0)))
     name = f"{lesson.offset}-{lesson.index}"
@@ -441,7 +441,7 @@ def lesson_effect(lesson: Lesson) -> Effect:
 
 
 def _rows_ahead(stored: ChangelogFold) -> dict[int, list[str]]:
-    """Customers whose rows are later than the partition's state, by the rows' positions."""
+    """Customers whose rows are later than the partition's state, by the rows' offsets."""
     ahead: dict[int, list[str]] = {}
     for customer, packed in stored.packed.items():
         applied = check_row(packed, VERSIONS).applied
@@ -453,10 +453,11 @@ def _rows_ahead(stored: ChangelogFold) -> dict[int, list[str]]:
 def _as_known_to(
     stored: PartitionState, expected: PartitionState, graves: CustomerGraves
 ) -> PartitionState:
-    """What must be stored. ``rehearsed`` is only for people, and after a crash lacks the batch in
-    hand. A release that knew no generations left them out of what it wrote; the source's next
-    record brings back the only one there was. A grave that was written before its state gives the
-    next one its format.
+    """The state that must be stored, where it may differ from the folded one.
+
+    ``rehearsed`` is only for people, and after a crash lacks the batch in flight. An older release
+    that knew no generations did not write any; the source's next record restores its only one. A
+    grave written before its state sets the format of the next state.
     """
     generations = {
         name: known

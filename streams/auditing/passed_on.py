@@ -1,6 +1,7 @@
-"""What partitions tell each other of who is who, in the log and as the log asks for it.
+"""Compares what partitions tell each other about who is who with what the log asks for.
 
-Records of one partition are in the logs of others, so they are compared when all were read.
+Records caused by one partition stand in the logs of others, so they are compared when all were
+read.
 """
 
 from collections.abc import Iterator
@@ -41,21 +42,21 @@ JOIN asked a ON a.partition = f.partition AND a.place = f.place
 WHERE a.digest <> f.digest AND f.digest <> x'' ORDER BY f.partition, f.place
 """
 
-#: Of a record whose content is gone; no other has none.
+#: The digest of a record whose content is gone; no other record has an empty one.
 GONE_DIGEST = b""
 
 
 class Mismatch(NamedTuple):
     words: str
-    #: The record of the log that it comes of.
+    #: The record of the log that caused it.
     at: str
 
 
 class PassedOn:
-    """A record is known by the partition and the place of what brought it about."""
+    """Notes records by the partition and place of the record that caused them."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        """In a file in ``directory``, or in memory without one."""
+        """Keep them in a file in ``directory``, or in memory without one."""
         self._db = scratch_tables(directory, "passed-on", _TABLES)
 
     def __enter__(self) -> Self:
@@ -65,27 +66,27 @@ class PassedOn:
         self._db.close()
 
     def ask(self, record: LinkRecord, *, is_due: bool) -> None:
-        """The fold of the log asks for it; ``is_due``: it must be there by now."""
+        """The fold says that the record must be written; ``is_due``: it must be there by now."""
         place = record.offset * PER_RECORD_MAX + record.index
         row = (record.partition, place, digest_of(encode_link_record(record)), is_due)
         self._db.execute("INSERT OR IGNORE INTO asked VALUES (?,?,?,?)", row)
 
     def find(self, source: Source, content: bytes | None) -> None:
-        """It is in the log; repeats do no harm. None: what it says is gone."""
+        """The log has this record; repeats do no harm. None: its content is gone."""
         digest = GONE_DIGEST if content is None else digest_of(content)
         row = (source.partition, source.offset, digest)
         self._db.execute("INSERT OR IGNORE INTO found VALUES (?,?,?)", row)
 
     def loosen(self, partition: int, offset: int) -> None:
-        """The record at ``offset`` may have asked for what nobody can tell any more."""
+        """The record at ``offset`` may have asked for records that can't be known any more."""
         self._db.execute("INSERT OR IGNORE INTO loose VALUES (?,?)", (partition, offset))
 
     def folded(self, partition: int, end: int) -> None:
-        """A partition was folded up to offset ``end``: what it asks for is known to there."""
+        """A partition was folded up to offset ``end``: what it asks for is known up to there."""
         self._db.execute("INSERT INTO folded VALUES (?,?)", (partition, end * PER_RECORD_MAX))
 
     def differences(self) -> Iterator[Mismatch]:
-        """How what was found differs from what was asked for."""
+        """The differences between what was asked for and what was found."""
         for query, words in (
             (_MISSING, "what rows must tell each other was not written"),
             (_EXTRA, "what rows were told does not follow from the log"),

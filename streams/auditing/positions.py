@@ -1,4 +1,4 @@
-"""Where topics begin and end, and how far the workers are, asked by one connection."""
+"""Asks over one connection where topics begin and end, and how far the workers are."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,20 +15,20 @@ from streams.worker_group import GroupUnanswered, committed_offsets
 
 #: By (topic, partition), without the deployment's prefix.
 Places = dict[tuple[str, int], int]
-#: Topics whose committed offsets say what must have become of their records.
+#: Topics where records before the committed offset must have had their effects.
 COMMITTED_TOPICS = (CUSTOMER_EVENTS, *RAW_TOPICS, *DELIVERED_TOPICS)
 
 
 class Positions:
-    """Blocks while the broker answers: ask from a thread."""
+    """Blocks while the broker answers: call it from a thread."""
 
     def __init__(self, admin: KafkaAdminClient, settings: Settings) -> None:
         self._admin = admin
         self._settings = settings
 
     def committed(self, topic_ids: Mapping[str, str]) -> Places:
-        """The workers' next offsets on `COMMITTED_TOPICS`; not those in a topic that had the name
-        before: ``topic_ids`` are the present ones, by full name.
+        """The workers' next offsets on `COMMITTED_TOPICS`. Offsets of a deleted topic that had the
+        same name are left out; ``topic_ids`` has the present ids, by full name.
         """
         names = {self._settings.topic(topic): topic for topic in COMMITTED_TOPICS}
         group = self._settings.group_id
@@ -45,8 +45,8 @@ class Positions:
         }
 
     def spans(self, topics: Sequence[str]) -> dict[str, list[Span]]:
-        """The present span of each partition of these topics, one topic's ends asked after the
-        other's. Raises `TopicsError` when one is missing.
+        """The present span of each partition of these topics, asked in the order given. Raises
+        `TopicsError` when a topic is missing.
         """
         names = {topic: self._settings.topic(topic) for topic in topics}
         counts = partition_counts(self._admin, list(names.values()))

@@ -1,7 +1,7 @@
-"""Profiles in Redis, compared with the rows that the log gives.
+"""Compares profiles in Redis with the rows that the log gives.
 
-A profile says as of when it was drawn up and with which model, so that the same row, read at that
-time, must give the same bytes. One that is older than its row is about to be written again.
+A profile says as of when it was made and with which model, so the same row read at that time must
+give the same bytes. A profile that is older than its row is about to be written again.
 """
 
 from array import array
@@ -19,7 +19,7 @@ _MS_BYTES = 8
 #: Times held in memory before they go to the file.
 _TIMES_HELD = 4_096
 
-#: Of somebody of whom the store has nothing.
+#: Reported for customers of whom Redis has nothing.
 NO_PROFILE = (
     "customers have no profile in Redis: evicted, deleted, or still to be written after the store "
     "was emptied"
@@ -27,7 +27,7 @@ NO_PROFILE = (
 
 
 class ReadingTimes:
-    """As of when a partition's profiles were to be read after each record, eight bytes each."""
+    """The time at which a partition's profiles were read after each record, eight bytes each."""
 
     def __init__(self, directory: Path, number: int) -> None:
         self._file: IO[bytes] = (directory / f"moments-{number}").open("w+b")
@@ -38,8 +38,8 @@ class ReadingTimes:
         self._file.close()
 
     def note(self, offset: int, as_of_ms: int) -> None:
-        """The time after the record at ``offset``; offsets that there are no records at have it,
-        too.
+        """Note the time after the record at ``offset``; missing offsets before it get the same
+        time.
         """
         while self._next <= offset:
             self._held.append(as_of_ms)
@@ -70,12 +70,12 @@ class FoldedCustomers(Protocol):
 
     def applied_to(self, customer: str) -> int | None:
         """The offset of the last record that changed the customer's row; None without a row, and
-        for an id that is another's.
+        for an id that belongs to another customer.
         """
         ...
 
     async def profile_of(self, customer: str, at_ms: int, version: int) -> bytes | None:
-        """The profile as of ``at_ms`` by a model; None if the partition never used that one."""
+        """The profile as of ``at_ms`` by a model; None if the partition never used that model."""
         ...
 
 
@@ -89,9 +89,9 @@ async def compare_profiles(
     committed: int,
     audit: Audit,
 ) -> None:
-    """Compare the profiles of one partition, whose customers ``is_home`` tells from others.
+    """Compare the profiles of one partition; ``is_home`` says whether a customer is in it.
 
-    ``still_missing`` looks once more for those that were not there: rows up to ``committed`` were
+    ``still_missing`` looks again for profiles that were not there: rows up to ``committed`` were
     durable before Redis was read, and their profiles follow soon.
     """
     older = 0
@@ -113,7 +113,7 @@ async def compare_profiles(
             f"rows, and then are still to be written"
         )
     if not contents.profiles:
-        # It is told once for all.
+        # Reported once for all customers.
         return
     missing = [
         customer
@@ -131,8 +131,8 @@ async def compare_profiles(
 
 
 async def _is_older(fold: FoldedCustomers, kept: KeptProfile, row_ms: int, audit: Audit) -> bool:
-    """Compare a profile with its row, which last changed at ``row_ms``; whether the profile may be
-    of an earlier row.
+    """Compare a profile with its row, which last changed at ``row_ms``; return whether the profile
+    may be of an earlier row.
     """
     expected = await fold.profile_of(kept.customer, kept.as_of_ms, kept.version)
     if expected is not None and digest_of(comparable(expected)) == kept.digest:

@@ -1,4 +1,4 @@
-"""What was published: each raw record becomes an event of the log, or a dead letter of ingest."""
+"""Checks that each raw record became an event of the log, or a dead letter of ingest."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,10 @@ Scan = Callable[[str, Span], AsyncIterator[Sequence[ConsumerRecord]]]
 
 
 def digests_of(outgoing: Outgoing, found: Event | Rejected) -> tuple[bytes, bytes]:
-    """What ingest makes of a raw record, and what a release made of it that did not write who a
-    visitor became. Of what has traits the latter is the record without them: which classes are made
-    of traits was for that day's parameters to say.
+    """The digest of what ingest makes of a raw record, and the digest that an older release gave.
+
+    The older release did not write who a visitor became. For events with traits the second digest
+    is of the record without them: the parameters of that day decided which classes they became.
     """
     if isinstance(found, Rejected):
         return REFUSED, REFUSED
@@ -39,13 +40,13 @@ def digests_of(outgoing: Outgoing, found: Event | Rejected) -> tuple[bytes, byte
 
 
 def digest_without_traits(event: Event, partition: int) -> bytes:
-    """That of the record that an event makes without its traits."""
+    """The digest of an event's record without its traits."""
     return digest_of(encode_log_event(replace(event, properties=NOTHING)), partition)
 
 
 class RawAudit:
-    """Reads raw topics first, then is told of dead letters; the fold marks what is in the log in
-    ``fates``, which are by (raw topic, partition). The files of these are closed by `close`.
+    """Reads raw topics first, then takes dead letters; the fold marks in ``fates``, which are by
+    (raw topic, partition), what the log has. `close` closes their files.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class RawAudit:
             fates.mark(source.offset, IN_LETTERS)
 
     def conclude(self, committed: Places, letters: Sequence[Span]) -> None:
-        """Every raw record that ingest is done with is in the log or among the dead letters."""
+        """Check that every raw record that ingest is done with is in the log or a dead letter."""
         waiting = unknown = 0
         cut = {span.partition.partition for span in letters if span.begin > 0}
         for (topic, number), fates in self._fates.items():

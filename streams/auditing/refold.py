@@ -1,4 +1,4 @@
-"""A partition's log folded once more as workers did it, with the parts that were in force then."""
+"""Folds a partition's log again as workers did, with the parts that were in force at the time."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ _CODES = frozenset(part.code for part in PARTS)
 
 
 class Refold:
-    """``in_force``: the parts of its rows, empty for those of ``plan``. ``until``: the offset of
-    the first record that was folded with other rows, because a rebuild had replaced these.
+    """One fold. ``in_force``: the parts its rows were folded with, empty for those of ``plan``.
+    ``until``: the offset of the first record that was folded with other rows, after a rebuild.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Refold:
             self.graves,
         )
         if in_force:
-            # Of what was before it nothing is known, if it is not the first.
+            # Unless it was the first, nothing is known of the time before it.
             state.in_force = (in_force[0],)
 
     def apply(self, offset: int, line: Line | None) -> Applied | Rejected:
-        """Fold the record at ``offset``: what it did, or why it was refused, and changed nothing.
-        None for one that is no record of the log.
+        """Fold the record at ``offset``; return what it did, or why it was refused and changed
+        nothing. ``line`` is None if it is not a record of the log.
         """
         while self._switches and self._switches[0].since <= offset:
             begun = self._switches.popleft()
@@ -78,8 +78,8 @@ _NOTHING = Applied([])
 def refolds(
     number: int, stored: PartitionState, plan: Plan, snapshots: SnapshotStore, salt: str
 ) -> list[Refold]:
-    """The folds that made what a partition has ``stored``, and what was decided and taught until
-    then: of the rows before each rebuild, and at last of those that there are now.
+    """The folds that gave what a partition has stored and what it decided and taught: one for the
+    rows before each rebuild, and last one for the present rows.
     """
     former = [
         Refold(number, one.in_force, plan, snapshots, salt, one.until) for one in stored.replaced
@@ -89,6 +89,6 @@ def refolds(
 
 
 def parts_of_others(stored: PartitionState) -> list[str]:
-    """The codes of parts that this release does not know, and that were in force."""
+    """The codes of parts that were in force and that this release doesn't know."""
     noted = [*stored.in_force, *(one for past in stored.replaced for one in past.in_force)]
     return sorted({code for one in noted for code in one.parts} - _CODES)

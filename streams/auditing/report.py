@@ -1,4 +1,4 @@
-"""What an audit found: what was compared, what differs, and what could not be compared."""
+"""The report of an audit: what was compared, what differs, and what could not be compared."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from models.events.times import iso
 
-#: Examples kept of each kind of difference: enough to look into, however many there are.
+#: Examples kept of each kind of difference.
 EXAMPLES_MAX = 10
 
 
@@ -21,8 +21,8 @@ class Difference(Struct, rename="camel"):
 
 
 class Incomplete(Struct, rename="camel"):
-    """``rows`` that know of these ``parts`` since ``since`` and later, in ISO 8601, and not from
-    the customer's beginning.
+    """``rows`` whose ``parts`` lack the customer's beginning: they know only what came from
+    ``since`` on, or from later. ISO 8601.
     """
 
     parts: list[str]
@@ -39,9 +39,9 @@ class Incomplete(Struct, rename="camel"):
 
 class Audit(Struct, rename="camel"):
     """``checked``: how many of each kind were compared. ``differences``: what is not as the log
-    says. ``broken``: what could not be compared although it is to be kept for ever, so that it
-    counts as a fault. ``unchecked``: what could not be compared, and why that is no fault.
-    ``incomplete``: rows that lack what came before some parts were in force.
+    says. ``broken``: what is kept for ever and still could not be compared, which is a fault.
+    ``unchecked``: what could not be compared, and why that is no fault. ``incomplete``: rows that
+    lack the time before some parts were in force.
     """
 
     checked: Counter[str] = field(default_factory=Counter)
@@ -52,11 +52,11 @@ class Audit(Struct, rename="camel"):
 
     @property
     def is_exact(self) -> bool:
-        """Whether all that must be there was compared, and nothing differs."""
+        """Whether everything that must exist was compared, and nothing differs."""
         return not self.differences and not self.broken
 
     def lacks(self, begun: Mapping[str, int]) -> None:
-        """Count a row that has parts since a time, in ms, and not from the beginning."""
+        """Count a row that has parts only since a time, in ms, and not from the beginning."""
         names, since = sorted(begun), iso(min(begun.values()))
         for known in self.incomplete:
             if known.parts == names:

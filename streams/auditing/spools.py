@@ -1,4 +1,4 @@
-"""What an audit must remember of whole topics: on disk, so that memory stays flat."""
+"""Keeps on disk what an audit must remember of whole topics, so that memory stays flat."""
 
 import mmap
 import sqlite3
@@ -15,7 +15,7 @@ from models.events.event import Source
 _DIGEST_BYTES = 8
 _ENTRY_BYTES = 2 * _DIGEST_BYTES + 1
 
-#: Where a raw record was found; the marks of one record are added up.
+#: Where a raw record was found, as bit flags.
 IN_LOG, IN_LETTERS, DROPPED = 1, 2, 4
 _ABSENT = 128
 #: The digest of a record that ingest must refuse.
@@ -33,7 +33,7 @@ def digest_of(content: bytes, place: int = 0) -> bytes:
 def scratch_tables(directory: Path | None, name: str, tables: str) -> sqlite3.Connection:
     """Empty ``tables`` in a file in ``directory``, or in memory without one.
 
-    The file goes with the directory, so nothing of it must survive a crash.
+    The file is deleted with the directory; nothing in it needs to survive a crash.
     """
     place = ":memory:" if directory is None else directory / name
     db = sqlite3.connect(place, isolation_level=None)
@@ -43,7 +43,7 @@ def scratch_tables(directory: Path | None, name: str, tables: str) -> sqlite3.Co
 
 class RawFates:
     """What must become of every record of one partition of a raw topic, and where it was found:
-    17 bytes a record, in a file. ``generation`` tells the topic from others that had its name.
+    17 bytes a record, in a file. ``generation`` tells this topic from earlier ones of that name.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RawFates:
     ) -> None:
         self.begin, self.end, self.generation = begin, end, generation
         self._file: IO[bytes] = (directory / name).open("w+b")
-        # Zeros, which a file system needn't store: a record that is never set is absent.
+        # Zeros, which a file system needn't store: a record that is never set counts as absent.
         self._file.truncate(max(1, (end - begin) * _ENTRY_BYTES))
         self._entries = mmap.mmap(self._file.fileno(), 0)
 
@@ -60,26 +60,26 @@ class RawFates:
         self._file.close()
 
     def has(self, source: Source) -> bool:
-        """Whether the record that ``source`` names is here. A release that knew no generations
-        means this topic.
+        """Whether the record that ``source`` names is here. A source without a generation, from an
+        older release, means this topic.
         """
         is_ours = source.generation in (None, self.generation)
         return is_ours and self.begin <= source.offset < self.end
 
     def expect(self, offset: int, digest: bytes, earlier: bytes = REFUSED) -> None:
-        """Note what ingest must make of the record at ``offset``, and what an earlier release made
-        of it.
+        """Note what ingest must make of the record at ``offset``, and what an older release made of
+        it.
         """
         at = (offset - self.begin) * _ENTRY_BYTES
         self._entries[at : at + _ENTRY_BYTES] = digest + b"\0" + earlier
 
     def is_of_earlier(self, offset: int, digest: bytes) -> bool:
-        """Whether an earlier release made this of the record."""
+        """Whether an older release made this of the record."""
         at = (offset - self.begin) * _ENTRY_BYTES + _DIGEST_BYTES + 1
         return self._entries[at : at + _DIGEST_BYTES] == digest
 
     def mark(self, offset: int, mark: int) -> bytes:
-        """Note where the record was found; return what it must be."""
+        """Note where the record was found; return the digest of what it must become."""
         at = (offset - self.begin) * _ENTRY_BYTES
         self._entries[at + _DIGEST_BYTES] |= mark
         return self._entries[at : at + _DIGEST_BYTES]
@@ -89,7 +89,7 @@ class RawFates:
         return self._entries[(offset - self.begin) * _ENTRY_BYTES + _DIGEST_BYTES]
 
     def __iter__(self) -> Iterator[tuple[int, bytes, int]]:
-        """(offset, what it must be, where it was found) of every record."""
+        """(offset, digest of what it must become, where it was found) of every record."""
         for offset in range(self.begin, self.end):
             at = (offset - self.begin) * _ENTRY_BYTES
             entry = self._entries[at : at + _ENTRY_BYTES]
@@ -97,9 +97,8 @@ class RawFates:
 
 
 class Effect(NamedTuple):
-    """An effect on its topic: what names it, and a digest of what it says. ``whose``: the
-    fingerprint of its customer, of what names one. ``offset``: of the record of the log that
-    brought it about, of a lesson.
+    """An effect on its topic: its name, and a digest of its content. ``whose``: the fingerprint of
+    its customer, if it names one. ``offset``: of a lesson, the record of the log that caused it.
     """
 
     topic: str
@@ -118,7 +117,7 @@ class Contrast(NamedTuple):
     extra: list[tuple[str, str]]
     different: list[tuple[str, str]]
     expired: dict[str, int]
-    #: How many no record asks for, and may be of customers who were erased.
+    #: How many extra effects may be of customers who were erased.
     of_erased: int = 0
 
 
@@ -165,7 +164,7 @@ WHERE w.digest <> e.digest AND (e.topic NOT IN (SELECT topic FROM first_counts) 
     SELECT min(v.nth) FROM written v WHERE v.partition = :p AND v.topic = e.topic AND v.id = e.id
 )) ORDER BY e.offset
 """
-#: What no record asks for, of that which may be of customers who were erased; and what may not.
+#: Extra effects that may be of customers who were erased, and extra effects that may not.
 _OF_ERASED = """
 w.whose IN (SELECT whose FROM buried) OR w.place IN (SELECT offset FROM loose)
 OR w.id IN (SELECT id FROM letters_of_gone)
@@ -180,7 +179,7 @@ SELECT e.offset, e.id, e.digest, e.is_due AND e.offset >= coalesce((
     SELECT since FROM cut c WHERE c.topic = e.topic), 0)
 FROM expected e WHERE e.topic = :topic ORDER BY e.offset
 """
-#: Where the first record that is still there belongs: what the log asks for before it was deleted.
+#: Where the first remaining record belongs: effects before it were deleted by retention.
 _CUT = """
 INSERT INTO cut SELECT :topic, coalesce((
     SELECT e.offset FROM written w JOIN expected e ON e.topic = w.topic AND e.id = w.id
@@ -190,14 +189,16 @@ INSERT INTO cut SELECT :topic, coalesce((
 
 
 class EffectSpool:
-    """What was found on the topics of effects, and what the log asks for, a partition at a time."""
+    """The effects found on their topics, and those that the log asks for, one partition at a
+    time.
+    """
 
     def __init__(self, directory: Path | None) -> None:
-        """In a file in ``directory``, or in memory without one."""
+        """Keep them in a file in ``directory``, or in memory without one."""
         self._db = scratch_tables(directory, "effects", _TABLES)
         self._nth = 0
-        # Read again after a crash, a record may teach less, under the numbers of what it had
-        # taught: the trainer drops it, by its place.
+        # Read again after a crash, a record may teach less than the first time, under the same
+        # numbers. The trainer drops the repeat by its place, so the first one counts.
         self._db.execute("INSERT INTO first_counts VALUES (?)", [LABELLED_EXAMPLES])
 
     def __enter__(self) -> Self:
@@ -207,7 +208,7 @@ class EffectSpool:
         self._db.close()
 
     def found(self, partition: int, effects: Iterable[Effect]) -> None:
-        """Note effects that are on their topics, in their order; repeats do no harm."""
+        """Note effects found on their topics, in order; repeats do no harm."""
         rows = []
         for topic, name, digest, whose, place in effects:
             self._nth += 1
@@ -215,7 +216,7 @@ class EffectSpool:
         self._insert("INSERT OR IGNORE INTO written VALUES (?,?,?,?,?,?,?)", rows)
 
     def expect(self, effects: Iterable[tuple[Effect, int, bool]]) -> None:
-        """Note effects that the log asks for: (effect, offset, whether it must be there by now)."""
+        """Note effects that the log asks for: (effect, offset, whether it must exist by now)."""
         rows = [(*effect[:3], offset, is_due) for effect, offset, is_due in effects]
         self._insert("INSERT OR IGNORE INTO expected VALUES (?,?,?,?,?)", rows)
 
@@ -235,8 +236,9 @@ class EffectSpool:
         return contrast
 
     def loosen(self, offset: int, letter: str | None = None) -> None:
-        """Something may have come of the record at ``offset`` that nobody can tell any more: its
-        content is gone, or that of customers who were due then. Also the dead letter of that name.
+        """Allow any effect of the record at ``offset``, and the dead letter named ``letter``: what
+        the record caused can't be known, because its content, or that of customers who were due
+        then, is gone.
         """
         self._db.execute("INSERT OR IGNORE INTO loose VALUES (?)", [offset])
         if letter is not None:
@@ -245,8 +247,9 @@ class EffectSpool:
     def contrast_beside_gone(
         self, partition: int, cut_topics: Iterable[str], buried: Iterable[bytes], last_erased: int
     ) -> Contrast:
-        """As `contrast`, where the content of some records is gone. What else no record asks for
-        must be of the customers who are ``buried``, or of such a record: of those up to
+        """`contrast` for a log in which the content of some records is gone.
+
+        Extra effects are allowed if they are of ``buried`` customers, or of loosened records up to
         ``last_erased``.
         """
         self._db.executemany("INSERT INTO buried VALUES (?)", [(one,) for one in buried])
@@ -263,8 +266,8 @@ class EffectSpool:
         )
 
     def _lessons_beside_gone(self, partition: int, cut_topics: Iterable[str]) -> Contrast:
-        """Of the lessons of a record those of who was erased are not known: they come among those
-        of others, and shift their numbers: what is known must be there in its order.
+        """Compare lessons in their order only: the unknown lessons of erased customers stand among
+        the others of a record and shift their numbers.
         """
         missing: list[tuple[str, str]] = []
         extra: list[tuple[str, str]] = []
@@ -313,7 +316,7 @@ def _place(row: Any) -> int:
 
 
 def _number(row: Any) -> int:
-    """The number of a lesson among those of its record."""
+    """The number of a lesson among the lessons of its record."""
     return int(row[1].rpartition("-")[2])
 
 
@@ -325,7 +328,7 @@ _Groups = Iterator[tuple[int, Iterator[Any]]]
 
 
 def _side_by_side(one: _Groups, other: _Groups) -> Iterator[tuple[int, list[Any], list[Any]]]:
-    """What both have at each place, where one of them has something; both are in order."""
+    """Merge two ordered groupings: (place, members in the one, members in the other)."""
     ones, others = next(one, None), next(other, None)
     while ones is not None or others is not None:
         places = [group[0] for group in (ones, others) if group is not None]
@@ -342,7 +345,7 @@ def _side_by_side(one: _Groups, other: _Groups) -> Iterator[tuple[int, list[Any]
 
 
 def _not_in_order(found: Sequence[Any], expected: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """The names of what is due and is not found in this order, and of what is found besides."""
+    """The names of due lessons not found in this order, and of those found in addition."""
     beside: list[str] = []
     waiting = list(expected)
     for _, name, digest, _ in found:

@@ -1,4 +1,4 @@
-"""What Redis holds of a deployment, noted at one moment: digests of profiles and of delivered
+"""Notes what Redis holds of a deployment at one moment: digests of profiles and of delivered
 decisions, in a file, so that memory stays flat.
 """
 
@@ -31,8 +31,8 @@ CREATE INDEX by_id ON entries (id, stream);
 
 
 class KeptProfile(NamedTuple):
-    """A profile in Redis: as of when it was drawn up, with which model, and a digest of it. One
-    that Keepstream cannot have written is as of -1.
+    """A profile in Redis: as of when it was made, with which model, and its digest. The time is -1
+    if Keepstream can't have written it.
     """
 
     customer: str
@@ -42,7 +42,7 @@ class KeptProfile(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A delivered decision: the stream it is in or waits for, and when Redis took it."""
+    """A delivered decision: its stream, or the stream it waits for, and when Redis took it."""
 
     stream: str
     at_ms: int
@@ -93,7 +93,7 @@ class StoreContents:
         return self._db.execute(query, [customer]).fetchone() is not None
 
     def delivered(self, stream: str, decision: str) -> list[Entry]:
-        """The entries of a decision, as Redis took them; more than one after a fault."""
+        """The entries of a decision, in the order Redis took them; after a fault more than one."""
         query = "SELECT * FROM entries WHERE id = ? AND stream = ? ORDER BY at_ms"
         return [Entry(*row) for row in self._db.execute(query, [decision, stream])]
 
@@ -109,7 +109,7 @@ class StoreContents:
 
 
 async def read_store(settings: Settings, contents: StoreContents) -> str | None:
-    """Note everything that Redis has; why that was not possible, or None."""
+    """Note everything that Redis has; return why that failed, or None."""
     try:
         async with connect(settings) as client:
             async for keys in _keys(client, customer_key(settings, "*")):
@@ -126,7 +126,7 @@ async def read_store(settings: Settings, contents: StoreContents) -> str | None:
                     await _read_stream(client, key, contents)
             await _read_stream(client, displaced_stream(settings).encode(), contents)
     except (RedisError, OSError) as error:
-        # Only its kind: its text may hold an address with a password.
+        # Only the error's kind: its text may hold an address with a password.
         return f"{settings.redis_url_redacted} did not answer ({type(error).__name__})"
     return None
 

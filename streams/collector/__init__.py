@@ -1,1 +1,1 @@
-"""The collector's side of Kafka: what was taken is written before anybody is told so."""
+"""The collector's side of Kafka: events are written before their senders get an answer."""

@@ -1,4 +1,4 @@
-"""What an event is taken without, and should have."""
+"""Finds fields that an accepted event should have and lacks."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ _ORDER = "Order Completed"
 
 
 def missing_in(event: Event) -> Iterator[str]:
-    """The fields that it lacks: without a ``messageId`` a repeat counts twice, without a channel
-    nobody knows where it happened, without a currency an order is taken to be in the shop's own,
-    and what names no product is about any.
+    """The fields that the event lacks. Without a ``messageId`` a repeat counts twice. Without a
+    channel nobody knows where it happened. Without a currency an order is taken to be in the shop's
+    own. Without a product, an event about a product is about none in particular.
     """
     if not event.message_id:
         yield "message_id"

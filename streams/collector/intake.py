@@ -1,7 +1,7 @@
-"""What becomes of a request's events: records for the raw topics, and dead letters.
+"""Turns a request's events into records for the raw topics, and dead letters.
 
-Events are checked as ingest checks them, so that whoever sends a bad one hears of it, and go to the
-topic that `keepstream publish` would choose.
+Events are checked as ingest checks them, so that the sender hears at once of a bad one. They go to
+the topic that `keepstream publish` would choose.
 """
 
 from collections import Counter
@@ -25,14 +25,14 @@ from streams.kafka_clients import partition_for
 from streams.line_check import LineCheck
 from streams.raw_records import Outgoing
 
-#: What is said of customers by whoever keeps them, and not by a visitor's browser.
+#: Only whoever keeps the customers' data may say this, not a visitor's browser.
 _ACTS: Final = frozenset({ERASE_REQUESTED, MERGED, SPLIT})
-#: Dead letters of one request that its answer explains.
+#: How many dead letters of one request its answer explains.
 EXPLAINED_MAX = 20
 
 
 class Intake:
-    """The events of one request, one after the other; ``is_trusted``: see `Limits`."""
+    """Takes the events of one request, one after the other; ``is_trusted``: see `Limits`."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class Intake:
         self.records: list[Outgoing] = []
         self.message_ids: list[str] = []
         self.accepted = 0
-        #: About no customer, as far as the sender's library can tell.
+        #: Events that name no customer, as far as the sender's library can tell.
         self.left_out = 0
         self.late = 0
         self.refused: Counter[str] = Counter()
         self.incomplete: Counter[str] = Counter()
-        #: The first refusals, with the place of each event in the request.
+        #: The first refusals, each with the event's place in the request.
         self.refusals: list[tuple[int, Rejected]] = []
 
     def take(self, number: int, raw: Raw) -> None:
@@ -68,7 +68,7 @@ class Intake:
             if published is None:
                 self.left_out += 1
                 return
-            # If it is refused, too: a retry has no other chance to have its time corrected.
+            # A refused event keeps its corrected time, too: a retry can't correct it any more.
             content = published
             self._accept(content)
         except Rejected as rejected:
@@ -78,8 +78,8 @@ class Intake:
     def take_webhook(self, webhook: Webhook, mapping: VendorMapping) -> str:
         """Turn a webhook into the records to write for its events, and return its type.
 
-        What can't be understood, or becomes an event that is refused, is a dead letter with the
-        very bytes that came: what mends it is mostly another mapping.
+        A webhook that can't be understood, or that gives a refused event, becomes a dead letter
+        with the bytes as they came: the usual fix is another mapping.
         """
         try:
             mapped = mapping(webhook)

@@ -1,4 +1,4 @@
-"""The mappings of declared sources of webhooks."""
+"""Builds the mappings of declared webhook sources."""
 
 from config.sources import SourcesFile, WebhookSource
 from models.collecting.vendor_mapping import OwnIds, VendorMapping
@@ -11,7 +11,7 @@ def mapping_of(source: WebhookSource) -> VendorMapping:
 
 
 def mappings_in(file: SourcesFile) -> dict[str, VendorMapping]:
-    """Those of all sources in a file, whose secrets are not needed. Raises ``RuleError`` and
-    `SettingsError`.
+    """The mappings of all webhook sources in a file; secrets are not needed. Raises ``RuleError``
+    and `SettingsError`.
     """
     return {name: mapping_of(file.webhook(name)) for name in file.webhooks}

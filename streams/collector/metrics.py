@@ -1,4 +1,4 @@
-"""The collector's metrics: what came from each source and what became of it."""
+"""The collector's metrics: what each source sent and what became of it."""
 
 from collections import Counter as Tally
 from collections import deque
@@ -10,19 +10,19 @@ from models.events.rejection import Reason
 from streams.exposition import exposed, new_registry
 from streams.file_metrics import FileMetrics
 
-#: As many sources have labels of their own; all others are one.
+#: This many sources have labels of their own; all others share one.
 SOURCES_LABELLED_MAX = 50
 OTHER = "other"
-#: Of requests whose write key is nobody's.
+#: The label of requests whose write key belongs to no source.
 NOBODY = "unknown"
-#: Clock skews that are remembered of each source, one a request.
+#: Clock skews remembered for each source, one a request.
 SKEWS_MAX = 1_000
 _QUANTILES = (0.5, 0.99)
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class CollectorMetrics:
-    """The metrics of one collector, in a registry of their own; no customer is in any label."""
+    """The metrics of one collector, in their own registry; no label names a customer."""
 
     def __init__(self, sources: Iterable[str]) -> None:
         self.registry = registry = new_registry()
@@ -36,8 +36,8 @@ class CollectorMetrics:
         )
         self._events = Counter(
             "keepstream_collector_events",
-            "Events by source and fate: accepted (published), refused (a dead letter), left_out, "
-            "as they are about no customer, or ignored: webhooks that nothing is made of",
+            "Events by source and fate: accepted (published), refused (a dead letter), left_out "
+            "(about no customer) or ignored (a webhook that gives no event)",
             ["source", "fate"],
             registry=registry,
         )
@@ -61,13 +61,13 @@ class CollectorMetrics:
         )
         self._incomplete = Counter(
             "keepstream_collector_incomplete_events",
-            "Accepted events that lack what they should have, by what is missing",
+            "Accepted events that lack a field that they should have, by the field",
             ["source", "missing"],
             registry=registry,
         )
         self._skew = Gauge(
             "keepstream_collector_clock_skew_seconds",
-            "How much later requests came than their senders say they were sent, by quantile",
+            "How much later than the sender's clock says requests were sent they came, by quantile",
             ["source", "quantile"],
             registry=registry,
         )
@@ -80,7 +80,7 @@ class CollectorMetrics:
         )
         self.waiting_bytes = Gauge(
             "keepstream_collector_waiting_bytes",
-            "What was taken and waits to be written to Kafka",
+            "Bytes of accepted events that wait to be written to Kafka",
             registry=registry,
         )
         self.know(sources)
@@ -100,7 +100,7 @@ class CollectorMetrics:
             self._late.labels(label)
 
     def count_request(self, source: str | None, status: int) -> None:
-        """Count an answer; ``source``: None for a write key of nobody's."""
+        """Count an answer; ``source`` is None for a write key that belongs to no source."""
         self._requests.labels(self._label(source), status).inc()
 
     def count_events(
@@ -128,7 +128,7 @@ class CollectorMetrics:
             self._incomplete.labels(label, what).inc(count)
 
     def count_ignored(self, source: str) -> None:
-        """Count a webhook that nothing is made of."""
+        """Count a webhook that gives no event."""
         self._events.labels(self._label(source), "ignored").inc()
 
     def note_skew(self, source: str, skew_ms: int) -> None:
@@ -137,7 +137,7 @@ class CollectorMetrics:
         skews.append(skew_ms / 1_000)
 
     def exposition(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         for label, skews in self._skews.items():
             ranked = sorted(skews)
             for quantile in _QUANTILES:

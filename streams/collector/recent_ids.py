@@ -1,12 +1,12 @@
-"""Which events were taken before, as far as a bounded memory knows."""
+"""Remembers which events were taken before, in bounded memory."""
 
 RECENT_MAX = 200_000
 
 
 class RecentIds:
-    """Remembers the last ids, between half of ``most`` and all of it.
+    """Remembers the last ids: at least half of ``most``, and at most ``most``.
 
-    Only for counting: the engine drops repeats by itself, and knows them for longer.
+    Only for counting: the engine drops repeats by itself, and remembers ids for longer.
     """
 
     def __init__(self, most: int = RECENT_MAX) -> None:
@@ -15,7 +15,7 @@ class RecentIds:
         self._older: set[int] = set()
 
     def add(self, source: str, message_id: str) -> bool:
-        """Remember an id; whether it was known."""
+        """Remember an id; return whether it was known."""
         mark = hash((source, message_id))
         is_known = mark in self._newer or mark in self._older
         self._newer.add(mark)

@@ -1,7 +1,7 @@
-"""Records of many requests, written together: whoever waits, waits for the broker once.
+"""Writes the records of many requests together, so that all of them wait for the broker once.
 
-Whatever comes while a write is under way goes with the next one, so a busy collector writes large
-batches and an idle one answers at once. Memory is bounded by what may wait.
+Records that come during a write go with the next one, so a busy collector writes large batches and
+an idle one answers at once. The bytes that may wait are limited, and so is memory.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 
 #: How long a request waits for its records to be durable.
 WAIT_S = 8.0
-#: A write that takes longer is given up, and the producer replaced: it would go on for ever.
+#: A longer write is given up, and the producer replaced: the producer itself would never give up.
 STUCK_S = 20.0
 RECONNECT_S = 1.0
-#: What may wait for a write, and what goes into one.
+#: How much may wait for a write, and how much goes into one.
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 WRITE_BYTES_MAX = 4 * 1024 * 1024
 
 
 class NotWritten(ConnectionError):
-    """Records that are not known to be durable; whoever sent them should send them again."""
+    """The records may not be durable; their sender should send them again."""
 
 
 class _Waiting:
-    """Records that wait for a write, and those who wait for them."""
+    """Records that wait for a write, and the future that their request awaits."""
 
     __slots__ = ("bytes", "done", "records")
 
@@ -46,7 +46,7 @@ class _Waiting:
 
 
 class SharedOutbox:
-    """Writes what requests bring; `serve` does the work, in a task of its own."""
+    """Writes the records of requests; `serve` does the work, in a task of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -58,11 +58,11 @@ class SharedOutbox:
 
     @property
     def waiting_bytes(self) -> int:
-        """What waits to be written."""
+        """How many bytes wait to be written."""
         return self._waiting_bytes
 
     def problem(self) -> str | None:
-        """Why nothing can be written now; None if all is well."""
+        """Why nothing can be written now; None if it can."""
         if not self._is_connected:
             return "no Kafka broker is connected"
         if self._writing_since_s is not None:
@@ -72,8 +72,8 @@ class SharedOutbox:
         return None
 
     async def write(self, records: Sequence[Outgoing]) -> None:
-        """Return when all of ``records`` are durable. Raises `NotWritten`, at once if Kafka is away
-        and after `WAIT_S` at most.
+        """Return when all of ``records`` are durable. Raises `NotWritten`: at once if Kafka is
+        away, else after at most `WAIT_S`.
         """
         if (problem := self.problem()) is not None:
             raise NotWritten(problem)
@@ -93,7 +93,7 @@ class SharedOutbox:
             self._withdraw(one)
 
     async def serve(self) -> None:
-        """Write what comes, through one producer after the other, until cancelled."""
+        """Write what comes until cancelled; replace the producer after a failure."""
         while True:
             try:
                 async with _connected(self._settings) as outbox:
@@ -151,7 +151,7 @@ class SharedOutbox:
         return taken
 
     def _withdraw(self, one: _Waiting) -> None:
-        """Whoever brought it waits no longer: what was not begun is not written."""
+        """Drop records whose request no longer waits, unless their write has begun."""
         with contextlib.suppress(ValueError):
             self._waiting.remove(one)
             self._waiting_bytes -= one.bytes
@@ -166,8 +166,8 @@ class SharedOutbox:
 
 @asynccontextmanager
 async def shared_outbox(settings: Settings) -> AsyncIterator[SharedOutbox]:
-    """A shared outbox at work. What waits at the end of the block is refused: whoever brought it is
-    to be answered before.
+    """A running shared outbox. At the end of the block it refuses what still waits, so answer the
+    requests before.
     """
     outbox = SharedOutbox(settings)
     serving = asyncio.create_task(outbox.serve())

@@ -1,4 +1,4 @@
-"""Webhooks that were refused, read once more: by a mapping that was mended since."""
+"""Reads refused webhooks again, by today's mappings."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from streams.dead_letters import Parcel, parcel_of
 
 
 class WebhookReader:
-    """Reads refused webhooks by the mappings of today, each by that of its source."""
+    """Reads each refused webhook by the present mapping of its source."""
 
     def __init__(self, mappings: Mapping[str, VendorMapping]) -> None:
         self._mappings = mappings
-        #: How many were left, by the name of a source that is not declared.
+        #: How many were skipped, by the name of a source that is not declared.
         self.unknown: dict[str, int] = {}
-        #: How many are still not understood, or not in all.
+        #: How many are still not understood, or only in part.
         self.unread = 0
 
     def __call__(self, letter: DeadLetter) -> list[Parcel]:
-        """The records for the events of a webhook, each with the id that it had before."""
+        """The records for the events of a webhook, with the same ids as before."""
         mapping = self._mappings.get(letter.sender)
         if mapping is None:
             self.unknown[letter.sender] = self.unknown.get(letter.sender, 0) + 1

@@ -113,7 +113,7 @@ def fetch(lock: Lock, jars_dir: Path, on_progress: Progress) -> None:
         try:
             staging_dir.rename(jars_dir)
         except OSError:
-            # Somebody else was faster. Theirs is compared with the lock like any other.
+            # Another process was faster. Its directory is compared with the lock like any other.
             if not jars_dir.is_dir():
                 raise
 
@@ -138,7 +138,7 @@ def fetch_one(path: PurePosixPath, digest: str, maven_dir: Path, target_dir: Pat
             if not tries_left:
                 raise
             continue
-        # A connection that was cut short is no error to the client, and shows here.
+        # The client doesn't report a connection that was cut short; the digest shows it.
         if sha256(fetched) == digest:
             shutil.move(fetched, target_dir / path.name)
             return

@@ -73,7 +73,9 @@ class KafkaNode:
             )
 
     def is_ready(self, address: Address, expected: set[int]) -> bool:
-        """Whether it has started, answers, and sees all of ``expected`` as brokers in service."""
+        """Whether the node has started, answers, and sees all of ``expected`` as brokers in
+        service.
+        """
         if "Kafka Server started" not in self.process.log_since_start():
             return False
         try:

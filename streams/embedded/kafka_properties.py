@@ -40,7 +40,8 @@ def server_properties(
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
         "log.dirs": data_dir.as_posix(),
-        # A topic that a client created by mistake has one partition, and its worker gets stuck.
+        # A topic that a client created by mistake would have one partition, and its worker would
+        # hang.
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
         "min.insync.replicas": acknowledged,

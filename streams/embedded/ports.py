@@ -34,11 +34,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def are_free(ports: Iterable[int]) -> bool:
-    """Whether nobody listens on any of these; what was let go of just now counts as free."""
+    """Whether nobody listens on any of these; a port that was just released counts as free."""
     with ExitStack() as held:
         for port in ports:
             candidate = held.enter_context(socket.socket())
-            # As servers do: connections of the one before may still be ending.
+            # As servers do: connections of the previous server may still be ending.
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 candidate.bind((HOST, port))

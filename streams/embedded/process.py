@@ -15,9 +15,9 @@ from shutil import disk_usage
 
 POLL_INTERVAL_S = 0.05
 LOG_TAIL_LINES = 30
-#: With less a disk is full.
+#: With less free space than this, the disk counts as full.
 FREE_BYTES_MIN = 1024 * 1024
-#: What a server writes is for nobody else on the machine: files of 0600, directories of 0700.
+#: Nobody else on the machine may read what a server writes: files are 0600, directories 0700.
 PRIVATE_UMASK = 0o077
 
 # Waits until its stdin ends, which happens when the process that started it dies for any reason,
@@ -157,7 +157,7 @@ class ServerProcess:
         return f"{self._full_disk()}The end of {self.log_path}:\n" + "\n".join(lines)
 
     def _full_disk(self) -> str:
-        """A sentence if there is no room on the disk, of which a server's log can't say a word."""
+        """A sentence if the disk is full, which a server's log can't report; else empty."""
         directory = self.log_path.parent
         free_bytes = disk_usage(directory).free
         if free_bytes >= FREE_BYTES_MIN:
@@ -185,7 +185,7 @@ def wait_until(
     *,
     every_s: float = POLL_INTERVAL_S,
 ) -> None:
-    """Return when ``condition`` holds, at which is looked ``every_s``.
+    """Return when ``condition`` holds; it is checked ``every_s`` seconds.
 
     Raises ``ServerFailedError`` with ``what``, and the ends of the servers' logs, if it doesn't
     within ``timeout_s``.

@@ -16,7 +16,7 @@ class EmbeddedServer(ABC):
     """What the embedded broker and store have in common. Usable as a context manager.
 
     Without ``directory`` a temporary one is used, and removed by ``close``. It takes the ports
-    that it is given if nobody has them, and free ones otherwise.
+    that it is given if they are free, and other free ones if not.
     """
 
     #: All processes, running or not.
@@ -30,7 +30,7 @@ class EmbeddedServer(ABC):
             self._temporary = TemporaryDirectory(prefix=f"keepstream-{name}-")
             directory = Path(self._temporary.name)
         self.directory = directory.resolve()
-        # A broker's files are the customers' events: for nobody else on the machine.
+        # A broker's files are the customers' events: nobody else on the machine may read them.
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._port_count = port_count
         self._wanted_ports = ports
@@ -74,8 +74,8 @@ class EmbeddedServer(ABC):
         self.close()
 
     def launch_on_ports(self, launch: Callable[[], None]) -> None:
-        """Call ``launch`` on the ports it had, or the first time on those that it was given if they
-        are free, and on others if not.
+        """Call ``launch`` on the ports of the last start. The first time, use the given ports if
+        they are free, and others if not.
         """
         if self._ports:
             # Clients know these ports, so it cannot move to others.

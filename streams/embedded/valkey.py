@@ -22,9 +22,8 @@ STOP_TIMEOUT_S = 5.0
 class EmbeddedValkey(EmbeddedServer):
     """A Valkey server on a free loopback port, for trying and testing.
 
-    It keeps everything in memory, and a server that is started again has the same port and no
-    data, unless it ``keeps_data``, which writes all of it to its directory. ``options``: others of
-    Valkey's own, by name.
+    It keeps everything in memory: after a restart it has the same port and no data. With
+    ``keeps_data`` it writes its data to its directory. ``options``: more of Valkey's own, by name.
     """
 
     def __init__(

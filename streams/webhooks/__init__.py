@@ -1,1 +1,1 @@
-"""Decisions over HTTP: one endpoint, one consumer group, and what it has yet to take."""
+"""Decisions over HTTP: each endpoint has a consumer group and a queue of its own."""

@@ -1,7 +1,7 @@
-"""Which addresses a message may go to: nobody's inner network, whatever a name resolves to.
+"""Checks which addresses a message may go to: never an inner network, whatever a name resolves to.
 
-An endpoint's address comes from a file that many may edit, and its name from somebody's name
-servers. So the address itself is checked, at the moment of connecting, when it can't change again.
+An endpoint's address comes from a file that many may edit, and name servers that others run resolve
+its name. So the address itself is checked, at the moment of connecting, when it can't change again.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-#: What some versions of Python take for public, and a host's own network all the same: where Azure
-#: and Oracle tell a machine its secrets, and addresses that tunnel, or that are for documents.
+#: Networks that some versions of Python take for public although they are not: where Azure and
+#: Oracle give a machine its secrets, tunnels, and addresses for documentation.
 _INNER = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "2001::/23", "3fff::/20")))
-#: All of IPv6 that is given to anybody on the internet. The rest is inner, or will be.
+#: All IPv6 addresses that are assigned on the internet. The rest is inner, or reserved.
 _GIVEN = IPv6Network("2000::/3")
-#: IPv6 addresses that stand for an IPv4 one, and where it is in them, in bits from the right.
+#: IPv6 networks that contain an IPv4 address, and its place in them, in bits from the right.
 _CARRIERS: tuple[tuple[IPv6Network, int], ...] = (
     (IPv6Network("::/96"), 0),
     (IPv6Network("64:ff9b::/96"), 0),
     (IPv6Network("2002::/16"), 80),
 )
-#: Lookups under way: a name server that does not answer holds up this endpoint alone.
+#: Lookups at a time: a name server that does not answer holds up this endpoint only.
 _LOOKUPS = 2
 
 
@@ -40,11 +40,11 @@ NOT_PUBLIC = (
 
 
 class AddressForbidden(OSError):
-    """An endpoint's name stands for an inner address; the message says what may be done."""
+    """An endpoint's name resolves to an inner address; the message says what to do."""
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody on the internet would reach the same host by it."""
+    """Whether the address means the same host for everybody on the internet."""
     found = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
         inner = _carried(found)
@@ -58,7 +58,7 @@ def is_public(address: str) -> bool:
 
 
 def is_inner_literal(host: str | None) -> bool:
-    """Whether a url's host says by itself that it is not public; a name may turn out so later."""
+    """Whether a url's host is an address that is not public; a name is only checked later."""
     try:
         return not is_public(host or "")
     except ValueError:
@@ -78,7 +78,9 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 
 
 def socket_factory(*, allow_private: bool) -> Callable[[AddressInfo], socket.socket]:
-    """Makes the socket of a connection. Raises ``AddressForbidden`` for an inner address."""
+    """A function that makes a connection's socket. It raises ``AddressForbidden`` for an inner
+    address.
+    """
 
     def new_socket(info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
@@ -90,7 +92,7 @@ def socket_factory(*, allow_private: bool) -> Callable[[AddressInfo], socket.soc
 
 
 class EndpointResolver(AbstractResolver):
-    """Looks names up in threads of its own, so that no endpoint waits for another one's name."""
+    """Looks names up in its own threads, so that no endpoint waits for another one's name."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="webhook-name")

@@ -1,13 +1,13 @@
-"""When an endpoint is left alone: after failures in a row, and when it asks for it.
+"""A circuit breaker: pauses an endpoint after failures in a row, and when it asks for a pause.
 
-Times are given, and so is chance, so that tests can give them.
+Times and randomness are arguments, so that tests can choose them.
 """
 
 from collections.abc import Callable
 
-#: Failures in a row, of whatever decisions, after which an endpoint is only probed.
+#: After this many failures in a row, of any decisions, an endpoint is only probed.
 FAILURES_MAX = 5
-#: An endpoint that asks for more than this is asked again after it.
+#: The longest pause that an endpoint may ask for.
 PAUSE_MS_MAX = 3_600_000
 
 #: A number from 0 to 1.
@@ -15,17 +15,17 @@ Chance = Callable[[], float]
 
 
 def delay_ms(failures: int, first_ms: int, longest_ms: int, chance: Chance) -> int:
-    """How long to wait after so many failures (1 or more): twice as long each time, up to a
-    ceiling, and of that a random half to the whole, so that not all come back at once.
+    """How long to wait after ``failures`` failures (1 or more): twice as long each time, up to
+    ``longest_ms``, times a random share from a half to one, so that not all retry at once.
     """
-    # No larger power: the ceiling is reached long before.
+    # A limit on the power: the ceiling is reached long before.
     whole_ms = min(longest_ms, first_ms << min(failures - 1, 40))
     return round(whole_ms * (0.5 + chance() / 2))
 
 
 class Breaker:
-    """Open after `FAILURES_MAX` failures in a row; then one try at a time, ever more seldom, until
-    one succeeds.
+    """Opens after `FAILURES_MAX` failures in a row; then permits one try at a time, at growing
+    intervals, until one succeeds.
     """
 
     def __init__(self, first_ms: int, longest_ms: int, chance: Chance) -> None:
@@ -41,16 +41,16 @@ class Breaker:
         return self._failures >= FAILURES_MAX
 
     def permits(self, now_ms: int) -> bool:
-        """Whether something may be tried."""
+        """Whether a try is permitted."""
         return now_ms >= self._until_ms and not (self.is_open and self._is_probing)
 
     @property
     def until_ms(self) -> int:
-        """When it is next asked for; 0 for at once."""
+        """When the next try is permitted; 0 for at once."""
         return self._until_ms
 
     def begin(self) -> None:
-        """Note that something is being tried."""
+        """Note that a try begins."""
         self._is_probing = self.is_open
 
     def succeed(self) -> None:
@@ -66,9 +66,9 @@ class Breaker:
             self._until_ms = max(self._until_ms, now_ms + wait_ms)
 
     def cancel(self) -> None:
-        """Note that what was being tried came to no end."""
+        """Note that a try ended without success or failure."""
         self._is_probing = False
 
     def pause(self, now_ms: int, wait_ms: int) -> None:
-        """Leave it alone for so long, as it asks for."""
+        """Permit nothing for ``wait_ms``, as the endpoint asks."""
         self._until_ms = max(self._until_ms, now_ms + min(wait_ms, PAUSE_MS_MAX))

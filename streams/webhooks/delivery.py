@@ -1,8 +1,8 @@
-"""One endpoint's deliveries: read, tried, tried again, and done. It knows no Kafka.
+"""One endpoint's deliveries: reads, tries, retries and finishes them. It knows no Kafka.
 
-What ends a message is one of five fates (see `metrics`), and only then its place in the log counts
-as done. So nothing is lost by whatever ends this process, and what was being sent is sent again
-with the same id.
+Each message ends with one of five fates (see `metrics`); only then its place in the log counts as
+done. So nothing is lost however this process ends, and what it was sending is sent again with the
+same id.
 """
 
 import asyncio
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Erasures that are remembered for decisions of the other topic that come later.
+#: How many erasures are remembered for decisions of the other topic that come later.
 ERASED_KEPT = 10_000
-#: Tries that a rate allows within so long may begin at once.
+#: Tries that the rate allows within this time may begin together.
 RATE_GRAIN_MS = 10
-#: Why a message is set aside of which no request can be made.
+#: Why a message is set aside for which no request can be made.
 UNSENDABLE = "unsendable"
-#: A look at what is due though nothing said so.
+#: The longest time between looks at what is due, even without a signal.
 IDLE_S = 1.0
 
-#: What is being tried of a partition that goes to another process.
+#: Marks a delivery in flight whose partition moves to another process.
 _RELEASED = "released"
 
 Partition = tuple[str, int]
@@ -52,8 +52,8 @@ Name = TypeVar("Name", str, bytes)
 
 
 class Surroundings(NamedTuple):
-    """What a delivery needs besides its endpoint. ``set_aside`` keeps a delivery durably, with its
-    reason, and returns when it is kept.
+    """What a delivery needs besides its endpoint. ``set_aside`` stores an undelivered message with
+    the reason, and returns when it is durable.
     """
 
     set_aside: Callable[[Delivery, str], Awaitable[None]]
@@ -66,7 +66,7 @@ class Surroundings(NamedTuple):
 
 
 class EndpointDelivery:
-    """The deliveries of one endpoint, of the partitions that this process has of it."""
+    """The deliveries of one endpoint, for the partitions that this process owns in its group."""
 
     def __init__(
         self, rule: EndpointRule, composer: Composer, sender: Posts, around: Surroundings
@@ -80,16 +80,17 @@ class EndpointDelivery:
         self._windows: dict[Partition, OffsetWindow] = {}
         self._by_id: Counter[str] = Counter()
         self._by_customer: Counter[bytes] = Counter()
-        #: The latest erasure of somebody that a topic told: its id, and when it was.
+        #: By customer and topic, the latest erasure notice: its id and its time.
         self._erased: OrderedDict[tuple[bytes, str], tuple[str, int]] = OrderedDict()
         self._tries: dict[asyncio.Task[None], Delivery] = {}
         self._wake = asyncio.Event()
         self._next_try_ms = 0.0
         self._is_leaving = False
         self._crash: BaseException | None = None
-        #: Statuses and kinds of failure, of which there are few.
+        #: Statuses and kinds of failure that were logged; there are few.
         self._reasons_told: set[str] = set()
-        #: Whether the endpoint said that it is gone; it is left alone until the next start.
+        #: Whether the endpoint answered that it is gone; then it is left alone until the next
+        #: start.
         self.is_disabled = False
 
     @property
@@ -104,21 +105,21 @@ class EndpointDelivery:
     # Partitions
 
     def begin(self, partition: Partition, position: OpenPosition) -> None:
-        """Take on a partition, from there."""
+        """Take over a partition, from ``position``."""
         self._windows[partition] = OffsetWindow(position)
 
     def is_full(self, partition: Partition) -> bool:
-        """Whether nothing more of a partition can be taken in."""
+        """Whether no more of a partition can be read now."""
         window = self._windows.get(partition)
         return window is not None and window.is_full
 
     def positions(self) -> dict[Partition, OpenPosition]:
-        """What can be committed."""
+        """The positions that can be committed."""
         return {partition: window.position() for partition, window in self._windows.items()}
 
     async def release(self, partitions: Collection[Partition], grace_s: float) -> None:
-        """Begin nothing of these any more, and let what is being tried end within ``grace_s``;
-        `forget` them after that.
+        """Begin no new tries for these partitions, and let those in flight end within ``grace_s``;
+        call `forget` afterwards.
         """
         gone = self._queue.remove(lambda one: _partition(one) in partitions)
         for delivery in gone:
@@ -133,7 +134,7 @@ class EndpointDelivery:
             await asyncio.gather(*late, return_exceptions=True)
 
     def forget(self, partitions: Collection[Partition]) -> None:
-        """Another process has these by now."""
+        """Forget these partitions: another process has them now."""
         for partition in partitions:
             self._windows.pop(partition, None)
 
@@ -147,7 +148,7 @@ class EndpointDelivery:
         stored_at_ms: int,
         headers: Headers = (),
     ) -> None:
-        """Take in the next record of a partition."""
+        """Take the next record of a partition."""
         window = self._windows.get(partition)
         if window is None or not window.admit(offset):
             return
@@ -165,7 +166,7 @@ class EndpointDelivery:
         if not wants(self._rule, message):
             window.finish(offset)
             return
-        # Headers that nobody asks for would be kept for as long as an endpoint is away.
+        # Headers that nobody uses would be kept for as long as an endpoint is away.
         carried = headers if self._around.traces is not None else ()
         delivery = Delivery(message, LogPlace(topic, number, offset), stored_at_ms, carried)
         self._by_id[message.id] += 1
@@ -180,7 +181,9 @@ class EndpointDelivery:
             self._wake.set()
 
     def _is_erased(self, message: Message, topic: str) -> bool:
-        """Whether another topic told of an erasure after it that its own has not told of yet."""
+        """Whether another topic announced an erasure that covers this decision, and its own topic
+        has not announced it yet.
+        """
         _, told_ms = self._erased.get((message.whose, topic), ("", -1))
         others = [self._erased.get((message.whose, name)) for name in DELIVERED_TOPICS]
         return any(
@@ -189,14 +192,15 @@ class EndpointDelivery:
         )
 
     def _take_back(self, message: Message, topic: str) -> None:
-        """Drop what waits, and is erased or withdrawn by this message. What its own topic had
-        before an erasure goes whatever time it says: a request may be of before what it erases.
+        """Drop waiting messages that this one erases or withdraws. An erasure drops everything
+        before it in its own topic, whatever its time: a request may be older than what it erases.
         """
         if message.is_erasure:
             whose = message.whose
             known, _ = self._erased.get((whose, topic), ("", -1))
             if known == message.id:
-                # Said again, by a worker that was cut off: what is here by now is of a new person.
+                # A repeat, from a worker that was cut off: messages that came since are a new
+                # person's.
                 return
             self._erased[whose, topic] = message.id, message.decided_at_ms
             if len(self._erased) > ERASED_KEPT:
@@ -226,7 +230,7 @@ class EndpointDelivery:
     # Trying
 
     async def run(self) -> None:
-        """Try what is due, until cancelled. Raises what no try is expected to raise."""
+        """Try what is due, until cancelled. Raises the unexpected errors of tries."""
         while True:
             self._wake.clear()
             if self._crash is not None:
@@ -237,16 +241,16 @@ class EndpointDelivery:
                     await self._wake.wait()
 
     async def drain(self, grace_s: float) -> None:
-        """Begin nothing any more, and wait for what is being tried, ``grace_s`` at most."""
+        """Begin no new tries, and wait for those in flight, ``grace_s`` at most."""
         self._is_leaving = True
         await self.release(list(self._windows), grace_s)
 
     def _begin_due(self) -> float:
-        """Begin all that may be tried now; for how many seconds there is nothing more to do."""
+        """Begin every try that is due; return for how many seconds nothing more is."""
         now_ms = self._around.clock_ms()
         while self._queue.busy < self._rule.concurrency and not self._is_at_rest():
             if not self._breaker.permits(now_ms):
-                # A probe that is under way says itself when it ended.
+                # A probe in flight signals its own end.
                 wait_ms = self._breaker.until_ms - now_ms
                 return min(IDLE_S, wait_ms / 1_000) if wait_ms > 0 else IDLE_S
             if now_ms + RATE_GRAIN_MS < self._next_try_ms:
@@ -287,7 +291,7 @@ class EndpointDelivery:
         try:
             request = self._composer.request(delivery.message, now_ms // 1_000)
         except Exception:
-            # Of one message for one endpoint: nothing else ends with it.
+            # The fault is of this message and endpoint alone; everything else continues.
             told = {"fields": delivery.log_fields}
             log.exception("%s: no request can be made of %s", name, delivery.message.id, extra=told)
             self._breaker.cancel()
@@ -324,11 +328,11 @@ class EndpointDelivery:
     async def _failed(self, delivery: Delivery, answer: HttpAnswer) -> None:
         now_ms, rule = self._around.clock_ms(), self._rule
         if answer.wait_ms:
-            # It is there, and asks for patience: nobody's failure.
+            # The endpoint answers and asks for patience, which is no failure.
             self._breaker.cancel()
             self._breaker.pause(now_ms, answer.wait_ms)
         else:
-            # What fails as everything does tells nothing of this message.
+            # While every message fails, a failure says nothing about this one.
             was_open = self._breaker.is_open
             delivery.failures += not was_open
             self._breaker.fail(now_ms)
@@ -366,12 +370,12 @@ class EndpointDelivery:
         self._finish(delivery, fates.UNDELIVERED)
 
     def _finish(self, delivery: Delivery, fate: str) -> None:
-        """End what was being tried."""
+        """End a delivery that was being tried."""
         self._queue.finish(delivery)
         self._end(delivery, fate)
 
     def _end(self, delivery: Delivery, fate: str) -> None:
-        """Nothing is left to do about it, or it is for whoever has its partition next."""
+        """Let go of a delivery that is done, or whose partition has a new owner."""
         self._let_go(delivery)
         if fate != _RELEASED:
             window = self._windows.get(_partition(delivery))

@@ -1,6 +1,6 @@
-"""What is sent where: a message as each destination wants it, as its documentation says.
+"""Composes requests: each destination's format of a message, according to its documentation.
 
-docs/webhooks.md names the page of each format. No destination does any I/O.
+docs/webhooks.md links the page of each format. No destination does I/O.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ JSON_TYPE: Final = {"Content-Type": "application/json"}
 
 
 class Request(NamedTuple):
-    """What is sent, always by POST; ``path``: what of its url the destination adds."""
+    """A request, always a POST; ``path``: what the destination adds to the endpoint's url."""
 
     url: str
     headers: Mapping[str, str]
@@ -28,9 +28,9 @@ class Request(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """A format: ``content`` makes the values of a body, ``headers`` log in, ``path`` is put behind
-    the endpoint's url. ``has_people``: whether it is told of customers by their ids, so that news
-    without one means nothing to it. ``escape`` is for what a template puts into a text.
+    """A format. ``content`` makes the values of a body, ``headers`` log in, ``path`` is appended to
+    the endpoint's url. ``has_people``: whether it gets customers by their ids, so that a notice
+    without an id means nothing to it. ``escape`` is applied to what a template puts into a text.
     """
 
     content: Callable[[Message, Endpoint], Any]
@@ -41,7 +41,7 @@ class Destination(NamedTuple):
 
 
 def _slack_text(text: str) -> str:
-    """A text that names nobody and links nothing in Slack, whatever is in it."""
+    """The text with mentions and links disabled for Slack."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -49,7 +49,7 @@ def _slack(message: Message, _: Endpoint) -> Any:
     return {"text": _slack_text(headline(message.fields()))}
 
 
-#: All but the generic one, whose body is signed.
+#: All formats except the generic one, whose body is signed.
 DESTINATIONS: Mapping[str, Destination] = {
     "slack": Destination(_slack, has_people=False, escape=_slack_text),
     "customerio": Destination(vendors.customerio, vendors.basic, vendors.customerio_path),
@@ -73,7 +73,7 @@ DESTINATIONS: Mapping[str, Destination] = {
 
 
 class Composer:
-    """Makes the requests of one endpoint."""
+    """Makes one endpoint's requests."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises ``TemplateError``."""
@@ -86,11 +86,11 @@ class Composer:
 
     @property
     def understands_erasures(self) -> bool:
-        """Whether the destination can make anything of the news that somebody was erased."""
+        """Whether an erasure notice means anything to the destination."""
         return self._destination is None or not self._destination.has_people
 
     def request(self, message: Message, at_s: int) -> Request:
-        """The request of a try at ``at_s``; its body is the same on each try."""
+        """The request of a try at ``at_s``; every try has the same body."""
         body = self._body(message)
         if self._destination is None:
             headers = signed_headers(message.id, at_s, body, self._keys)

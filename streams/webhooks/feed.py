@@ -1,6 +1,6 @@
 """Reads the topics of decisions for one endpoint, in a consumer group of the endpoint's own.
 
-So each endpoint has a position of its own, and one that is slow or away holds up nobody else.
+So each endpoint has its own position, and a slow or absent one holds up nobody else.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ POLL_MS = 250
 BATCH_RECORDS = 500
 COMMIT_EVERY_S = 1.0
 COMMIT_TIMEOUT_S = 10.0
-#: Between looks at whether the topics are still the same.
+#: Seconds between checks that the topics are still the same.
 TOPIC_LOOK_S = 5.0
-#: How long a rebalance or the end waits for what is being tried.
+#: How long a rebalance or a shutdown waits for tries in flight.
 GRACE_S = 5.0
 
 
 class TopicsChanged(RuntimeError):
-    """A topic was deleted and created again: to go on in it, positions are found anew."""
+    """A topic was deleted and created again: reading starts over with new positions."""
 
 
 class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -63,7 +63,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         self._failure: Exception | None = None
         self._is_leaving = False
         self._consumer: AIOKafkaConsumer
-        #: Whether the group has given it its share.
+        #: Whether the group has assigned its partitions.
         self.has_joined = False
 
     def leave(self) -> None:
@@ -71,16 +71,16 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         self._is_leaving = True
 
     async def run(self) -> None:
-        """Read and deliver until `leave`. Raises ``KafkaError`` for what the client gives up on,
-        ``TopicsChanged``, and what no try is expected to raise.
+        """Read and deliver until `leave`. Raises ``KafkaError`` when the client gives up,
+        ``TopicsChanged``, and unexpected errors of tries.
         """
         self._consumer = AIOKafkaConsumer(
             **client_options(self._settings),
             group_id=self._settings.endpoint_group(self._rule.name),
             enable_auto_commit=False,
-            # Where there is nothing any more of what was committed.
+            # Applies where the committed offset no longer exists.
             auto_offset_reset="earliest",
-            # A customer's triggers and actions are the same process's.
+            # One process gets both a customer's triggers and their actions.
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=self._settings.session_timeout_ms,
             heartbeat_interval_ms=max(100, self._settings.session_timeout_ms // 10),
@@ -107,7 +107,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise self._failure
             self._hold()
             found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
-            # Where an endpoint begins is kept before it gets anything.
+            # Commit an endpoint's first position before it gets anything.
             if monotonic() >= commit_due_s or None in self._committed.values():
                 await self._commit()
                 self._tell()
@@ -127,12 +127,12 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
                     )
 
     async def _look(self) -> None:
-        """Raise ``TopicsChanged`` unless the topics are those whose positions were found: the
-        client would go on in a new one at an offset of the old.
+        """Raise ``TopicsChanged`` if a topic was replaced since its position was found: the client
+        would continue in the new one at an offset of the old.
         """
         client = self._consumer._client
         if self._names.keys() - client.cluster.topics():
-            # One was away when the client looked last, and by itself it looks after minutes.
+            # A topic was missing at the client's last refresh; the next would be minutes away.
             await client.force_metadata_update()
         present = await topic_ids(self._consumer, self._names)
         for name, topic_id in present.items():
@@ -140,7 +140,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise TopicsChanged(f"{name} was deleted and created again: reading all of it")
 
     def _hold(self) -> None:
-        """Read nothing of partitions that have enough open, and go on with the others."""
+        """Pause partitions that have enough open messages, and resume the others."""
         paused = self._consumer.paused()
         for tp in self._consumer.assignment():
             is_full = self._delivery.is_full((self._names[tp.topic], tp.partition))
@@ -171,8 +171,8 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
         return TopicPartition(self._settings.topic(name), number)
 
     async def _commit(self) -> None:
-        """Commit what changed. A group that has moved on does not take it, and whoever has the
-        partition by now sends some of it again.
+        """Commit the positions that changed. A group that has moved on refuses them; then the new
+        owner of a partition sends some messages again.
         """
         due = {
             partition: position
@@ -191,13 +191,13 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await self._consumer.commit(offsets)
         except (KafkaError, TimeoutError, ValueError) as error:
-            # A ValueError: of a partition that is no longer this process's.
+            # A ValueError concerns a partition that this process no longer has.
             log.warning("%s: could not commit (%s)", self._rule.name, type(error).__name__)
             return
         self._committed.update(due)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let what is being tried end, and commit while the partitions are still ours."""
+        """Let tries in flight end, and commit while the partitions are still ours."""
         mine = [(self._names[tp.topic], tp.partition) for tp in revoked]
         await self._delivery.release(mine, GRACE_S)
         if mine:
@@ -207,7 +207,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
             self._committed.pop(partition, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Go on where the group stopped."""
+        """Continue where the group stopped."""
         try:
             await self._take_on(list(assigned))
             self.has_joined = True
@@ -226,8 +226,8 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
             ).items()
             if kept.offset >= 0
         }
-        # Both topics' positions of a number are committed at once, by whoever has them both. The
-        # broker forgets those of a topic that is deleted: one alone is no new endpoint's.
+        # A partition number's owner commits its positions in both topics together. If only one has
+        # a position, the broker forgot the other with a deleted topic: the endpoint is not new.
         begun = {tp.partition for tp in committed}
         begins = await self._consumer.beginning_offsets(assigned)
         is_from_now = self._rule.begin == "latest"
@@ -238,7 +238,7 @@ class EndpointFeed(ConsumerRebalanceListener):  # type: ignore[misc]
             if (kept := committed.get(tp)) is not None:
                 topic_id = self._ids.get(partition[0], "")
                 known = decode_position(kept.offset, kept.metadata or "", topic_id)
-            # Of a topic that was created anew, all is new.
+            # All records of a topic that was created again are new.
             start = begins[tp] if tp.partition in begun else starts[tp]
             position = known or OpenPosition(start)
             self._consumer.seek(tp, position.offset)

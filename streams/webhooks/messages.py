@@ -1,6 +1,6 @@
-"""A decision, or the news of an erasure, as a message for endpoints: what it says, for whom, when.
+"""Turns a decision, or an erasure notice, into a message for endpoints.
 
-The body is that of Standard Webhooks, ``{type, timestamp, data}``, the same bytes on each try.
+The body follows Standard Webhooks, ``{type, timestamp, data}``; every try sends the same bytes.
 """
 
 from collections.abc import Collection, Mapping
@@ -27,19 +27,19 @@ from streams.cloud_events import NOTICE_TYPE
 from streams.graves import Fingerprints
 from streams.outputs import OUTPUTS
 
-#: Standard Webhooks recommends to stay below 20 KB.
+#: Standard Webhooks recommends less than 20 KB.
 BODY_BYTES_MAX = 20_000
-#: What is left out of a message that would be larger, first what is asked for least;
-#: `keepstream explain ID` has all of it.
+#: The fields left out of a message that would be larger, the least used first; `keepstream explain
+#: ID` shows all of them.
 LEFT_OUT_FIRST: Final = ("suppressed", "outranked", "churnReason", "churn", "reasons", "gates")
-#: The facts by which endpoints choose customers: the segment of recency, frequency and money, and
-#: those that the shop declares, of which there may be several.
+#: The facts by which endpoints choose customers: the segment by recency, frequency and money, and
+#: the segments that the shop declares, of which a customer may have several.
 SEGMENT, SEGMENTS = "segment", "segments"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """``whose``: the fingerprint of the customer, within whose messages order is kept.
-    ``not_before_ms``: 0 for at once; ``until_ms``: None for one that is never too late.
+    """A message. ``whose``: the customer's fingerprint; a customer's messages are kept in order.
+    ``not_before_ms``: 0 for at once. ``until_ms``: None if it is never too late.
     """
 
     id: str
@@ -52,12 +52,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """What endpoints choose by: the trigger's name, or that of the decision's kind."""
+        """The name by which endpoints choose: the trigger's, or the decision's kind."""
         return "erased" if isinstance(self.content, ErasureNotice) else self.content.kind
 
     @property
     def group(self) -> str | None:
-        """Whether the customer is treated or control; None in the news of an erasure."""
+        """Treated or control; None in an erasure notice."""
         return None if isinstance(self.content, ErasureNotice) else self.content.group
 
     @property
@@ -66,17 +66,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str:
-        """The customer; empty in the news of an erasure, which does not say."""
+        """The customer; empty in an erasure notice, which doesn't name them."""
         return "" if isinstance(self.content, ErasureNotice) else self.content.user_id
 
     @property
     def withdraws(self) -> str | None:
-        """The id of the decision that is withdrawn by this one."""
+        """The id of the decision that this one withdraws."""
         content = self.content
         return content.decision_id if isinstance(content, ActionWithdrawn) else None
 
     def is_too_late(self, at_ms: int) -> bool:
-        """Whether at ``at_ms`` it is of no use any more."""
+        """Whether it is no longer of use at ``at_ms``."""
         return self.until_ms is not None and at_ms > self.until_ms
 
     @property
@@ -84,12 +84,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return _ms(self.timestamp)
 
     def facts(self, chosen: Collection[str]) -> dict[str, Any]:
-        """Those of the ``chosen`` facts of the customer that the decision was made with."""
+        """The ``chosen`` facts of the customer, as the decision recorded them."""
         told = getattr(self.content, "facts", UNSET)
         return {} if told is UNSET else {name: told[name] for name in chosen if name in told}
 
     def fields(self, facts: Collection[str] = ()) -> dict[str, Any]:
-        """``type``, ``timestamp`` and ``data``, as plain values; of facts those that are chosen."""
+        """``type``, ``timestamp`` and ``data`` as plain values, with the chosen facts only."""
         data = msgspec.to_builtins(self.content)
         data.pop("facts", None)
         if chosen := self.facts(facts):
@@ -100,8 +100,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 def message_in(
     content: bytes, topic: str, fingerprints: Fingerprints, max_age_ms: int
 ) -> Message | None:
-    """The message in a record of a topic of decisions; None for a decision that nothing is done.
-    Raises ``Foreign``.
+    """The message in a record of a topic of decisions; None for a decision to do nothing. Raises
+    ``Foreign``.
     """
     notice = notice_in(content)
     if notice is not None:
@@ -129,7 +129,7 @@ def message_of(decided: Decision, fingerprints: Fingerprints, max_age_ms: int) -
 
 def _notice(notice: ErasureNotice, topic: str) -> Message:
     return Message(
-        # Both topics tell of it, each after its own decisions: two messages.
+        # Each topic announces it after its own decisions: two messages.
         id=f"{notice.id}-{topic}",
         type=NOTICE_TYPE,
         timestamp=notice.timestamp,
@@ -151,7 +151,7 @@ def _ms(text: str) -> int:
 
 
 def wants(rule: EndpointRule, message: Message) -> bool:
-    """Whether a message is one for this endpoint."""
+    """Whether the endpoint wants the message."""
     content = message.content
     if isinstance(content, ErasureNotice):
         return rule.erased
@@ -160,16 +160,16 @@ def wants(rule: EndpointRule, message: Message) -> bool:
     if rule.segments and not _is_of_one(message, rule.segments):
         return False
     if isinstance(content, Trigger):
-        # A trigger is by no channel: whoever asks for one wants actions.
+        # A trigger has no channel: an endpoint that names channels wants actions.
         return not rule.channels and (not rule.kinds or content.kind in rule.kinds)
-    # Whoever gets an action must hear that it is withdrawn.
+    # An endpoint that gets an action must also get its withdrawal.
     is_kind = not rule.kinds or bool({NEXT_BEST_ACTION, content.kind} & set(rule.kinds))
     return is_kind and (not rule.channels or content.channel in rule.channels)
 
 
 def _is_of_one(message: Message, segments: Collection[str]) -> bool:
-    """Whether the customer was in one of these when it was decided. A withdrawal does not say, and
-    must be heard by whoever got the action.
+    """Whether the customer was in one of ``segments`` at the decision. A withdrawal doesn't say,
+    and must reach everyone who got the action.
     """
     if isinstance(message.content, ActionWithdrawn):
         return True
@@ -178,7 +178,9 @@ def _is_of_one(message: Message, segments: Collection[str]) -> bool:
 
 
 def body_of(message: Message, facts: Collection[str] = ()) -> bytes:
-    """The body as JSON, below `BODY_BYTES_MAX`; ``leftOut`` names what had to be left out."""
+    """The body as JSON, up to `BODY_BYTES_MAX`; ``leftOut`` names fields that had to be left
+    out.
+    """
     fields = message.fields(facts)
     content = msgspec.json.encode(fields)
     left_out: list[str] = []
@@ -194,7 +196,7 @@ def body_of(message: Message, facts: Collection[str] = ()) -> bytes:
 
 
 def headline(fields: Mapping[str, Any]) -> str:
-    """What a message says, in a line for people."""
+    """The message in one line, for people."""
     data = fields["data"]
     if data["type"] == "erased":
         return f"A customer was erased ({data['mode']})"

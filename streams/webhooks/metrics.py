@@ -1,4 +1,4 @@
-"""Every metric of the delivery over HTTP. Labels are names from the endpoints' file, and few
+"""Every metric of delivery over HTTP. Labels are names from the endpoints' file, and a few
 reasons.
 """
 
@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from streams.exposition import exposed, new_registry
 from streams.file_metrics import FileMetrics
 
-#: What becomes of a message for an endpoint.
+#: The fates of a message for an endpoint.
 DELIVERED, EXPIRED, WITHDRAWN, ERASED, UNDELIVERED = FATES = (
     "delivered",
     "expired",
@@ -22,20 +22,20 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class WebhookMetrics:
-    """The metrics of one deliverer, in a registry of their own."""
+    """The metrics of one deliverer, in their own registry."""
 
     def __init__(self, endpoints: Iterable[str] = ()) -> None:
         self.registry = registry = new_registry()
         self._messages = Counter(
             "keepstream_webhook_messages",
-            "Messages by what became of them: delivered; expired before they were taken; withdrawn "
-            "or erased before they were sent; undelivered, which are kept to be retried",
+            "Messages by fate: delivered; expired before they were taken; withdrawn or erased "
+            "before they were sent; undelivered, which are kept for a retry",
             ["endpoint", "fate"],
             registry=registry,
         )
         self._failures = Counter(
             "keepstream_webhook_failures",
-            "Tries that failed, by the status or by what kept an answer from coming",
+            "Tries that failed, by the status, or by why there was no answer",
             ["endpoint", "reason"],
             registry=registry,
         )
@@ -44,7 +44,7 @@ class WebhookMetrics:
         )
         self._foreign = Counter(
             "keepstream_webhook_foreign_records",
-            "Records of the topics of decisions that are none, and were left out",
+            "Records of the decision topics that were left out, as they are no decisions",
             ["endpoint"],
             registry=registry,
         )
@@ -89,7 +89,7 @@ class WebhookMetrics:
             self.know(endpoint)
 
     def know(self, endpoint: str) -> None:
-        """Begin to count of an endpoint."""
+        """Start the counters of an endpoint."""
         # At zero from the start, so that increase() counts the first ones.
         for fate in FATES:
             self._messages.labels(endpoint, fate)
@@ -98,13 +98,13 @@ class WebhookMetrics:
         self._disabled.labels(endpoint)
 
     def forget(self, endpoint: str) -> None:
-        """Say nothing more of how an endpoint stands that there is no longer."""
+        """Remove the gauges of an endpoint that is no longer declared."""
         for gauge in (self._breaker, self._disabled, self._pending, self._lag):
             with suppress(KeyError):
                 gauge.remove(endpoint)
 
     def count(self, endpoint: str, fate: str, number: int = 1) -> None:
-        """Add messages that came to an end."""
+        """Add messages that ended with this fate."""
         self._messages.labels(endpoint, fate).inc(number)
 
     def observe_try(self, endpoint: str, seconds: float, *, is_first: bool) -> None:
@@ -121,7 +121,7 @@ class WebhookMetrics:
     def set_standing(
         self, endpoint: str, *, is_open: bool, is_disabled: bool, pending: int, lag: int
     ) -> None:
-        """Say how an endpoint stands."""
+        """Set the gauges of an endpoint."""
         self._breaker.labels(endpoint).set(is_open)
         self._disabled.labels(endpoint).set(is_disabled)
         self._pending.labels(endpoint).set(pending)

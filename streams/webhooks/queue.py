@@ -1,7 +1,8 @@
-"""What an endpoint has yet to take, in the order in which it may be tried.
+"""The messages that an endpoint has yet to take, in the order in which they may be tried.
 
-A customer's deliveries are a lane: one at a time, in the order of the log. What is to wait for the
-end of quiet hours waits apart, and keeps nothing else of the customer waiting. No I/O and no clock.
+A customer's deliveries are a lane: one at a time, in the order of the log. A delivery that waits
+for the end of quiet hours waits apart, and holds up nothing else of the customer. No I/O and no
+clock.
 """
 
 from collections import deque
@@ -15,7 +16,7 @@ from streams.webhooks.messages import Message
 
 
 class LogPlace(NamedTuple):
-    """Where in the log a delivery comes from."""
+    """Where a delivery stands in the log."""
 
     topic: str
     partition: int
@@ -23,9 +24,9 @@ class LogPlace(NamedTuple):
 
 
 class Delivery:
-    """One message for one endpoint. ``failures``: how often it failed while others did not;
-    ``void``: why it must not be tried again, though it is being tried; ``headers``: those of its
-    record, which may carry a trace.
+    """One message for one endpoint. ``failures``: how often it failed while others did not.
+    ``void``: why it must not be tried again, if it is in flight. ``headers``: those of its record,
+    which may carry a trace.
     """
 
     __slots__ = ("failures", "headers", "message", "place", "stored_at_ms", "tries", "void")
@@ -43,18 +44,18 @@ class Delivery:
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """What a log line about it names besides its words."""
+        """The fields of a log line about it."""
         trace_id = trace_id_in(self.headers)
         traced = {} if trace_id is None else {"traceId": trace_id}
         return {"decisionId": self.message.id, **self.place._asdict(), **traced}
 
 
 class DeliveryQueue:
-    """The deliveries of one endpoint. Whatever `take` gave ends with `finish` or `put_back`."""
+    """The deliveries of one endpoint. What `take` returns must go to `finish` or `put_back`."""
 
     def __init__(self) -> None:
         self._lanes: dict[bytes, deque[Delivery]] = {}
-        #: Lanes whose first delivery may be tried, by when; the number keeps the order.
+        #: Lanes whose first delivery may be tried, by due time; the number keeps the order.
         self._ready: list[tuple[int, int, bytes]] = []
         self._later: list[tuple[int, int, Delivery]] = []
         self._busy: dict[bytes, Delivery] = {}
@@ -62,7 +63,7 @@ class DeliveryQueue:
         self._count = 0
 
     def __len__(self) -> int:
-        """How many there are, those being tried included."""
+        """The number of deliveries, including those in flight."""
         return self._count
 
     def __iter__(self) -> Iterator[Delivery]:
@@ -77,7 +78,7 @@ class DeliveryQueue:
         return len(self._busy)
 
     def add(self, delivery: Delivery, now_ms: int) -> None:
-        """Take in what came next in the log."""
+        """Add the next delivery in the log."""
         self._count += 1
         not_before_ms = delivery.message.not_before_ms
         if not_before_ms > now_ms:
@@ -95,13 +96,13 @@ class DeliveryQueue:
             heappush(self._ready, (at_ms, self._next(), whose))
 
     def take(self, now_ms: int) -> Delivery | None:
-        """What is to be tried next; None if nothing is due."""
+        """The next delivery to try; None if nothing is due."""
         while self._later and self._later[0][0] <= now_ms:
             self._enqueue(heappop(self._later)[2], 0)
         while self._ready and self._ready[0][0] <= now_ms:
             _, _, whose = heappop(self._ready)
             lane = self._lanes.get(whose)
-            # Of a lane that was emptied, or that is there once more.
+            # An outdated entry: the lane was emptied, or has a newer entry.
             if not lane or whose in self._busy:
                 continue
             delivery = lane.popleft()
@@ -110,17 +111,17 @@ class DeliveryQueue:
         return None
 
     def next_due_ms(self) -> int | None:
-        """When something is due; None if nothing waits for a time."""
+        """When the next delivery is due; None if none waits for a time."""
         due = [heap[0][0] for heap in (self._ready, self._later) if heap]
         return min(due, default=None)
 
     def finish(self, delivery: Delivery) -> None:
-        """Let go of it, and turn to the customer's next."""
+        """Remove the delivery, and make the customer's next one available."""
         self._count -= 1
         self._release(delivery, 0)
 
     def put_back(self, delivery: Delivery, at_ms: int) -> None:
-        """Try it again at ``at_ms``, before whatever else waits for the customer."""
+        """Retry it at ``at_ms``, before the customer's other deliveries."""
         whose = delivery.message.whose
         self._lanes.setdefault(whose, deque()).appendleft(delivery)
         self._release(delivery, at_ms)
@@ -135,7 +136,7 @@ class DeliveryQueue:
             self._lanes.pop(whose, None)
 
     def remove(self, is_gone: Callable[[Delivery], bool]) -> list[Delivery]:
-        """Take out what waits and is gone; what is being tried stays."""
+        """Remove waiting deliveries that are gone; those in flight stay."""
         removed: list[Delivery] = []
         for whose, lane in list(self._lanes.items()):
             kept = deque[Delivery]()

@@ -1,7 +1,6 @@
 """Delivers again what endpoints refused: each decision is read again from its place in the log.
 
-What the log says since then holds: nothing is sent of somebody who was erased, nor what was
-withdrawn, nor what is too late by now.
+What the log says since then is respected: erased, withdrawn and outdated decisions are not sent.
 """
 
 import asyncio
@@ -26,15 +25,15 @@ from streams.webhooks.queue import LogPlace
 from streams.webhooks.sender import HttpVerdict, Sender
 from streams.webhooks.undelivered import UndeliveredMessage, UndeliveredMessages
 
-#: Nothing is there any more at its place in the log.
+#: Its place in the log holds nothing any more.
 LOST = "lost"
-#: What stays: the endpoint refused again, did not answer, or is declared no more.
+#: Fates that leave a message unsettled: refused again, no answer, or no longer declared.
 REFUSED, AWAY, UNKNOWN = "refused again", "not tried, the endpoint is away", "no such endpoint"
 STAYS = (REFUSED, AWAY, UNKNOWN)
 
 
 class _Found(NamedTuple):
-    """Messages by their place, and the fate of those that must not be sent any more."""
+    """Messages by place, and the fates of those that must not be sent any more."""
 
     messages: Mapping[LogPlace, Message]
     over: Mapping[LogPlace, str]
@@ -47,10 +46,10 @@ async def retry_undelivered(
     *,
     dry_run: bool,
 ) -> Counter[tuple[str, str]]:
-    """Send each of ``refused`` once more; return the number by (endpoint, what became of it).
+    """Send each of ``refused`` again; return the number by (endpoint, fate).
 
-    What was delivered, or must not be any more, is settled. A dry run sends and settles nothing,
-    and counts as delivered what would be sent.
+    A message that was delivered, or must not be sent any more, is settled. A dry run sends and
+    settles nothing, and counts what it would send as delivered.
     """
     found = await _found(settings, {one.place for one in refused})
     by_endpoint = defaultdict(list)
@@ -74,7 +73,7 @@ async def retry_undelivered(
 
 
 class _Turn:
-    """One endpoint's turn; without ``settled`` nothing is sent."""
+    """Retries one endpoint's messages; without ``settled`` it sends nothing."""
 
     def __init__(
         self,
@@ -90,8 +89,8 @@ class _Turn:
         self._settled = settled
 
     async def take(self, refused: Iterable[UndeliveredMessage]) -> list[str]:
-        """What becomes of each. The first that gets no answer ends the trying: the others would
-        get none either.
+        """The fate of each message. After the first one without an answer, no other is tried: none
+        would get one.
         """
         told: list[str] = []
         for one in refused:
@@ -119,7 +118,7 @@ class _Turn:
 
 
 async def _found(settings: Settings, wanted: Collection[LogPlace]) -> _Found:
-    """Read what is wanted, and all that came after it."""
+    """Read the wanted messages, and everything that came after them."""
     first: dict[tuple[str, int], int] = {}
     for topic, partition, offset in wanted:
         first[topic, partition] = min(offset, first.get((topic, partition), offset))
@@ -138,7 +137,7 @@ async def _found(settings: Settings, wanted: Collection[LogPlace]) -> _Found:
 
 
 class _Reading:
-    """Decisions that are wanted, until something later in the log is about them."""
+    """The wanted decisions, until something later in the log is about them."""
 
     def __init__(self, settings: Settings, wanted: Collection[LogPlace]) -> None:
         self._fingerprints = Fingerprints(settings.erasure_salt)
@@ -163,7 +162,8 @@ class _Reading:
 
     def _end(self, later: Message, topic: str) -> None:
         if later.is_erasure and later.id in self._erasures:
-            # Said again, by a worker that was cut off: what was decided meanwhile is another's.
+            # A repeat, from a worker that was cut off: decisions made since are about somebody
+            # else.
             return
         self._erasures.add(later.id)
         for place, message in self.messages.items():

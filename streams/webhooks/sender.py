@@ -1,4 +1,4 @@
-"""One try at an endpoint: a request out, and what its answer means."""
+"""One try at an endpoint: sends a request, and says what the answer means."""
 
 import asyncio
 import ssl
@@ -19,19 +19,19 @@ from models.events.times import milliseconds
 from streams.webhooks.addresses import AddressForbidden, EndpointResolver, socket_factory
 from streams.webhooks.destinations import Request
 
-#: Of an answer so much is read, so that its connection can be used again; nothing of it is kept.
+#: How much of an answer is read, so that its connection can be used again; nothing is kept.
 ANSWER_BYTES_MAX = 64 * 1024
 _AGENT = f"keepstream/{VERSION} {SERVER_SOFTWARE.partition(' ')[0]}"
-#: Answers after which the same is tried again, besides those of 500 and above.
+#: Statuses to retry after, besides 500 and above.
 _TRY_AGAIN = frozenset({408, 425, 429})
 _GONE = 410
-#: Why nothing was sent to an address that is not public.
+#: The reason when nothing was sent because the address is not public.
 ADDRESS = "address"
 _OK, _REDIRECTED = 200, 300
 
 
 class HttpVerdict(StrEnum):
-    """What an answer means for a message."""
+    """What an answer means for the message."""
 
     TAKEN = "taken"
     RETRY = "retry"
@@ -40,8 +40,8 @@ class HttpVerdict(StrEnum):
 
 
 class HttpAnswer(NamedTuple):
-    """``reason``: the status, or what kept it from coming, for metrics and dead letters;
-    ``wait_ms``: for how long the endpoint asks to be left alone.
+    """``reason``: the status, or why there was no answer; for metrics and dead letters.
+    ``wait_ms``: how long the endpoint asks to be left alone.
     """
 
     verdict: HttpVerdict
@@ -50,13 +50,13 @@ class HttpAnswer(NamedTuple):
 
 
 class Posts(Protocol):
-    """What sends a request: `Sender`, or a test's."""
+    """Sends a request: `Sender`, or a test's fake."""
 
     async def post(self, request: Request, now_ms: int) -> HttpAnswer: ...
 
 
 class Sender:
-    """The connections of one endpoint, which are nobody else's."""
+    """One endpoint's connections, shared with no other."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         rule = endpoint.rule
@@ -73,18 +73,18 @@ class Sender:
         )
 
     async def post(self, request: Request, now_ms: int) -> HttpAnswer:
-        """Send it, and give what is to become of it. Redirects are not followed: they would lead
-        where nobody has looked.
+        """Send the request, and return what the answer means. Redirects are not followed: their
+        target has not been checked.
         """
         try:
             async with self._session.post(
-                # As it is: what is written out in it must stay so.
+                # Encoded already: percent signs must stay as they are.
                 URL(request.url, encoded=True),
                 data=request.body,
                 headers=request.headers,
                 allow_redirects=False,
             ) as answer:
-                # Whatever becomes of the rest: by its status the endpoint has said it all.
+                # The status decides, whatever happens to the rest of the answer.
                 with suppress(aiohttp.ClientError, OSError, TimeoutError):
                     await answer.content.read(ANSWER_BYTES_MAX)
                 return answer_of(answer.status, answer.headers.get("Retry-After"), now_ms)
@@ -99,25 +99,25 @@ class Sender:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         await self._session.close()
-        # Its sockets end in the next turn.
+        # The session's sockets close in the loop's next turn.
         await asyncio.sleep(0)
 
 
 def answer_of(status: int, retry_after: str | None, now_ms: int) -> HttpAnswer:
-    """What a status means, and a wish to wait."""
+    """The meaning of a status, and of a request to wait."""
     reason = str(status)
     if _OK <= status < _REDIRECTED:
         return HttpAnswer(HttpVerdict.TAKEN, reason)
     if status == _GONE:
         return HttpAnswer(HttpVerdict.GONE, reason)
-    # Nothing below 200 is an answer to what was asked.
+    # A status below 200 is no final answer.
     if status in _TRY_AGAIN or status >= 500 or status < _OK:
         return HttpAnswer(HttpVerdict.RETRY, reason, _wait_ms(retry_after, now_ms))
     return HttpAnswer(HttpVerdict.REFUSED, reason)
 
 
 def _wait_ms(retry_after: str | None, now_ms: int) -> int:
-    """Seconds, or a date; nothing for what is neither."""
+    """The wait in a `Retry-After` of seconds or a date; 0 for anything else."""
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         return int(text[:9]) * 1_000
@@ -130,7 +130,7 @@ def _wait_ms(retry_after: str | None, now_ms: int) -> int:
 
 
 def failure_of(error: Exception) -> str:
-    """The kind of failure, of few, for a metric's label; its text may have the address in it."""
+    """The kind of failure, for a metric's label; the error's text may contain the address."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, AddressForbidden):
         return ADDRESS

@@ -1,7 +1,7 @@
 """Signatures of Standard Webhooks: https://www.standardwebhooks.com, version 1.0.
 
-Twenty lines of the standard library: the standard's own package is for receivers, and tests verify
-with it what is signed here.
+It takes twenty lines of the standard library. The standard's own package is for receivers; tests
+use it to verify these signatures.
 """
 
 import hmac
@@ -14,8 +14,8 @@ ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature
 def signed_headers(
     message_id: str, at_s: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """The three headers. With several keys there are as many signatures, and a receiver that knows
-    one of them takes the message: so a secret is changed without losing any.
+    """The three headers, with one signature for each key. A receiver that knows one of the keys
+    accepts the message, so changing a secret loses no message.
     """
     signed = f"{message_id}.{at_s}.".encode() + body
     signatures = (b64encode(hmac.digest(key, signed, "sha256")).decode() for key in keys)

@@ -1,7 +1,7 @@
-"""Bodies of one's own: JSON in which ``${path}`` stands for a field of the message.
+"""Templates for bodies: JSON in which ``${path}`` stands for a field of the message.
 
-Nothing is computed, chosen or repeated, so a template can do no harm, and can be checked before
-anything is sent: a path that no message has is refused.
+A template can't compute, choose or repeat. So it can do no harm, and can be checked before anything
+is sent: a path that no message has is refused.
 """
 
 import json
@@ -17,7 +17,7 @@ from models.events.erasure_record import ErasureNotice
 
 _PLACE = re.compile(r"\$\{([^}]*)\}")
 _TOP = ("id", "type", "timestamp", "data")
-#: Only those are sent that the endpoint chooses.
+#: Only the facts that the endpoint chooses are sent.
 _FACTS = "data.facts"
 
 
@@ -26,17 +26,17 @@ class TemplateError(ValueError):
 
 
 class Template:
-    """A body with places to fill. A text that is one place becomes the field itself, of its type;
-    within a longer text a field that a message has not is empty.
+    """A body with placeholders. A text that is a single placeholder becomes the field itself, with
+    its type. Within a longer text, a field that the message lacks is empty.
     """
 
     def __init__(
         self, text: str, escape: Callable[[str], str] = str, facts: Iterable[str] = ()
     ) -> None:
-        """``facts``: those of the customer that messages say. Raises ``TemplateError``."""
+        """``facts``: the customer's facts that messages contain. Raises ``TemplateError``."""
         try:
             self._tree = msgspec.json.decode(text)
-            # Only this reader tells of a name that stands twice.
+            # Only this reader reports a name that appears twice.
             json.loads(text, object_pairs_hook=_named_once)
         except (msgspec.DecodeError, RecursionError) as error:
             raise TemplateError(f"template: it is to be JSON ({error})") from None
@@ -51,7 +51,7 @@ class Template:
                 )
 
     def render(self, fields: Mapping[str, Any]) -> bytes:
-        """The body for these fields."""
+        """The body with these fields filled in."""
         return msgspec.json.encode(self._filled(self._tree, fields))
 
     def _filled(self, part: Any, fields: Mapping[str, Any]) -> Any:
@@ -68,7 +68,7 @@ class Template:
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object, in which no name may stand twice: the second would silently win."""
+    """The object. A repeated name is refused, because the second would silently win."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -106,7 +106,7 @@ def _as_text(value: Any) -> str:
 
 
 def known_paths(facts: Iterable[str] = ()) -> Iterator[str]:
-    """Every path that some message has, with these facts."""
+    """Every path that some message has, given these facts."""
     yield from _TOP
     yield "data.type"
     for kind in (Trigger, NextBestAction, ActionWithdrawn, ErasureNotice):

@@ -1,4 +1,4 @@
-"""A try at an endpoint as a step of its event's trace, which goes on at the receiver."""
+"""Makes a try at an endpoint a step of its event's trace, which the receiver can continue."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 async def post_traced(
     traces: "Traces", sender: Posts, delivery: Delivery, request: Request, now_ms: int
 ) -> HttpAnswer:
-    """Send it, with the header `traceparent` if its event is traced."""
+    """Send the request, with the header `traceparent` if its event is traced."""
     about: dict[str, str | int] = {"decision": delivery.message.id, "try": delivery.tries}
     step = traces.follow("post", delivery.headers, about, is_client=True)
     if step is None:

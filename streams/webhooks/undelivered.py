@@ -1,7 +1,7 @@
-"""What endpoints refused: kept by its place in the log, without anything of the customer.
+"""Messages that endpoints refused: kept by their place in the log, without customer data.
 
-The topic `undelivered` has a record for each, until it is settled. A retry reads the decision again
-from where it is; what was erased meanwhile is not sent, for the topic of decisions says so itself.
+The topic `undelivered` has a record for each until it is settled. A retry reads the decision again
+from its place. Decisions erased meanwhile are not sent: their topic has the erasure notice.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ RETRY_S = 1.0
 
 
 class UndeliveredMessage(Struct, frozen=True, rename="camel"):
-    """``id`` and ``type`` of the message, where its decision is in the log, ``reason`` (the status
-    of the last answer, or what kept one from coming), how often it was tried, and when it was given
+    """The message's ``id`` and ``type``, its decision's place in the log, the ``reason`` (the
+    status of the last answer, or why there was none), the number of tries, and when it was given
     up.
     """
 
@@ -56,14 +56,14 @@ _DECODER = msgspec.json.Decoder(UndeliveredMessage)
 
 
 class UndeliveredMessages:
-    """Writes what was refused, and what is settled."""
+    """Writes refused messages, and which of them are settled."""
 
     def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
         self._producer = producer
         self._topic = settings.topic(UNDELIVERED)
 
     async def keep(self, endpoint: str, delivery: Delivery, reason: str) -> None:
-        """Keep it, and return when it is durable, however long the broker is away."""
+        """Keep the message; return when it is durable, however long the broker is away."""
         place = delivery.place
         refused = UndeliveredMessage(
             endpoint, delivery.message.id, delivery.message.type, place.topic, place.partition,
@@ -72,7 +72,7 @@ class UndeliveredMessages:
         await self._write(refused, msgspec.json.encode(refused))
 
     async def settle(self, refused: UndeliveredMessage) -> None:
-        """It was delivered, or must not be any more."""
+        """Note that the message was delivered, or must not be sent any more."""
         await self._write(refused, None)
 
     async def _write(self, refused: UndeliveredMessage, value: bytes | None) -> None:
@@ -91,7 +91,7 @@ class UndeliveredMessages:
 
 
 async def unsettled(settings: Settings, endpoint: str | None) -> list[UndeliveredMessage]:
-    """What was refused and is not settled, of one endpoint or of all, in the order of the log."""
+    """Refused and unsettled messages, of one endpoint or of all, in the order of the log."""
     async with running(new_reader(settings), settings) as reader:
         spans = await spans_of(reader, UNDELIVERED, settings)
         found = await unsettled_within(reader, spans, settings)
@@ -101,12 +101,12 @@ async def unsettled(settings: Settings, endpoint: str | None) -> list[Undelivere
 async def unsettled_within(
     reader: AIOKafkaConsumer, spans: Iterable[Span], settings: Settings
 ) -> list[UndeliveredMessage]:
-    """What was refused and is not settled within ``spans`` of the topic."""
+    """Refused and unsettled messages within ``spans`` of the topic."""
     found: dict[bytes, UndeliveredMessage] = {}
     async for _, records in scan_together(reader, spans, settings):
         for record in records:
             key = record.key or b""
-            # The last word counts: what was refused again comes last.
+            # The latest record counts; a message that was refused again moves to the end.
             found.pop(key, None)
             if record.value is None:
                 continue

@@ -1,8 +1,8 @@
-"""The formats of marketing tools: a decision as an event of the customer, of the tool's own kind.
+"""The formats of marketing tools: each decision becomes a customer event of the tool.
 
-Each is what the tool's documentation says, which docs/webhooks.md names. The event's name is
-``keepstream`` and the decision's kind, its properties are flat, and the tool's own id of an event,
-where it has one, is the decision's, so that a repeat is recognised there.
+Each follows the tool's documentation, which docs/webhooks.md links. The event's name is
+``keepstream`` and the decision's kind, and its properties are flat. If the tool has ids for events,
+the decision's id is used, so that the tool recognises a repeat.
 """
 
 from base64 import b64encode
@@ -19,7 +19,7 @@ from streams.webhooks.messages import Message
 
 Headers = Mapping[str, str]
 
-#: Fields of decisions that are told, by the name they have there.
+#: The fields of decisions that are sent, with their names in the tools.
 _TOLD: Final = {
     "id": "decision_id",
     "kind": "kind",
@@ -33,20 +33,20 @@ _TOLD: Final = {
     "decisionId": "withdrawn_decision_id",
     "because": "because",
 }
-#: The revision of Klaviyo's API that this was written for.
+#: The revision of Klaviyo's API that this follows.
 KLAVIYO_REVISION: Final = "2026-07-15"
 _ULID_DIGITS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID_LENGTH: Final = 26
 
 
 def event_name(message: Message) -> str:
-    """What tools know the event by."""
+    """The event's name in the tools."""
     return f"keepstream {message.kind}"
 
 
 def properties(message: Message, endpoint: Endpoint) -> dict[str, str | float]:
-    """What a tool can use of a decision: texts and numbers, without what it has not. A fact has its
-    own name, and stands back where a property has it.
+    """The decision as texts and numbers, without missing fields. A fact keeps its own name; if a
+    property has the same name, the property wins.
     """
     data = message.fields(endpoint.rule.facts)["data"]
     facts = flat(data.get("facts", {}))
@@ -59,7 +59,7 @@ def properties(message: Message, endpoint: Endpoint) -> dict[str, str | float]:
 
 
 def flat(facts: Mapping[str, Any]) -> dict[str, str | float]:
-    """What is known of facts, as texts and numbers."""
+    """The known facts as texts and numbers."""
     return {
         name: ", ".join(value) if isinstance(value, list | tuple) else value
         for name, value in facts.items()
@@ -68,7 +68,7 @@ def flat(facts: Mapping[str, Any]) -> dict[str, str | float]:
 
 
 def _number_of(message: Message) -> int:
-    """The id as a number of 128 bits, which a decision's is."""
+    """A decision's id as a number of 128 bits."""
     try:
         return UUID(hex=message.id).int
     except ValueError:
@@ -88,18 +88,18 @@ def _seconds(message: Message) -> int:
 
 
 def basic(endpoint: Endpoint) -> Headers:
-    """Logs in by user and key."""
+    """The headers to log in by user and key."""
     login = b64encode(f"{endpoint.rule.user}:{endpoint.secrets[0]}".encode()).decode()
     return {"Authorization": f"Basic {login}"}
 
 
 def key_after(word: str, **more: str) -> Callable[[Endpoint], Headers]:
-    """Logs in by a key after this word, with further headers."""
+    """The headers to log in by a key after ``word``, and ``more`` headers."""
     return lambda endpoint: {"Authorization": f"{word} {endpoint.secrets[0]}", **more}
 
 
 def customerio_path(message: Message) -> str:
-    """The path of a person's events. A dot is written out, too: ``..`` would be another path."""
+    """The path of a person's events. Dots are escaped, too: ``..`` would be another path."""
     who = quote(message.user_id, safe="").replace(".", "%2E")
     return f"/api/v1/customers/{who}/events"
 
@@ -107,7 +107,7 @@ def customerio_path(message: Message) -> str:
 def customerio(message: Message, endpoint: Endpoint) -> Any:
     return {
         "name": event_name(message),
-        # Recognises a repeat, and must look like a ULID.
+        # For recognising repeats; it must look like a ULID.
         "id": _ulid(message),
         "timestamp": _seconds(message),
         "data": properties(message, endpoint),
@@ -159,15 +159,15 @@ def dittofeed(message: Message, endpoint: Endpoint) -> Any:
 
 
 def mautic(message: Message, endpoint: Endpoint) -> Any:
-    """The contact that is known by the customer's id in a field of the endpoint's choice, with a
-    tag for what was decided, which a withdrawal takes away, and fields that say when, and its id.
+    """The contact whose field, which the endpoint names, has the customer's id. It gets a tag for
+    the decision, which a withdrawal removes, and fields with the decision, its id and its time.
     """
     content = message.content
     what, sign = message.kind, ""
     if isinstance(content, NextBestAction):
         what = content.action or what
     elif isinstance(content, ActionWithdrawn):
-        # Mautic takes a tag with a minus before it away.
+        # Mautic removes a tag that has a minus in front.
         what, sign = content.action, "-"
     decided_at = datetime.fromtimestamp(_seconds(message), UTC)
     facts = flat(message.facts(endpoint.rule.facts))

@@ -1,8 +1,9 @@
-"""How far an endpoint has taken a partition, with holes: some decisions wait while later ones went.
+"""How far an endpoint has come in a partition, with holes: some decisions wait while later ones are
+done.
 
-What is committed is the first offset that is open, and beside it, as the commit's metadata, which
-of the later ones are done. So nothing but Kafka's own position is kept of an endpoint, and whoever
-goes on from it sends again only what was being sent.
+The commit has the first open offset, and in its metadata which later offsets are done. So Kafka's
+own position is all that is kept of an endpoint, and whoever continues from it sends again only
+messages that were in flight.
 """
 
 import zlib
@@ -11,22 +12,22 @@ from binascii import Error as NotBase64
 from collections import OrderedDict
 from typing import NamedTuple
 
-#: How far beyond the first open offset is read. A bit each, in base64: a third of the 4,096 bytes
-#: that a broker takes as metadata.
+#: How far to read beyond the first open offset. One bit each, in base64, is a third of the 4,096
+#: bytes of metadata that a broker takes.
 WINDOW_RECORDS = 8_192
 _VERSION = "1"
 _BITS = 8
 
 
 class OpenPosition(NamedTuple):
-    """Where a partition stands: the first open offset, and the later ones that are done."""
+    """A partition's first open offset, and the later ones that are done."""
 
     offset: int
     done: frozenset[int] = frozenset()
 
 
 class OffsetWindow:
-    """The open and the done offsets of one partition, from the first open one."""
+    """The open and the done offsets of one partition, from the first open one on."""
 
     def __init__(self, position: OpenPosition) -> None:
         self._open: OrderedDict[int, None] = OrderedDict()
@@ -34,7 +35,7 @@ class OffsetWindow:
         self._next = position.offset
 
     def admit(self, offset: int) -> bool:
-        """Take the next record of the log; False for one that is done already."""
+        """Take the next record of the log; False if it is done already."""
         self._next = offset + 1
         if offset in self._done:
             return False
@@ -42,7 +43,7 @@ class OffsetWindow:
         return True
 
     def finish(self, offset: int) -> None:
-        """Note that nothing is left to do about this offset."""
+        """Note that this offset is done."""
         if offset in self._open:
             del self._open[offset]
             self._done.add(offset)
@@ -53,7 +54,7 @@ class OffsetWindow:
 
     @property
     def is_full(self) -> bool:
-        """Whether to read on would need more than can be committed."""
+        """Whether reading on would exceed what can be committed."""
         return self._next - self._first >= WINDOW_RECORDS
 
     @property
@@ -61,15 +62,15 @@ class OffsetWindow:
         return next(iter(self._open), self._next)
 
     def position(self) -> OpenPosition:
-        """What can be committed now."""
+        """The position that can be committed now."""
         first = self._first
-        # What lies before is told by the offset itself.
+        # Offsets before the first open one need not be listed.
         self._done = {offset for offset in self._done if offset > first}
         return OpenPosition(first, frozenset(self._done))
 
 
 def encode_metadata(position: OpenPosition, topic_id: str) -> str:
-    """The metadata of a commit: which later offsets are done, and of which topic."""
+    """A commit's metadata: which later offsets are done, and the topic's id."""
     size = max(position.done, default=position.offset) - position.offset + 1
     bits = bytearray((size + _BITS - 1) // _BITS)
     for offset in position.done:
@@ -80,10 +81,10 @@ def encode_metadata(position: OpenPosition, topic_id: str) -> str:
 
 
 def decode_position(offset: int, metadata: str, topic_id: str) -> OpenPosition | None:
-    """What was committed; None if that was of another topic of this name."""
+    """The committed position; None if it is of another topic of this name."""
     parts = metadata.split(" ")
     if len(parts) != 3 or parts[0] != _VERSION:
-        # Set by an operator's tools: from there on, all of it.
+        # An operator's tool set it: everything from there on is open.
         return OpenPosition(offset)
     if topic_id and parts[1] not in (topic_id, "-"):
         return None
