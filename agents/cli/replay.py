@@ -142,7 +142,7 @@ def _in_words(lines: int, summary: "Summary", out: Path) -> str:
     read = fates.pop("read")
     nothing = f"; nothing done {summary.nothing:,} times" if summary.nothing else ""
     held = f"\nrehearsed, not told: {counted(summary.rehearsed)}" if summary.rehearsed else ""
-    never = "" if summary.live else "\nthe log never goes live, so nothing was decided aloud"
+    never = "" if summary.live else "\nthe log never goes live, so all of it was only rehearsed"
     return (
         f"{lines:,} lines: {read:,} events ({counted(fates)}), "
         f"{summary.scores:,} scores, {summary.customers:,} customers\n"

@@ -87,7 +87,7 @@ def dry_run_view(run: DryRun, currency: str) -> DryRunView:
     return DryRunView(
         run,
         _FATES[Fate(run.fate)] if run.fate is not None else "",
-        "The partition rehearses: until it is live, nothing is decided aloud."
+        "The partition rehearses: until it is live, no decisions are written."
         if run.is_rehearsing
         else "",
         tuple(_changes(run.before, run.after, currency)),
