@@ -78,8 +78,8 @@ def _print(outcome: "Audit") -> None:
 
 
 _ADVICE = (
-    "it is not what the log says. If rules, parameters or the release were changed since it began, "
-    "that alone makes differences; see docs/operating.md"
+    "the deployment differs from its log. Rules, parameters or a release that changed since the "
+    "log began explain differences by themselves; see docs/operating.md"
 )
 _WORDS = {
     "rawRecords": "raw records",

@@ -100,7 +100,7 @@ def _wait_for_workers(settings: Settings) -> None:
                     f"them: start `keepstream worker`, then try again"
                 )
             most = max(most, waiting)
-            tell(most - waiting, f"{waiting:,} records to be taken in", most)
+            tell(most - waiting, f"{waiting:,} records to be read", most)
             sleep(LOOK_S)
 
 

@@ -71,7 +71,7 @@ def _about(verdict: EvaluationVerdict) -> str:
             "each day's events shuffled"
         )
     if verdict.labels_dealt:
-        lines.append("outcomes were dealt out at random: nobody can tell them, and .5 is right")
+        lines.append("outcomes were shuffled: nobody can predict them, and .5 is right")
     return "\n".join(lines) + "\n"
 
 
