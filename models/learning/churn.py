@@ -46,9 +46,7 @@ class Churn(Struct, frozen=True):
 
 
 class Seen(NamedTuple):
-    """What a model sees of a customer at a moment; ``packed``: the features in their stored
-    encoding.
-    """
+    """What a model sees of a customer at a moment; ``packed``: the features as they are kept."""
 
     features: Features
     history: History

@@ -1,18 +1,17 @@
-"""A customer's purchase days up to a moment, for the BG/NBD and gamma-gamma formulas."""
+"""A customer's purchase days up to a moment, as the BG/NBD and gamma-gamma formulas need them."""
 
 from bisect import bisect_right
 from typing import NamedTuple
 
 from config.duration import DAY_MS
 
-#: UTC days since 1970, ascending, without repeats.
+#: UTC days since 1970, ascending, each once.
 Days = tuple[int, ...]
 
 
 class History(NamedTuple):
-    """When a customer bought: ``repeats`` counts purchase days after the first; ``last`` and
-    ``life`` are the days from the first purchase to the latest and to now; ``recency``: the days
-    since the latest.
+    """When a customer bought: ``repeats`` counts purchase days after the first, ``last`` and
+    ``life`` are days from the first to the latest and to now, ``recency`` those since the latest.
 
     ``days`` may lack old days that ``repeats`` counts.
     """
