@@ -2,6 +2,6 @@
 
 import os
 
-# Before numpy is imported. The matrices here have thirty rows at most: linear algebra threads would
-# wait for each other longer than they compute, on cores that others need.
+# Set before numpy is imported. Matrices here have at most thirty rows: linear algebra threads would
+# spend longer waiting for each other than computing, on cores that others need.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -70,13 +70,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long a broker's answer is waited for.
+#: How long to wait for a broker's response.
 REQUEST_TIMEOUT_S = 30.0
-#: A worker hears only at its next heartbeat that another one is gone and its partitions wait.
+#: Heartbeats per session timeout. A worker learns only at its next heartbeat that another worker
+#: left and that its partitions are free.
 HEARTBEATS_A_SESSION = 12
-#: Seconds between looks at the ids of topics.
+#: Seconds between checks of the topics' ids.
 TOPIC_LOOK_S = 5.0
-#: ... and between looks at whether there are positions yet.
+#: Seconds between checks while the worker has not read anything yet.
 JOINING_LOOK_S = 0.25
 #: Errors whose text says what to do: a traceback would only hide it.
 EXPLAINED = (
@@ -132,11 +133,12 @@ class Worker:
 
     @asynccontextmanager
     async def resources(self) -> AsyncIterator[None]:
-        """Connect to Kafka and Redis, start the background tasks; undo it all at the end."""
+        """Connect to Kafka and Redis and start the background tasks; undo both on exit."""
         settings = self.settings
         async with AsyncExitStack() as stack:
-            # Ingest has a producer of its own: one sends its next request to a broker when the one
-            # before is acknowledged, and neither hop is to wait for the other's.
+            # Ingest has its own producer. A producer sends its next request to a broker only when
+            # the previous one is acknowledged, and neither hop should wait for the other's
+            # requests.
             producer, ingest_producer = [
                 await stack.enter_async_context(running(new_outbox_producer(settings), settings))
                 for _ in range(2)
@@ -220,7 +222,7 @@ class Worker:
         trainer: TrainerAgent,
         streams: TriggerStreams,
     ) -> None:
-        """Say who takes the batches of each topic."""
+        """Set which agent takes the batches of each topic."""
         for topic in topics.RAW_TOPICS:
             self.agents[topic] = partial(ingest.take, topic)
         self.agents[topics.CUSTOMER_EVENTS] = profile.take
@@ -245,8 +247,8 @@ class Worker:
         streams: TriggerStreams,
         refresh: Callable[[], None],
     ) -> None:
-        """Answer on the web port: before the group is joined, which tells the others where.
-        ``refresh`` brings the gauges up to date.
+        """Serve the web port. Call this before the worker joins the group: joining tells the other
+        workers this port's address. ``refresh`` updates the gauges.
         """
         readiness = Readiness(self.condition.problems, partial(self.condition.delays, streams))
         site = routes(self.metrics, readiness, self._live_customers(time), refresh, time)
@@ -279,9 +281,9 @@ class Worker:
         )
 
     async def on_assigned(self, assigned: set[Any]) -> None:
-        """Drop the partitions that went to other workers. From now on the process must not stand
-        still for longer than its session. If this worker is now the trainer, import what learning
-        needs before lessons wait for it.
+        """Drop the partitions that moved to other workers. From now on the process must not stall
+        for longer than its session timeout. If this worker is now the trainer, import what learning
+        needs before the first lessons arrive.
         """
         self.pulse.joined()
         events = self.settings.topic(topics.CUSTOMER_EVENTS)
@@ -290,12 +292,12 @@ class Worker:
             await ready_to_learn()
 
     async def _watch_topics(self) -> None:
-        """End the worker when a topic that it reads or writes becomes another one."""
+        """End the worker when a topic that it reads or writes was deleted and created anew."""
         names, watch = [topic.name for topic in declared(self.settings)], TopicWatch()
         while True:
             consumer = self.app.batch_consumer
             if not consumer.ledger.delivered:
-                # Looked at as soon as there is something to look at.
+                # Poll fast at first, so that the ids are checked as soon as records have arrived.
                 await asyncio.sleep(JOINING_LOOK_S)
                 continue
             try:
@@ -325,7 +327,7 @@ class Worker:
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
-    # If it failed, that was logged and ended the worker.
+    # A failure was already logged and has ended the worker.
     await asyncio.wait({task})
 
 
@@ -345,7 +347,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
         membership=Membership(
             session_timeout_s=timeout_s,
             heartbeat_interval_s=timeout_s / HEARTBEATS_A_SESSION,
-            # Faust refuses a session that is longer than what it waits for an answer.
+            # Faust refuses a session timeout that is longer than the request timeout.
             request_timeout_s=max(REQUEST_TIMEOUT_S, timeout_s),
             group_instance_id=settings.group_instance_id or None,
         ),
@@ -354,7 +356,7 @@ def build_app(settings: Settings) -> KeepstreamApp:
 
 
 def register(app: KeepstreamApp, worker: Worker) -> None:
-    """Register one agent a topic, by name; nothing is discovered."""
+    """Register one agent for each topic, by name; there is no autodiscovery."""
     names = {
         **{topic: f"ingest-{topic}" for topic in topics.RAW_TOPICS},
         topics.CUSTOMER_EVENTS: "profile",
@@ -370,7 +372,7 @@ def register(app: KeepstreamApp, worker: Worker) -> None:
     async def on_assigned(_: Any, /, *arguments: Any, **__: Any) -> None:
         await worker.on_assigned(arguments[0])
 
-    # No function fits the type that mode gives to receivers.
+    # The type that Faust's library gives to signal receivers fits no function.
     signal: Any = app.on_partitions_assigned
     # Faust keeps only weak references to receivers unless told otherwise.
     signal.connect(on_assigned, weak=False)
@@ -388,12 +390,12 @@ def _agent(worker: Worker, topic: str, name: str) -> Callable[[Any], Awaitable[N
 
 
 def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) -> int:
-    """Run a worker until a signal or a failure; returns the exit code.
+    """Run a worker until a signal or a failure; return the exit code.
 
-    ``is_live``: partitions that are still empty decide aloud from their first event on.
+    ``is_live``: partitions that are still empty write decisions from their first event on.
 
-    Raises `ArchiveError`, `BrokerUnreachable` or `TopicsError` before anything is read when it
-    cannot start.
+    Raises `ArchiveError`, `BrokerUnreachable` or `TopicsError` when the worker cannot start;
+    nothing has been read by then.
     """
     return run_logged(
         "worker", settings, lambda: _run(settings, parameters, is_live=is_live), *EXPLAINED
@@ -403,10 +405,10 @@ def run(settings: Settings, parameters: Parameters, *, is_live: bool = False) ->
 def _run(settings: Settings, parameters: Parameters, *, is_live: bool) -> int:
     require_topics(settings)
     if is_live and (empty := empty_partitions(settings)):
-        # Before anything is read: a partition's first record says whether it rehearses.
+        # Before anything is read: a partition's first record decides whether it rehearses.
         asyncio.run(write_live(settings, empty, int(unix_s() * 1_000)))
-    # Rows make no reference cycles and imported modules stay, so full collections only cost time. A
-    # rarer one of the youngest has so many more to go through at once.
+    # Rows make no reference cycles and imported modules stay, so full collections only cost time.
+    # Collecting the youngest generation less often than this makes each collection longer.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     with tracing(settings, "worker") as traces:

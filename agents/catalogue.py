@@ -1,4 +1,4 @@
-"""The catalogue of parts, learners and outputs, as docs/catalogue.md has it.
+"""Makes docs/catalogue.md: the catalogue of parts, learners and outputs.
 
 python -m agents.catalogue > docs/catalogue.md
 """
@@ -26,27 +26,26 @@ from streams.outputs import OUTPUTS
 _TESTS = Path(__file__).parents[1] / "tests"
 _HEAD = """# Catalogue
 
-What there is in Keepstream, part by part: what each hears, what can be set, what it knows of a
-customer, and when rules are looked at because of it. Made from the registries by
-`make catalogue`: do not edit it. How to add to it is in [Extending it](extending.md).
+Everything in Keepstream, part by part: the events a part hears, its parameters, what it knows about
+a customer, and when rules are evaluated because of it. Generated from the registries by
+`make catalogue`: do not edit it. [Extending it](extending.md) says how to add to it.
 
-- **Facts** are what rules may name in `when`, `because` and `value`; the last column is how a
-  receipt tells them. **Moments** are when rules are looked at, with the triggers that are shipped
-  for them. The last column is somebody in [the test company](../tests/company/examples.toml) for
-  whom a moment must not come, although it nearly does; triggers and stages have theirs
-  [at the end](#silent-customers).
-- **Readings** are what a part tells other parts; no part looks into the state of another.
-- **Timers** are what a part waits for in silence.
-- **State** is what it keeps of each customer, in bytes before they are compressed: the median in a
-  simulated shop of {customers} customers after {days} days, among those of whom there is anything
-  to keep. As it is stored, such a row takes {row:,} bytes in all. What a part that can be switched
-  off costs an event is told by `make parts`, as in
-  [Performance](performance.md#what-each-part-costs).
+- **Facts** are the values that rules may name in `when`, `because` and `value`; the last column is
+  their wording in a receipt. **Moments** are when rules are evaluated, with the triggers that are
+  shipped for them. The last column is a customer of
+  [the test company](../tests/company/examples.toml) for whom the moment must not occur, although it
+  nearly does; those of triggers and stages are [at the end](#silent-customers).
+- **Readings** are the values that a part offers to other parts; no part reads another's state.
+- **Timers** are the deadlines that a part sets; each runs at exactly its time.
+- **State** is what a part stores about each customer, in bytes before compression: the median in a
+  simulated shop of {customers} customers after {days} days, among the customers with any state.
+  A stored row of this shop takes {row:,} bytes in all. `make parts` measures what an optional part
+  costs per event, see [Performance](performance.md#what-each-part-costs).
 """
 
 
 def catalogue() -> str:
-    """The whole page."""
+    """Return the whole page."""
     sizes = typical_sizes()
     head = _HEAD.format(customers=SHOP.customers, days=SHOP.days, row=sizes.row)
     pages = [head, *_parts(sizes), *_learners(), *_effects(), *_silent()]
@@ -104,26 +103,26 @@ def _in_short(part: Part[Any], sizes: Sizes) -> Iterator[str]:
     yield from _tried(part)
     typical = sizes.parts.get(part.name)
     if typical is None:
-        yield f"Kept nothing of anybody in that shop at its end (code `{part.code}`)"
+        yield f"No customer of that shop had any at its end (code `{part.code}`)"
     else:
-        kept = f"{len(part.empty)} while there is nothing, which is not stored"
+        kept = f"{len(part.empty)} while empty, which is not stored"
         yield f"State: code `{part.code}`, version {part.version}; {typical} bytes, {kept}"
 
 
 def _tried(part: Part[Any]) -> Iterator[str]:
-    """By what it is tried, and the test of whom it must say nothing."""
+    """The tests of a part, and the test that shows for whom the part must say nothing."""
     tried = [_link(path) for path in sorted(_TESTS.glob(f"models/test_{part.name}*.py"))]
     tried += [f"the story {_link(path)}" for path in _stories(part)]
     if tried:
-        yield f"Is tried by {', '.join(tried)}"
+        yield f"Tested by {', '.join(tried)}"
     if part.name in _examples()["parts"]:
         file, _, name = str(_examples()["parts"][part.name]).partition("::")
         words = name.removeprefix("test_").replace("_", " ")
-        yield f"Says nothing where it must not: [{words}](../tests/models/{file})"
+        yield f"Stays silent where it must: [{words}](../tests/models/{file})"
 
 
 def _stories(part: Part[Any]) -> Iterator[Path]:
-    """Those in which a trigger fires that is shipped for one of its moments."""
+    """The replay stories in which a trigger fires that is shipped for one of the part's moments."""
     rules = [rule for rule in _shipped_rules() if rule.moment in part.moments]
     fired = [f'"kind":"{rule.name}"'.encode() for rule in rules]
     for path in sorted(_TESTS.glob("replay/*.expected.jsonl")):
@@ -175,7 +174,7 @@ def _measures(measures: Iterable[Measure]) -> Iterator[tuple[str, ...]]:
 
 
 def _shapes(part: Part[Any]) -> Iterator[str]:
-    """The properties that state needs of the events that the part owns or adds to."""
+    """The properties that the part needs from the events that it owns or adds to."""
     events: dict[tuple[type, str], list[str]] = {}
     for name, kind in part.events.items():
         if kind.shape is not Nothing:
@@ -227,7 +226,7 @@ def _learner(learning: Learning) -> tuple[str, ...]:
 
 
 def _effects() -> Iterator[str]:
-    """The effects that leave, and where to."""
+    """The effects that leave the engine, and their topics."""
     yield "## Outputs\n"
     yield "What comes of an event or of silence, and where it goes.\n"
     yield from table(
@@ -245,14 +244,14 @@ def _effects() -> Iterator[str]:
 
 
 def _silent() -> Iterator[str]:
-    """Of whom triggers and stages speak, and of whom they must not."""
+    """For each trigger and stage, a customer to whom it applies and one to whom it must not."""
     yield "## Silent customers\n"
-    yield "Of each trigger and stage, somebody in the test company of whom it is said, and somebody"
-    yield "of whom it must not be, although it nearly is."
-    yield "[test_company.py](../tests/company/test_company.py) tries both.\n"
+    yield "For each trigger and stage, a customer of the test company to whom it applies, and one"
+    yield "to whom it must not apply, although it nearly does."
+    yield "[test_company.py](../tests/company/test_company.py) checks both.\n"
     for head, one in (("trigger", "triggers"), ("stage", "stages")):
         yield from table(
-            (head, "is said of", "and not of"),
+            (head, "applies to", "and not to"),
             ((f"`{n}`", f"`{e['said_of']}`", _who(e)) for n, e in _examples()[one].items()),
         )
 
@@ -267,7 +266,7 @@ def _who(example: Mapping[str, str]) -> str:
 
 
 def _first(kind: type) -> str:
-    """The first paragraph of what the type says of itself, in one line."""
+    """The first paragraph of the type's docstring, in one line."""
     paragraph = str(kind.__doc__).strip().partition("\n\n")[0]
     return " ".join(paragraph.split()).replace("``", "`")
 

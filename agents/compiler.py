@@ -1,6 +1,6 @@
 """Compiles the core: `make compile`, or ``python -m agents.compiler``.
 
-Needs a C compiler and what `requirements/compile.txt` has. A build that is up to date is kept.
+Needs a C compiler and the packages in `requirements/compile.txt`. An up-to-date build is kept.
 """
 
 import os
@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from config import compiled
 
-#: Types of these are read by nobody that is compiled, and to check them takes minutes. Stubs
-#: are for those who check the code: whoever compiles it has none, as in the image.
+#: No compiled module reads types of these packages, and checking them takes minutes. Their stubs
+#: serve only type checking: an installation that compiles, such as the image, has none.
 _CHECK = """
 [mypy]
 strict_optional = True
@@ -25,8 +25,8 @@ ignore_missing_imports = True
 
 
 def compile_core() -> bool:
-    """Build the modules for this Python, if the build that there is does not fit; whether it was
-    necessary. The build is replaced in one step, once it is whole.
+    """Build the modules for this Python unless the present build fits; return whether it built. A
+    complete build replaces the old one in one step.
     """
     build, now = compiled.directory(), compiled.made_now()
     if compiled.made_then(build) == now:
@@ -42,7 +42,7 @@ def compile_core() -> bool:
 
 
 def _build(target: Path, scratch: Path) -> None:
-    """Compile the modules from the root of the tree, by which the compiler knows their names."""
+    """Compile the modules from the root of the tree, which gives them their module names."""
     try:
         from mypyc.build import mypycify  # noqa: PLC0415 - no worker needs it
     except ImportError:
@@ -75,7 +75,7 @@ def _build(target: Path, scratch: Path) -> None:
 
 
 def main() -> int:
-    """Compile, unless that was done."""
+    """Compile, unless the build is up to date."""
     is_new = compile_core()
     sys.stdout.write(f"{compiled.directory()} {'was made' if is_new else 'is up to date'}\n")
     return 0

@@ -1,8 +1,8 @@
-"""Lists of customers over all partitions: each owner looks at its own rows, and whoever was asked
-puts the answers together.
+"""Lists of customers over all partitions: each owner searches its own rows, and the worker that was
+asked merges the answers.
 
-There is no copy of the facts that could be out of date: rows are read as they were when the list
-began, each partition's as of its own clock, which the answer says.
+No copy of the facts exists that could be out of date. Rows are read as they were when the list
+began, each partition as of its own clock, and the answer gives that time.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from models.events.times import iso
 from streams.owned_partitions import OwnedPartition, OwnedPartitions
 from streams.partition_owners import PartitionOwners
 
-#: Rows are looked at for so long before heartbeats and batches get their turn.
+#: How long to search rows before heartbeats and batches get a turn.
 SLICE_S = 0.01
-#: A request is given up after 30 s: what is there by then must be told before.
+#: The web port aborts a request after 30 s, so the results of other workers must be in before.
 PEER_TIMEOUT_S, CONNECT_TIMEOUT_S = 22.0, 2.0
 OWN_TIMEOUT_S = 20.0
 #: Lists that may wait for their turn.
@@ -43,11 +43,10 @@ _TOOK_TOO_LONG = (
 
 
 class CustomerLists:
-    """Answers questions about the customers of all partitions, or of some of this worker's.
+    """Answers queries about the customers of all partitions, or of some that this worker has.
 
-    ``away``: why this worker can say nothing of any partition, None if it can. ``ration``: what
-    lists may take of the time that folding wants, too; all of it without one. ``headers``: what
-    other workers want to see.
+    ``away``: why this worker can't answer for any partition, None if it can. ``ration``: limits the
+    time that lists take from folding; no limit without it. ``headers``: sent to other workers.
     """
 
     def __init__(
@@ -61,21 +60,22 @@ class CustomerLists:
     ) -> None:
         self._owned = owned
         self._owners = owners
-        #: How many there are.
+        #: The number of partitions of the deployment.
         self.partitions = partitions
         self._away = away
         self._ration = ration
         self._headers = headers
         self._waiting = 0
-        # One at a time, or several of them would leave folding no time between them.
+        # One list at a time: several at once would leave no time for folding between their slices.
         self._turn = asyncio.Lock()
 
     async def over_all(
         self, asked: ListQuestion, as_of_ms: int | None, query: Mapping[str, str]
     ) -> CustomerList:
-        """The list over every partition; ``query`` is the question as other workers are asked it.
+        """The list over every partition; ``query`` is the same query in the form sent to other
+        workers.
 
-        What other workers say takes as long as the slowest of them, and no longer than a limit.
+        Waits for the slowest of the other workers, up to a limit.
         """
         if (why := self._away()) is not None:
             return _merged(asked, [_nothing(range(self.partitions), why)])
@@ -85,7 +85,7 @@ class CustomerLists:
         return _merged(asked, [*found, CustomerList((), 0, None, (), unknown)])
 
     def reached_ms(self) -> int:
-        """The time that the partitions here have reached, the one that is ahead of the others."""
+        """The latest time that any partition of this worker has reached."""
         return max((owned.settled_ms for owned in self._owned), default=0)
 
     async def over(
@@ -110,7 +110,9 @@ class CustomerLists:
         return _merged(asked, found)
 
     def _places(self) -> tuple[list[int], dict[str, list[int]], tuple[Unanswered, ...]]:
-        """The partitions that are here, those elsewhere by address, and those that are nowhere."""
+        """The partitions on this worker, those on others by address, and those without a known
+        owner.
+        """
         own: list[int] = []
         elsewhere: dict[str, list[int]] = {}
         unknown: list[Unanswered] = []
@@ -140,7 +142,7 @@ class CustomerLists:
     async def _asked_of(
         self, url: str, numbers: Sequence[int], query: Mapping[str, str]
     ) -> CustomerList:
-        """What another worker says of its partitions."""
+        """The answer of another worker for its partitions."""
         only = {**query, "partitions": ",".join(map(str, numbers)), "partial": "true"}
         limit = aiohttp.ClientTimeout(total=PEER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         try:
@@ -171,10 +173,11 @@ async def _looked_at(
     deadline_s: float,
     ration: Ration | None,
 ) -> CustomerList:
-    """A partition's list, made in slices, as they are earned."""
+    """The list of one partition, made in slices whose time is earned first."""
     number, as_of, version = owned.fold.number, search.as_of, owned.settled.snapshot.version
     with owned.rows.frozen() as rows:
-        # The first slice is one customer: a list of few, asked for again and again, waits as well.
+        # The first slice is a single customer, so that short lists that are requested again and
+        # again wait too.
         slice_end_s = 0.0
         for customer in rows.customers:
             search.look(customer, rows[customer])
@@ -197,7 +200,7 @@ def _nothing(numbers: Iterable[int], why: str) -> CustomerList:
 
 
 def _merged(asked: ListQuestion, parts: Sequence[CustomerList]) -> CustomerList:
-    """One list of several: the first of all of them, in order."""
+    """Merge lists into one: the first customers of all of them, in order."""
     everyone = list(chain.from_iterable(part.customers for part in parts))
     first = asked.best(everyone)
     counts = Counts(asked.ways)

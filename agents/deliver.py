@@ -1,9 +1,9 @@
-"""Deliver: decisions from Kafka to the Redis streams that marketing automation reads.
+"""Deliver: copies decisions from Kafka to the Redis streams that marketing automation reads.
 
-It reads its own topic at its own position, so that a Redis outage delays only deliveries. What is
-too old by the wall clock is held back and counted: an action past its ``dueAt``, a trigger older
-than ``KEEPSTREAM_DELIVER_MAX_AGE``. The news that somebody was erased deletes what was delivered of
-them.
+It reads the topics of decisions at its own position, so a Redis outage delays only deliveries.
+Decisions that are too old by the wall clock are held back and counted: an action past its
+``dueAt``, a trigger older than ``KEEPSTREAM_DELIVER_MAX_AGE``. A notice that a customer was erased
+deletes that customer's delivered decisions.
 """
 
 import asyncio
@@ -52,14 +52,14 @@ class DeliverAgent:
         self._left_epoch = -1
 
     async def take(self, batch: RecordBatch) -> None:
-        """Append every decision to its stream; retry until Redis accepts them or the batch is not
-        ours any more.
+        """Append every decision to its stream; retry until Redis accepts them or the batch was
+        revoked.
 
-        A worker that leaves, or whose group rebalances, does not wait for Redis: all its
-        partitions would wait with it.
+        A worker that leaves, or whose group rebalances, does not wait for Redis: the handover of
+        all its partitions would wait as well.
         """
         if batch.epoch == self._left_epoch:
-            # An earlier batch was given up: an ack of this one would commit that one, too.
+            # An earlier batch was abandoned: acknowledging this one would commit that one, too.
             batch.release()
             return
         started_s = monotonic()
@@ -78,14 +78,15 @@ class DeliverAgent:
             except Foreign as error:
                 self._quarantine.leave_out(self._topic, record.partition, record.offset, str(error))
                 continue
-            # That nothing is done is for the record, and nobody's work.
+            # A decision to do nothing is only for the record; nobody acts on it.
             if does_nothing(decided):
                 continue
             if is_too_old(decided, now_ms, self._max_age_ms):
                 held_back[decided.kind] += 1
                 continue
             if erased and self._fingerprints.of(decided.user_id) in erased:
-                # Of a new person: what was decided before goes first.
+                # The decision is about a new person with the same id: apply what came before it
+                # first, so that the erasure does not delete it.
                 if not await self._write(batch, decisions, erased):
                     return
                 decisions, erased = [], {}
@@ -100,8 +101,10 @@ class DeliverAgent:
     async def _write(
         self, batch: RecordBatch, decisions: list[Deliverable], erased: dict[bytes, int]
     ) -> bool:
-        """Append decisions, then delete those of who was erased; False for a batch given up."""
-        # Only what was not taken is tried again.
+        """Append decisions, then delete those of erased customers; False if the batch was
+        abandoned.
+        """
+        # Retry only what was not accepted.
         while decisions and (decisions := await self._streams.append(decisions)):
             if not await self._goes_on(batch):
                 return False
@@ -120,7 +123,7 @@ class DeliverAgent:
 
 
 def _traced(traces: "Traces | None", batch: RecordBatch) -> "list[TracedStep]":
-    """The steps of those decisions whose event is traced."""
+    """A trace step for each decision whose event is traced."""
     steps: list[TracedStep] = []
     if traces is None:
         return steps

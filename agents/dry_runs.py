@@ -1,4 +1,4 @@
-"""What an event would do, asked of the worker that has its customer."""
+"""Dry runs: what an event would do, computed by the worker that has the customer."""
 
 from time import time
 
@@ -15,12 +15,12 @@ from streams.kafka_clients import partition_for
 from streams.line_check import LineCheck
 from streams.owned_partitions import OwnedPartitions
 
-#: Of an event that has none: ingest gives it one by its place in the topic.
+#: The id of an event without one: ingest would make an id from its place in the topic.
 _STAND_IN = "dry-run"
 
 
 class DryRuns:
-    """Admits an event as ingest does, and folds it on a copy of its customer."""
+    """Checks an event as ingest does, and folds it on a copy of the customer."""
 
     def __init__(
         self, owned: OwnedPartitions, settings: Settings, parameters: Parameters, plan: Plan
@@ -31,7 +31,7 @@ class DryRuns:
         self._plan = plan
 
     def answer(self, raw: bytes, topic: str | None) -> DryRun | NotHere:
-        """What the event in ``raw`` would do, or whose it is if they are not here."""
+        """What the event in ``raw`` would do, or its customer if another worker has them."""
         try:
             topic = topic or _usual_topic(raw)
             event = self._admitted(raw, topic)
@@ -41,7 +41,7 @@ class DryRuns:
         owned = self._owned.get(number)
         if owned is None:
             return NotHere(event.customer)
-        # As it was last made durable: what is in hand may still be given up.
+        # The last durable row: the batch in progress may still be abandoned.
         packed = owned.rows.packed(event.customer)
         copied = Copied.of(owned.fold, packed, owned.graves.get(event.customer))
         return dry_run(event, topic, copied, self._plan)
@@ -49,7 +49,7 @@ class DryRuns:
     def _admitted(self, raw: bytes, topic: str) -> Event:
         check = LineCheck(self._parameters, int(time() * 1_000), message_id=_STAND_IN)
         event = check(raw, topic)
-        # What is too large for the log is refused, too.
+        # Also refuses an event that is too large for the log.
         encode_log_event(event)
         return event
 

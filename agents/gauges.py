@@ -1,4 +1,4 @@
-"""The gauges that a worker draws when it is asked: how far it is, and what it holds."""
+"""A worker's gauges, updated on request: its progress, and what it holds."""
 
 from agents.worker_condition import WorkerCondition
 from config.settings import Settings
@@ -11,7 +11,7 @@ from streams.progress import Progress
 
 
 class Gauges:
-    """Draws them from what the worker holds."""
+    """Updates the gauges from the worker's state."""
 
     def __init__(
         self,
@@ -32,12 +32,12 @@ class Gauges:
         self._settings = settings
 
     def watch(self) -> None:
-        """Look at how far it is, in between: since when a topic stands still is seen by that."""
+        """Record the progress between requests, to know since when a topic is stuck."""
         consumer = self._app.batch_consumer
         self._progress.update(consumer.ledger.ended, consumer.lag())
 
     def refresh(self) -> None:
-        """Update all of them."""
+        """Update all gauges."""
         self.watch()
         self._draw_positions()
         for owned in self._partitions:

@@ -1,4 +1,4 @@
-"""Lets the wall clock drive partitions in which nothing happens: timers are due in them, too."""
+"""Advances the clocks of idle partitions by the wall clock, so that their timers become due."""
 
 import asyncio
 import time as clocks
@@ -19,16 +19,16 @@ from streams.steady_clock import SteadyClock
 IDLE_S = 5.0
 #: ... if the partition's clock is at most this far behind: a backfill keeps its own time.
 WALL_CLOCK_REACH_MS = 600_000
-#: Runs while the machine is suspended, where there is such a clock.
+#: A clock that also runs while the machine is suspended, on systems that have one.
 REAL_CLOCK = getattr(clocks, "CLOCK_BOOTTIME", clocks.CLOCK_MONOTONIC)
-#: Seconds between looks ...
+#: Seconds between rounds ...
 LOOK_S = 1.0
-#: ... and while there are rows to be read.
+#: ... and while rows are still to be read.
 READING_LOOK_S = 0.25
 
 
 class IdleClocks:
-    """``has_unread``: whether rows of partitions that were assigned are still to be read."""
+    """``has_unread``: whether rows of assigned partitions are still to be read."""
 
     def __init__(
         self,
@@ -47,9 +47,7 @@ class IdleClocks:
         self._has_unread = has_unread
 
     async def drive(self, outbox: Outbox, watch: Callable[[], None]) -> None:
-        """Write to the log what time it is, as long as the worker runs; ``watch`` is called each
-        time.
-        """
+        """Write the current time to the log, until cancelled; ``watch`` is called each round."""
         steady = SteadyClock(*_clocks_ms())
         while True:
             await asyncio.sleep(READING_LOOK_S if self._has_unread() else LOOK_S)
@@ -61,16 +59,16 @@ class IdleClocks:
                 idle_s = monotonic() - owned.last_event_s
                 clock_ms = owned.fold.state.clock_ms
                 if owned.fold.state.live_at_ms is None:
-                    # History may still come, whatever the time is here.
+                    # History may still arrive, so the wall clock does not apply.
                     continue
                 if idle_s >= IDLE_S and 0 < now_ms - clock_ms < WALL_CLOCK_REACH_MS:
                     ProfileAgent.write_clock(owned, now_ms - self._disorder_ms, outbox)
             await outbox.flush()
 
     async def _open_idle(self) -> None:
-        """Open partitions that have nothing to read."""
+        """Open assigned partitions that have no records to read."""
         consumer = self._app.batch_consumer
-        # A batch in flight opens its partitions itself, and may be ahead of the changelog.
+        # A batch in progress opens its partitions itself, and may be ahead of the changelog.
         if not consumer.ledger.is_idle(self._events):
             return
         for tp, offset in consumer.ledger.ended.items():
@@ -84,7 +82,7 @@ class IdleClocks:
 
 
 def _clocks_ms() -> tuple[int, int]:
-    """What the wall clock shows, and a clock that nobody sets and that runs while the machine is
+    """The wall clock, and a clock that nobody sets and that also runs while the machine is
     suspended.
     """
     return int(time() * 1_000), int(clocks.clock_gettime(REAL_CLOCK) * 1_000)

@@ -1,7 +1,7 @@
-"""Ingest: raw topics in, checked events on `customer-events` out, in the order of event time.
+"""Ingest: reads raw topics, writes checked events to `customer-events` in the order of event time.
 
-It keeps no durable state: records that it holds back are not committed and are read again after a
-crash, and the fold drops events that were passed on twice, by their source.
+It keeps no durable state. Records that it holds back are not committed, so they are read again
+after a crash; the fold drops events that were written twice, by their source.
 """
 
 import asyncio
@@ -37,40 +37,39 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A topic whose next records don't come for this long holds the others back only as far as would
-#: make its own come late ...
+#: After this long without progress, the other topics no longer wait for a topic whose records don't
+#: arrive. They run ahead of it, but not so far that its records would be late ...
 PATIENCE_S = 10.0
-#: ... and after this long not even then, until it gives some: a partition that nobody serves must
-#: not stop the shop.
+#: ... and after this long without any limit, until it delivers records: a partition without a
+#: leader must not stop the shop.
 GIVE_UP_S = 120.0
-#: Records checked before others get a turn. One after each partition's few was a dozen a round, and
-#: had events passed on in pieces.
+#: Records checked before other tasks get a turn. Yielding after each partition's few records would
+#: pass events on in small pieces.
 RECORDS_PER_TURN = 100
 #: Seconds between checks while waiting for a topic: the broker may report that it has no more.
 LOOK_S = 0.05
 
 
 class _Counts:
-    """A batch's refused events by (reason, path, fix), misnamed ones by what was meant, those whose
-    consent is not understood, and those that are traced.
+    """The counts of a batch: refused events by (reason, path, fix), misspelt event names by the
+    name that was meant, events whose consent can't be read; and the steps of its traced events.
     """
 
     def __init__(self) -> None:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         self.misnamed: Counter[str] = Counter()
         self.unread_consents = 0
-        #: Steps of traced events, by what their records carry on.
+        #: Trace steps, by the headers of the outgoing records.
         self.steps: dict[Headers, TracedStep] = {}
 
 
 class IngestAgent:
-    """The agents of the raw topics, and the task that passes on what they took.
+    """The agents of the raw topics, and the task that passes their events on.
 
-    ``standings``: how far the partitions of the log are that this worker owns and that rehearse.
-    ``own``: is told of the events that go to the log, if this process folds them, too.
-    ``is_leaving``: whether partitions are about to be taken away. Then no more
-    records arrive, so those held back are dropped: without the missing ones they would be passed on
-    out of order.
+    ``standings``: the progress of the worker's own partitions of the log that rehearse. ``own``:
+    told of the events written to the log, if this process folds them, too. ``is_leaving``: whether
+    partitions are about to be revoked. No more records arrive then, so the records held back are
+    dropped: without the missing ones they would be passed on out of order.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class IngestAgent:
         self._passed: dict[TP, int] = {}
         self._arrived = asyncio.Event()
         self._moved_s = monotonic()
-        #: The raw (topic, partition) that are not waited for until they give something.
+        #: The raw (topic, partition) that nobody waits for until they deliver records again.
         self._given_up: set[tuple[str, int]] = set()
         self._traces = traces
         self._own = own
@@ -111,7 +110,7 @@ class IngestAgent:
         """Check every record of ``batch`` and queue it for its turn."""
         started_s = monotonic()
         counts, generation = _Counts(), generation_of(batch.topic_id)
-        # The broker's clock may be ahead.
+        # The broker's clock may be ahead of this one.
         taken_ms = int(time() * 1_000)
         checked: list[tuple[int, list[Queued[Outgoing]]]] = []
         this_turn = 0
@@ -133,7 +132,7 @@ class IngestAgent:
         self._metrics.observe_batch(topic, len(batch), monotonic() - started_s)
 
     async def pass_on(self, consumer: BatchConsumer) -> None:
-        """Pass on records when their turn has come, until cancelled."""
+        """Pass records on when their turn has come, until cancelled."""
         while True:
             epoch = self._epoch
             if self._is_leaving() or epoch != consumer.ledger.epoch:
@@ -179,7 +178,7 @@ class IngestAgent:
             self._given_up.discard((topic, partition))
         self._steps.update(steps)
         if self._alignment.held(topic) > self._settings.max_batch_records:
-            # Full: the topic's next batch is read when enough of this one was passed on.
+            # The queue is full: read the topic's next batch after enough of this one was passed on.
             self._full[topic] = batch
         else:
             batch.release()
@@ -198,8 +197,9 @@ class IngestAgent:
         self._left_epoch = self._epoch
 
     def _to_come(self, consumer: BatchConsumer, ends: Mapping[TP, LogEnd]) -> set[tuple[str, int]]:
-        """The raw (topic, partition) with records that were not lined up yet: those of a batch that
-        is being checked, and those still in the log, unless they keep the others waiting too long.
+        """The raw (topic, partition) with records that are not queued yet: records of a batch that
+        is being checked, and records still in the log, except where the others have waited too
+        long.
         """
         names = self._raw
         to_come = {
@@ -209,14 +209,14 @@ class IngestAgent:
             for piece in batch.slices
         }
         in_log = {(names[tp.topic], tp.partition) for tp, end in ends.items() if end.has_more}
-        # Who has nothing more was served, and is waited for again.
+        # A partition without further records was read to its end, and is waited for again.
         self._given_up &= in_log
         if len(self._alignment) and monotonic() - self._moved_s >= GIVE_UP_S:
             self._give_up(in_log - to_come)
         return to_come | (in_log - self._given_up)
 
     def _give_up(self, in_log: set[tuple[str, int]]) -> None:
-        """Wait no more for those whose records are in the log and don't come."""
+        """Stop waiting for partitions whose records are in the log but don't arrive."""
         given_up = self._alignment.missing(in_log - self._given_up)
         for topic, partition in sorted(given_up):
             log.warning(
@@ -236,7 +236,7 @@ class IngestAgent:
         is_patient = monotonic() - self._moved_s < PATIENCE_S
         doubt = self._doubt(ends) if is_patient else NO_DOUBT
         turn = self._turn(to_come, doubt)
-        # So far ahead of the others, a record makes none of them late.
+        # A record no more than this far ahead of the other topics makes none of their records late.
         leeway_ms = 0 if is_patient else self._parameters.time.lateness
         add, reached = self._outbox.add, {}
         released = self._alignment.release(_backlog(to_come), turn.until_ms, leeway_ms, doubt)
@@ -257,9 +257,10 @@ class IngestAgent:
         return bool(released or turn.partitions)
 
     def _doubt(self, ends: Mapping[TP, LogEnd]) -> Doubt:
-        """What is unsure of topics that seem to have no more: those of which something was taken
-        slowly are not asked for meanwhile, and what is published now may not be in all yet. So far
-        ahead of them no record makes theirs late.
+        """How far to trust that a topic has no more records. The broker's last answer may be old,
+        because a topic is not polled while its earlier batch is processed; and an event published
+        just now may not have reached every topic. A record no more than the leeway ahead makes none
+        of theirs late.
         """
         names = self._raw
         answered_ms = {(names[tp.topic], tp.partition): end.answered_ms for tp, end in ends.items()}
@@ -268,11 +269,11 @@ class IngestAgent:
         return Doubt(known_ms, leeway_ms, time() * 1_000 - leeway_ms)
 
     def _turn(self, to_come: set[tuple[str, int]], doubt: Doubt) -> Turn:
-        """How far to go now; puts the clock records that go first into the outbox."""
+        """Decide how far to go now; put the clock records that come first into the outbox."""
         next_ms = self._alignment.next_ms(to_come, doubt)
         turn = self._pace.turn(next_ms, int(time() * 1_000), monotonic())
         if turn.until_ms < 0:
-            # It is lessons that are waited for: no topic keeps the others waiting.
+            # The trainer is waited for, so no topic keeps the others waiting.
             self._moved_s = monotonic()
         if turn.given_up:
             log.warning(
@@ -288,7 +289,7 @@ class IngestAgent:
         return turn
 
     def _commit(self, consumer: BatchConsumer, epoch: int) -> None:
-        """Mark the positions of records that were passed on as committable."""
+        """Mark the positions of the records that were passed on as committable."""
         if not epoch == self._epoch == consumer.ledger.epoch:
             return
         self._make_room(consumer)
@@ -299,8 +300,8 @@ class IngestAgent:
             del self._passed[tp]
 
     def _make_room(self, consumer: BatchConsumer) -> None:
-        """Read on in a full topic when enough of it was passed on, or when other topics wait for
-        it: they may wait for a partition of which it has no records here.
+        """Continue reading a full topic when enough of it was passed on, or when other topics wait
+        for it: they may wait for one of its partitions that has no records in the queue.
         """
         if not self._full:
             return
@@ -325,7 +326,7 @@ class IngestAgent:
             outgoing = _traced(self._traces, topic, record, outgoing, counts)
         if isinstance(found, Rejected):
             counts.refused[str(found.reason), found.path, found.fix] += 1
-            # It has no time that could be relied on: it goes at once.
+            # A refused record has no reliable time, so it goes at once.
             return Queued(0, record.offset, outgoing)
         if self._own is not None:
             self._own.wrote(outgoing.value, found)
@@ -348,7 +349,7 @@ def _backlog(to_come: set[tuple[str, int]]) -> Backlog:
 def _traced(
     traces: "Traces", topic: str, record: Record, outgoing: Outgoing, counts: _Counts
 ) -> Outgoing:
-    """The record to write, which carries the trace on if the one that came carries one."""
+    """The record to write. It carries the trace on if the incoming record has one."""
     about: dict[str, str | int] = {
         "topic": topic,
         "partition": record.partition,

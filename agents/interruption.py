@@ -1,4 +1,4 @@
-"""Commands that start servers end in order, whoever asks for it and however often."""
+"""Lets commands that start servers shut down in order, whatever signals arrive."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,7 +9,9 @@ from streams.stop_signals import stop_signals
 
 
 class Stopped(BaseException):
-    """Somebody asked for the end: Ctrl-C, or a signal. No ``Exception``, so nothing swallows it."""
+    """Ctrl-C or a signal asked the program to stop. Not an ``Exception``, so that nothing swallows
+    it.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -17,14 +19,14 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports of a process that this signal ended."""
+        """The exit code that a shell reports for a process ended by this signal."""
         return 128 + self.number
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Let signals raise ``Stopped`` until the given function is called, for nothing is to cut
-    cleaning up short.
+    """Let signals raise ``Stopped`` until the yielded function is called: nothing may cut the
+    cleanup short.
     """
     listening = stop_signals()
     before = {number: signal.getsignal(number) for number in listening}

@@ -1,4 +1,4 @@
-"""What a worker tells of the customers in its partitions, from the rows that it holds."""
+"""What a worker knows about the customers in its partitions, read from its rows."""
 
 from models.customer.profile import encode_profile, profile
 from models.customer.row import Row
@@ -11,15 +11,15 @@ from streams.profile_views import NOBODY
 
 
 class OwnCustomers:
-    """Looks at rows without keeping them alive."""
+    """Reads rows without keeping them in memory."""
 
     def __init__(self, partitions: OwnedPartitions, partition_count: int) -> None:
         self._partitions = partitions
         self._partition_count = partition_count
 
     def profile(self, customer: str) -> bytes | None:
-        """The profile of a customer this worker owns, as JSON; `NOBODY` for an id that has no
-        profile of its own, or that was erased; None for one in another's partition.
+        """The profile of a customer of this worker, as JSON; `NOBODY` for an id that has no profile
+        of its own, or that was erased; None if another worker has the partition.
         """
         owned = self._owned(customer)
         if owned is None:
@@ -30,7 +30,7 @@ class OwnCustomers:
         return encode_profile(profile(customer, row, owned.fold.as_of_ms, owned.fold.context))
 
     def segments(self, customer: str) -> list[str]:
-        """The segments of a customer this worker owns; none of an id that has no profile."""
+        """The segments of a customer of this worker; none for an id without a profile."""
         owned = self._owned(customer)
         row = owned.rows.peek(customer) if owned is not None else None
         if owned is None or row is None or not is_told(row):
@@ -38,16 +38,18 @@ class OwnCustomers:
         return member_of(Scene(row, customer, owned.fold.as_of_ms, owned.fold.context))
 
     def person(self, customer: str) -> str | None:
-        """Whose id this is, of an id of another's in a partition that this worker owns."""
+        """The customer to whom this id belongs, if it is an id of another customer and its
+        partition is on this worker.
+        """
         row = self._row(customer)
         return person_of(row) if row is not None and is_elsewhere(row) else None
 
     def number(self, customer: str) -> int:
-        """The partition that the customer is in."""
+        """The number of the customer's partition."""
         return partition_for(customer.encode(), self._partition_count)
 
     def is_here(self, customer: str) -> bool:
-        """Whether the rows of the customer's partition are held by this worker."""
+        """Whether this worker has the rows of the customer's partition."""
         return self._owned(customer) is not None
 
     def _row(self, customer: str) -> Row | None:

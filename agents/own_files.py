@@ -1,4 +1,4 @@
-"""The files in which a shop says what is its own, made from the shipped ones."""
+"""A shop's own configuration files, made from the shipped ones."""
 
 import re
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ _RULES_TABLE = "[rules]"
 
 
 def own_files(directory: Path) -> dict[str, str]:
-    """The text of each file by its name, for files that will be in ``directory``.
+    """The text of each file, by name, for files that will be in ``directory``.
 
-    Loaded, they mean what is shipped: parameters and endpoints are left out by comments, rules are
-    whole, since a file of rules stands for all that is shipped.
+    Loaded unchanged, they have the same effect as the shipped files. Parameters and endpoints are
+    commented out; rules are complete, since a file of rules replaces all shipped rules.
     """
     return {
         PARAMETERS: "\n".join(_parameters(directory)) + "\n",
@@ -42,7 +42,7 @@ def _parameters(directory: Path) -> Iterator[str]:
     yield "# What Keepstream knows about your shop. A line without # overrides the shipped value."
     yield "# `keepstream parameters` prints all that is in force."
     shipped = _shipped("parameters.toml").split("\n")
-    # Its own introduction tells how to make this file.
+    # Skip the file's introduction, which explains how to make this file.
     first = next(index for index, line in enumerate(shipped) if _TABLE.match(line))
     in_rules = False
     for line in ["", *shipped[first:]]:
@@ -58,7 +58,7 @@ def _parameters(directory: Path) -> Iterator[str]:
 
 
 def _rules(key: str) -> str:
-    """The shipped file of these rules, and after it those of the parts."""
+    """The shipped file of these rules, followed by the rules of the parts."""
     text = _shipped(f"{key}.yaml").rstrip() + "\n"
     for part in PARTS:
         if part.has_own_file and (block := _block(_shipped(f"parts/{part.name}.yaml"), key)):
@@ -68,7 +68,7 @@ def _rules(key: str) -> str:
 
 
 def _block(text: str, key: str) -> str:
-    """What stands under ``key`` in a file of YAML, as it is written."""
+    """The lines under ``key`` in a YAML file, unchanged."""
     lines, found = text.split("\n"), list[str]()
     if f"{key}:" not in lines:
         return ""
@@ -76,7 +76,7 @@ def _block(text: str, key: str) -> str:
         if _KEY.match(line):
             break
         found.append(line)
-    # Comments before the next key are about that.
+    # Comments before the next key belong to that key.
     while found and (not found[-1].strip() or found[-1].startswith("#")):
         found.pop()
     return "\n".join(found) + "\n"

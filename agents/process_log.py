@@ -1,5 +1,5 @@
-"""The log of a process that runs until it is told to stop: a first line, a last line, and in
-between text for people or JSON for machines.
+"""The log of a long-running process: a first line, a last line, and in between text for people or
+JSON for machines.
 """
 
 import logging
@@ -24,12 +24,12 @@ TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class JsonLog(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, what was passed as ``fields``, and the
-    traceback of an error that nobody explains.
+    """One JSON object per line: time, level, logger, message, the ``fields`` that were passed, and
+    the traceback of an unexpected error.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """The line, without its newline."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -44,8 +44,8 @@ class JsonLog(logging.Formatter):
 
 
 class WithoutTraceback(logging.Filter):
-    """Drops the traceback of errors whose message says what to do: it would hide the message, and
-    make the error look like a bug.
+    """Drops the traceback of errors whose message says what to do. A traceback would hide the
+    message, and make the error look like a bug.
     """
 
     def __init__(self, *explained: type[Exception]) -> None:
@@ -65,10 +65,10 @@ def run_logged(
     body: Callable[[], int],
     *explained: type[Exception],
 ) -> int:
-    """Run ``body``, whose exit code is returned, with a log on standard error.
+    """Run ``body`` with a log on standard error, and return its exit code.
 
-    ``explained``: errors whose message says what to do. At the level DEBUG the warnings of
-    libraries are as they word them, else what `LibraryLines` makes of them.
+    ``explained``: errors whose message says what to do. Warnings of libraries are reworded by
+    `LibraryLines`, except at the level DEBUG.
     """
     _begin_log(settings, explained)
     started_s = monotonic()
@@ -100,13 +100,15 @@ def run_logged(
 
 
 def changed_settings(settings: Settings) -> dict[str, Any]:
-    """The settings that are not as shipped, by field, without passwords."""
+    """The settings that differ from the defaults, by field, without passwords."""
     shipped = dict(Settings().__rich_repr__())
     return {name: value for name, value in settings.__rich_repr__() if value != shipped[name]}
 
 
 def _in_short(error: BaseException) -> str:
-    """The text of an error of ours. Of a library's only the kind: it may quote a password."""
+    """The text of an error of ours. For a library's error only its class: the text may quote a
+    password.
+    """
     kind = type(error)
     return str(error) if kind.__module__.partition(".")[0] in _OUR_PACKAGES else kind.__name__
 
@@ -115,7 +117,7 @@ def _begin_log(settings: Settings, explained: tuple[type[Exception], ...]) -> No
     handler = logging.StreamHandler(sys.stderr)
     is_json = settings.log_format == "json"
     handler.setFormatter(JsonLog() if is_json else logging.Formatter(TEXT_FORMAT))
-    # Also at DEBUG: what libraries write below a warning may hold records, and so customers.
+    # Also at DEBUG: messages of libraries below a warning may contain records, and so customers.
     quiet_libraries()
     if settings.log_level != "DEBUG":
         handler.addFilter(LibraryLines())

@@ -1,4 +1,4 @@
-"""The traces of a process for as long as it runs, where they are on."""
+"""The traces of a process while it runs, if tracing is on."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: How long the receiver may take to answer.
+#: How long to wait for the trace receiver's response.
 EXPORT_TIMEOUT_S: Final = 4.0
 
 
@@ -20,13 +20,13 @@ EXPORT_TIMEOUT_S: Final = 4.0
 def tracing(settings: Settings, program: str) -> "Iterator[Traces | None]":
     """The traces of ``program``; None unless KEEPSTREAM_TRACES_URL is set.
 
-    Raises `SettingsError` where it is set and OpenTelemetry is not installed.
+    Raises `SettingsError` if it is set and OpenTelemetry is not installed.
     """
     if not settings.traces_url:
         yield None
         return
     try:
-        # It is an extra, and takes long to import.
+        # OpenTelemetry is an optional dependency, and slow to import.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
             OTLPSpanExporter,
         )

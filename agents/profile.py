@@ -2,7 +2,7 @@
 
 The order of writes in a batch gives the delivery guarantee: effects durable, then rows durable,
 then the ack. After a crash between two of them the batch is read again: rows know the last offset
-they applied, and repeated effects have the same ids.
+that was applied to them, and repeated effects have the same ids.
 """
 
 import asyncio
@@ -50,10 +50,11 @@ if TYPE_CHECKING:
 
 #: The clock is written into the log when it has advanced by at least this much.
 CLOCK_STEP_MS = 1_000
-#: Records folded before heartbeats, health answers and ingest get a turn. Turns of 50 made nothing
+#: Records folded before heartbeats, health answers and ingest get a turn. Turns of 50 are not
 #: faster (ADR 95).
 RECORDS_PER_TURN = 500
-#: Lessons that are no customer's. A union would be made anew for each effect.
+#: Lessons that concern no single customer. A tuple, because ``isinstance`` with a union would
+#: create the union for each effect.
 _OF_NOBODY = (Tally, DayEnd)
 
 
@@ -72,7 +73,8 @@ class ProfileAgent:
         traces: "Traces | None" = None,
     ) -> None:
         self._traces = traces
-        #: What this process writes to the log need not be decoded, if ingest says it here.
+        #: Ingest in this process reports what it writes to the log, so that it need not be decoded
+        #: again.
         self.own = OwnEvents()
         self._partitions = partitions
         self._outbox = outbox
@@ -95,7 +97,7 @@ class ProfileAgent:
         owned = [await self._fold(*one, counts) for one in zip(opened, batch.slices, strict=True)]
         self._pulse.require()
         if not batch.is_current:
-            # The partitions were taken away meanwhile: their new owner reads the batch again, so
+            # The partitions were revoked meanwhile. Their new owner reads the batch again, so
             # nothing of it is written, and the rows in memory are dropped.
             self._outbox.discard()
             self._partitions.forget(piece.partition for piece in batch.slices)
@@ -117,7 +119,8 @@ class ProfileAgent:
         begun = [owned for owned in opened if owned.archive is not None and owned.archive.is_new]
         if not begun:
             return opened
-        # Secrets are written, then read back, so that all who drew some go on with the same.
+        # New secrets are written and then read back, so that all workers that generated some
+        # continue with the same ones.
         for owned in begun:
             self._write_state(owned)
         await self._outbox.flush()
@@ -127,7 +130,7 @@ class ProfileAgent:
     async def _fold(
         self, owned: OwnedPartition, piece: PartitionSlice, counts: "_Counts"
     ) -> OwnedPartition:
-        # An archive keeps lines, and so they are read.
+        # An archive stores lines, so they must be read from the record.
         read_own = self.own.read if owned.archive is None else _read_none
         now_ms, events = int(time() * 1_000), counts.fates.total()
         for index, record in enumerate(piece.records, 1):
@@ -161,7 +164,7 @@ class ProfileAgent:
         self._settle(owned, record, applied, line.source, counts)
 
     def _read(self, owned: OwnedPartition, record: Record, counts: "_Counts") -> Line | None:
-        """The line in a record; None for one that ingest did not write."""
+        """The line in a record; None if ingest did not write the record."""
         try:
             return log_line_of(record, self._set_aside)
         except Rejected as rejected:
@@ -176,7 +179,7 @@ class ProfileAgent:
         counts: "_Counts",
         line: Line | None,
     ) -> None:
-        """Change nothing by a record that ingest did not write, as a replay does not."""
+        """Skip a record that ingest did not write, as a replay does."""
         self._refuse(owned, record, rejected, step="profile", counts=counts, source=None)
         owned.skip(record.offset, line)
 
@@ -188,7 +191,7 @@ class ProfileAgent:
         source: Source | None,
         counts: "_Counts",
     ) -> None:
-        """Count what a record did, and write what it brought about."""
+        """Count the result of a record, and write its effects."""
         if applied.refused is not None:
             refused = applied.refused
             self._refuse(owned, record, refused, step="profile", counts=counts, source=source)
@@ -210,7 +213,7 @@ class ProfileAgent:
 
     @staticmethod
     def _trace(traces: "Traces", record: Record, counts: "_Counts") -> None:
-        """What comes of a record that is traced carries its trace on."""
+        """Let the effects of a traced record carry its trace on."""
         counts.carried = ()
         if record.headers:
             about = {"partition": record.partition, "offset": record.offset}
@@ -220,11 +223,13 @@ class ProfileAgent:
 
     @staticmethod
     def _count_outcome(owned: OwnedPartition, event: Event, counts: "_Counts") -> None:
-        """Count what came back as a success only if it is of a decision that was to be taken."""
+        """Count an outcome as a success only if it belongs to a decision that was to be carried
+        out.
+        """
         row = owned.rows.get(event.customer)
         contact = decided_contact(row.read(CONTACTS), event) if row is not None else None
         if contact is None:
-            # History names what other systems decided.
+            # In history, outcomes name the decisions of other systems.
             if not owned.fold.context.is_rehearsal and not event.historical:
                 counts.unknown_outcomes += 1
         elif contact.treated:
@@ -257,7 +262,9 @@ class ProfileAgent:
             self._outbox.add(DECISION_LEDGER, number, key=output.ledger_key(effect), value=value)
 
     def _tell_readers(self, owned: OwnedPartition, erased: Erased) -> None:
-        """In the partition of the customer's decisions, so that it comes after all of them."""
+        """Write to the partition of the customer's decisions, so that it comes after all of
+        them.
+        """
         notice = notice_of(erased, owned.graves.fingerprints.of(erased.customer))
         key, headers = notice.fingerprint.encode(), notice_headers(notice)
         for topic in DELIVERED_TOPICS:
@@ -269,7 +276,7 @@ class ProfileAgent:
         self, decision: Any, type_name: str, source: Source | None, counts: "_Counts"
     ) -> Headers:
         received_at_ms = None
-        # A deadline that ran before an event was not caused by it.
+        # A deadline that ran before an event was not caused by that event.
         if decision.cause.message_id is not None and source is not None:
             received_at_ms = source.received_at
             counts.received_at_ms.append(received_at_ms)
@@ -303,12 +310,13 @@ class ProfileAgent:
         return True
 
     def _write_rows(self, owned: list[OwnedPartition]) -> tuple[list[str], list[str]]:
-        """Add what changed to the outbox: the customers, and those who have no row any more."""
+        """Add changed rows to the outbox; return the changed customers and the deleted ones."""
         changed: list[str] = []
         gone: list[str] = []
         for partition in owned:
             number = partition.fold.number
-            # Before the rows that they replace: a grave without its row's end is understood.
+            # Before the rows that they replace: recovery handles a grave whose row is not deleted
+            # yet.
             for key, value, headers in partition.graves.drain():
                 self._outbox.add(CUSTOMERS, number, key=key, value=value, headers=headers)
             for key, value, headers in partition.rows.drain():
@@ -341,7 +349,7 @@ def _read_none(_value: bytes | None) -> None:
 
 
 class _Counts:
-    """A batch's counts, added to the metrics when it is done."""
+    """The counts of a batch, added to the metrics at its end."""
 
     def __init__(self) -> None:
         self.fates: Counter[tuple[str, str]] = Counter()
@@ -356,7 +364,7 @@ class _Counts:
         self.unknown_outcomes = 0
         self.received_at_ms: list[int] = []
         self.reread = 0
-        #: Traced records of the batch, and what comes of the present one carries.
+        #: Traced records of the batch, and the headers that effects of the present record carry.
         self.steps: list[TracedStep] = []
         self.carried: Headers = ()
 

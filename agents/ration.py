@@ -1,9 +1,10 @@
-"""What the web port may take of the loop that it shares with the work itself.
+"""Rations the event-loop time of the web port.
 
-Answers, folding and heartbeats run in one thread. Whoever asks without a pause must not slow the
-fold: the port earns a small share of the CPU that everything else uses, and of the time in which
-the loop has nothing to do all of it, or while the work is behind next to nothing: it waits for the
-broker then. What is not earned yet is waited for, in line.
+Answers, folding and heartbeats share one thread, and a client that asks without pause must not slow
+the fold. So the port spends only time that it has earned: a small share of the CPU time that
+everything else uses, and the time in which the loop is idle. While the work is behind, idle time
+counts for next to nothing, because the loop is then waiting for the broker. Requests queue until
+their time is earned.
 """
 
 import asyncio
@@ -17,39 +18,39 @@ from streams.timed_loop import waited_s
 
 T = TypeVar("T")
 
-#: Of the CPU that others use, a tenth in all. Who asks for one kind without a pause keeps nobody
-#: from another: above all, a probe comes through.
+#: Shares of the CPU time that everything else uses, a tenth in total. Each kind has its own, so
+#: that endless requests of one kind do not block the others, above all health probes.
 SHARE_OF_CONNECTIONS: Final = 0.02
 SHARE_OF_HEALTH: Final = 0.02
 SHARE_OF_ANSWERS: Final = 0.03
 SHARE_OF_LISTS: Final = 0.03
-#: Of the time in which the loop waits, while the work is behind. Not 0: where the broker is away
-#: nothing else uses CPU, and health has to be told.
+#: Share of idle time that counts while the work is behind. Not 0: while the broker is unreachable
+#: nothing else uses CPU, and health must still be answered.
 SHARE_OF_WAITING: Final = 0.005
-#: For each second in which the loop has nothing to do, a list of customers may have so many: it
-#: goes on in slices, and events that come end the idleness.
+#: Seconds that lists of customers earn per idle second. They may take that much because they run in
+#: slices, and arriving events end the idleness.
 LISTS_FOR_IDLE: Final = 19.0
-#: What can be saved up: who asks now and then never waits.
+#: The most that can be saved up, so that an occasional request never waits.
 SAVED_MAX_S: Final = 0.1
-#: What cannot be measured where it happens: aiohttp's own work on a request, the loop's on a
-#: connection and on what comes in. `python -m tests.benchmarks.web_port` says whether it is enough.
+#: Estimated costs that can't be measured in place: aiohttp's own work per request, and the loop's
+#: per connection and per read. `python -m tests.benchmarks.web_port` shows whether they suffice.
 REQUEST_S: Final = 0.000_3
 CONNECTION_S: Final = 0.000_3
 READ_S: Final = 0.000_05
-#: Between looks at what was earned, by the one who is first in line: the longest pause, and while
-#: the loop has time the shortest.
+#: The longest pause between two checks of what was earned, by the first in the queue; and the
+#: shortest, for when the loop is idle.
 LOOK_S: Final = 0.01
 SHORT_LOOK_S: Final = 0.001
-#: Between looks at whether the work is behind, which cost something themselves.
+#: Between checks whether the work is behind; a check itself costs time.
 BEHIND_S: Final = 0.05
 
 
 class WebTime:
-    """What the loop's time goes to, and what of it the port may have: one of these a process.
+    """Accounts for the loop's time and the web port's part of it; one instance per process.
 
-    ``is_behind``: whether there is more work than can be done at once. The clocks say for how long
-    this thread had a core, for how long the loop had nothing to do, and for how long it did what
-    nobody waits for, such as filling a store: that time is as good as idle.
+    ``is_behind``: whether more work is waiting than can be done at once. The clocks give this
+    thread's CPU time, the loop's idle time, and the time spent on work that nobody waits for, such
+    as filling a store: that counts as idle.
     """
 
     def __init__(
@@ -66,33 +67,33 @@ class WebTime:
         self._looked_s = float("-inf")
         self._was_behind = False
         self._spent_s = 0.0
-        #: For connections and what comes by them, before anything is known of it.
+        #: For accepting connections and reading from them, before the kind of request is known.
         self.connections = Ration(self, SHARE_OF_CONNECTIONS)
         self.health = Ration(self, SHARE_OF_HEALTH)
         self.answers = Ration(self, SHARE_OF_ANSWERS)
         self.lists = Ration(self, SHARE_OF_LISTS, LISTS_FOR_IDLE)
 
     def cpu_s(self) -> float:
-        """The CPU of this thread so far."""
+        """This thread's CPU time so far."""
         return self._cpu_s()
 
     @property
     def spent_s(self) -> float:
-        """What the port used of it."""
+        """CPU seconds that the web port used."""
         return self._spent_s
 
     @property
     def others_s(self) -> float:
-        """What everything else used of it that somebody waits for."""
+        """CPU seconds that everything else used, without work that nobody waits for."""
         return self._cpu_s() - self._spent_s - self._unhurried_s()
 
     @property
     def waited_s(self) -> float:
-        """How long the loop had nothing to do that somebody waits for, so far."""
+        """Seconds so far in which the loop was idle, or did work that nobody waits for."""
         return self._waited_s() + self._unhurried_s()
 
     def is_behind(self, at_s: float) -> bool:
-        """Whether the work is behind, as of the latest look at it; looks cost something."""
+        """Whether the work is behind, as of the last check; checks cost time."""
         if at_s - self._looked_s >= BEHIND_S:
             self._looked_s = at_s
             self._was_behind = self._is_behind()
@@ -103,8 +104,8 @@ class WebTime:
 
 
 class Ration:
-    """A share of the loop's time, for one kind of answers. ``for_idle``: what they may have for
-    each second in which it has nothing to do, while the work is not behind.
+    """A share of the loop's time for one kind of answers. ``for_idle``: seconds earned per idle
+    second while the work is not behind.
     """
 
     def __init__(self, time: WebTime, share: float, for_idle: float = 1.0) -> None:
@@ -117,28 +118,30 @@ class Ration:
 
     @property
     def is_short(self) -> bool:
-        """Whether less than half is left of what can be saved up, so that thrift is due."""
+        """Whether less than half of `SAVED_MAX_S` is left, so that callers should save."""
         return self._earned_s() < SAVED_MAX_S / 2
 
     @property
     def is_owing(self) -> bool:
-        """Whether more was spent than was earned."""
+        """Whether more was spent than earned."""
         return self._earned_s() <= 0.0
 
     async def turn(self) -> None:
-        """Wait until what was spent is earned; who came first goes first."""
+        """Wait until what was spent is earned, in the order of arrival."""
         async with self._line:
-            while self.is_owing:  # noqa: ASYNC110 - what is earned is seen by looking
+            while self.is_owing:  # noqa: ASYNC110 - earnings can only be polled
                 await asyncio.sleep(self._pause_s())
 
     def charge(self, seconds: float) -> None:
-        """Note what was used and is not measured by `metered`."""
+        """Charge time that `metered` does not measure."""
         self._time.spend(seconds)
         self._saved_s -= seconds
 
     @coroutine
     def metered(self, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-        """What ``work`` returns, each of its steps charged but for what is charged within."""
+        """Run ``work`` and return its result. Each step is charged, less what was charged within
+        it.
+        """
         resume: Callable[[], Any] = partial(work.send, None)
         while True:
             begun_s, charged_s = self._time.cpu_s(), self._time.spent_s
@@ -152,19 +155,19 @@ class Ration:
                 self.charge(max(took_s - (self._time.spent_s - charged_s), 0.0))
             try:
                 yield awaited
-            except BaseException as error:  # noqa: BLE001 - cancellation is for the work to see
+            except BaseException as error:  # noqa: BLE001 - the work must see cancellations
                 resume = partial(work.throw, error)
             else:
                 resume = partial(work.send, None)
 
     def _pause_s(self) -> float:
-        """How long to wait for what is owed, if the loop has nothing to do meanwhile."""
+        """How long to wait for the debt to be earned if the loop is idle meanwhile."""
         if self._time.is_behind(self._others_s + self._waited_s):
             return LOOK_S
         return min(max(-self._saved_s / self._for_idle, SHORT_LOOK_S), LOOK_S)
 
     def _earned_s(self) -> float:
-        """What is left, with what was earned since the last look; below 0 is a debt."""
+        """The balance, with what was earned since the last check; below 0 it is a debt."""
         others_s, waited_s = self._time.others_s, self._time.waited_s
         is_behind = self._time.is_behind(others_s + waited_s)
         of_waiting = SHARE_OF_WAITING if is_behind else self._for_idle

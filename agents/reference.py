@@ -1,5 +1,5 @@
-"""The pages of docs/reference: settings, parameters, commands, metrics and topics, as the code has
-them.
+"""Generates the pages of docs/reference from the code: settings, parameters, commands, metrics and
+topics.
 
 python -m agents.reference docs/reference
 """
@@ -22,41 +22,41 @@ from streams.collector.metrics import CollectorMetrics
 from streams.metrics import Metrics
 from streams.webhooks.metrics import WebhookMetrics
 
-_MADE = "Made from the code by `make reference`: do not edit it.\n"
+_MADE = "Generated from the code by `make reference`: do not edit it.\n"
 _SETTINGS = """\
-Where Keepstream runs, told by environment variables. `keepstream settings` prints those in
-force; one that is unknown or cannot be is refused, with the fix, before anything starts. These
-may be in files instead, which the variable with `_FILE` names: {secrets}.
+Environment variables that say where Keepstream runs. `keepstream settings` prints those in
+force. An unknown variable or an invalid value is refused, with the fix, before anything starts.
+These values may be in a file instead, named by the variable with `_FILE` appended: {secrets}.
 """
 _PARAMETERS = """\
 What Keepstream knows about a shop: [parameters.toml](../../config/parameters.toml). Name a
-file of your own in `KEEPSTREAM_PARAMETERS`, or say `--set NAME=VALUE`; `keepstream parameters`
-prints all in force. An unknown name refuses to start. Durations are texts such as `60s`,
-`10min`, `72h`, `28d`; amounts are in the shop's currency.
+file of your own in `KEEPSTREAM_PARAMETERS`, or pass `--set NAME=VALUE`; `keepstream parameters`
+prints all values in force. With an unknown name, programs refuse to start. Durations are texts such
+as `60s`, `10min`, `72h`, `28d`; amounts are in the shop's currency.
 
 The parameters of each part of a customer are in [the catalogue](../catalogue.md).
 """
 _COMMANDS = """\
-What `--help` prints of each command. Exit code 0: done; 1: done, and something was found; 2:
-it could not run. Errors are one line on standard error, with the fix.
+The `--help` of each command. Exit code 0: done; 1: done, and problems were found; 2: it could not
+run. Errors are one line on standard error, with the fix.
 """
 _METRICS = """\
-What `/metrics` has, as [operating](../operating.md#metrics-and-health) says. Units stand at
-the end of the name, sizes and times in bytes and seconds; a counter ends in `_total`. No label
-has a customer. Those of customers and models come with the first snapshot.
+The metrics on `/metrics`; see [operating](../operating.md#metrics-and-health). The unit is at the
+end of the name: bytes for sizes, seconds for times; a counter ends in `_total`. No label names a
+customer. Metrics of customers and models appear with the first snapshot.
 """
 _TOPICS = """\
-What `keepstream topics create` makes, in the order of the flow, each under
-`KEEPSTREAM_TOPIC_PREFIX`. [asyncapi.json](../asyncapi.json) has the keys, headers and schemas
-of what is in them.
+The topics that `keepstream topics create` makes, in the order of the flow, each prefixed with
+`KEEPSTREAM_TOPIC_PREFIX`. [asyncapi.json](../asyncapi.json) has the keys, headers and schemas of
+their records.
 """
-#: Help is as wide as a page of code is.
+#: Help is printed as wide as a line of code may be.
 _COLUMNS: Final = 100
 _NO_SECTIONS: Final = ("triggers", "actions", "parts")
 
 
 def settings() -> str:
-    """Every environment variable, with what it is unless it is set."""
+    """Every environment variable, with its default."""
     secrets = ", ".join(f"`{variable_of(name)}`" for name in SECRETS_IN_FILES)
     lines = [
         f"# Settings\n\n{_MADE}",
@@ -73,7 +73,7 @@ def settings() -> str:
 
 
 def parameters() -> str:
-    """The parameters that belong to no part; the catalogue has those of the parts."""
+    """The parameters that belong to no part; the catalogue lists those of the parts."""
     loaded = load_parameters()
     of_parts = {part.parameters.section for part in PARTS if part.parameters is not None}
     words = comments("parameters.toml")
@@ -97,8 +97,8 @@ def parameters() -> str:
 
 
 def commands() -> str:
-    """Every command with the help that it prints."""
-    # Importing the commands imports what they stand on, and is only needed here.
+    """Every command with its help."""
+    # Importing the commands imports everything they use, which only this page needs.
     from agents.cli import app  # noqa: PLC0415
 
     root: Any = typer.main.get_command(app)
@@ -142,7 +142,7 @@ def metrics() -> str:
 
 def _metric(metric: Any, registry: Any) -> tuple[str, ...]:
     suffix = "_total" if metric.type == "counter" else ""
-    # A metric without samples has its labels nowhere else.
+    # For a metric without samples, this is the only place with its labels.
     collector = registry._names_to_collectors.get(metric.name)
     labels = getattr(collector, "_labelnames", ())
     named = ", ".join(f"`{label}`" for label in labels)
@@ -150,7 +150,7 @@ def _metric(metric: Any, registry: Any) -> tuple[str, ...]:
 
 
 def topic_table() -> str:
-    """Every topic with how it must be."""
+    """Every topic with its required settings."""
     defaults = Settings()
     declared = topics.topics(defaults.partitions, defaults.replication_factor, has_archive=True)
     lines = [
@@ -190,7 +190,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def _cell(text: str) -> str:
-    """Text as a cell of a table may hold it."""
+    """The text, escaped for a cell of a table."""
     return text.replace("|", "\\|")
 
 

@@ -1,4 +1,4 @@
-"""The files of a replay: a log that is read twice, the models it names, and the outcome."""
+"""The files of a replay: a log that is read twice, the models it names, and the results."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ SUMMARY = "summary.json"
 
 @contextmanager
 def readable_twice(log: str) -> Iterator[str]:
-    """The path of ``log``, or of a copy of what can be read only once, like a pipe."""
+    """The path of ``log``; if it can be read only once, like a pipe, the path of a copy."""
     if log != "-" and not Path(log).is_fifo():
         yield log
         return
@@ -44,7 +44,9 @@ def readable_twice(log: str) -> Iterator[str]:
 
 
 def snapshots_in(directory: Path) -> SnapshotSource:
-    """Read versions from ``directory``; raises `SnapshotError` for a missing or a different one."""
+    """Read versions from ``directory``; raise `SnapshotError` for a missing version, or for a file
+    with another content.
+    """
 
     @lru_cache(maxsize=_SNAPSHOTS_KEPT_MAX)
     def read(version: int, sha256: str) -> Snapshot:
@@ -66,10 +68,10 @@ def snapshots_in(directory: Path) -> SnapshotSource:
 
 
 class OutcomeFiles:
-    """The files of one replay, which appear together when all of them are complete.
+    """The files of one replay, which appear together once all of them are complete.
 
-    They are written to a temporary directory and moved at the end, so that a replay that fails or
-    is stopped leaves the files of an earlier one.
+    They are written to a temporary directory and moved at the end, so a replay that fails or is
+    stopped leaves the files of an earlier replay in place.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -101,7 +103,7 @@ class OutcomeFiles:
         for name in self._files:
             Path(self._unfinished.name, name).replace(self._directory / name)
         if SCORES not in self._files:
-            # Remove an earlier replay's scores: they don't belong to this one's triggers.
+            # Remove an earlier replay's scores, which don't belong to these triggers.
             (self._directory / SCORES).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

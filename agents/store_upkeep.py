@@ -10,25 +10,26 @@ from streams.profile_views import ProfileViews
 from streams.timed_loop import had_s
 from streams.trigger_streams import TriggerStreams
 
-#: Seconds between looks at whether the store was emptied, or something in it moved.
+#: Seconds between checks for an emptied store and for displaced decisions.
 LOOK_S = 5.0
-#: Seconds until profiles are written again that the store did not take, or that are not here yet.
+#: Seconds until a retry, when the store did not accept profiles or rows are not read yet.
 RETRY_S = 1.0
-#: Between looks at whether there is something to write.
+#: Seconds between checks whether there is something to write.
 LEAST_PAUSE_S = 0.05
 #: The share of a worker's time for Redis while there are events to fold. A profile costs several
-#: times as much as an event: at a thousand events a second, one after each would take a core to
-#: itself. So a profile is some seconds old then ...
+#: times as much as an event: one for each of a thousand events per second would take a core of its
+#: own. So profiles are then some seconds old ...
 CHANGING_SHARE = 0.05
-#: ... and while a store is filled that was emptied, or may lack what another worker left undone.
+#: ... and the share while filling a store that was emptied, or that may lack what another worker
+#: left unfinished.
 FILLING_SHARE = 0.2
-#: CPU for profiles in one go while there are events to fold. A second's worth at once made each
-#: event that came meanwhile late by as much.
+#: CPU seconds for profiles in one burst while there are events to fold. A burst delays the events
+#: that arrive meanwhile by as much.
 BURST_S = 0.005
 
 
 class StoreUpkeep:
-    """Writes the profiles that wait, and all of them to a store that was emptied."""
+    """Writes the profiles that are due, and all profiles to a store that was emptied."""
 
     def __init__(
         self, views: ProfileViews, streams: TriggerStreams, partitions: OwnedPartitions
@@ -43,10 +44,10 @@ class StoreUpkeep:
         returns_displaced: Callable[[], bool],
         is_idle: Callable[[], bool],
     ) -> None:
-        """Write as long as the worker runs; not while partitions change hands.
+        """Write until cancelled, but not while partitions change hands.
 
-        ``returns_displaced``: whether this worker is the one that puts back what was moved, so that
-        nothing is moved twice; ``is_idle``: whether nothing comes to be folded.
+        ``returns_displaced``: whether this worker is the one that puts displaced decisions back, so
+        that none is moved twice; ``is_idle``: whether no events are waiting to be folded.
         """
         looked_s = 0.0
         while True:
@@ -58,7 +59,8 @@ class StoreUpkeep:
                 for owned in self._partitions:
                     if was_emptied or not owned.is_shown:
                         self._views.fill(owned.rows.customers())
-                        # Whoever erased them may have died before their profiles were deleted.
+                        # The worker that erased these customers may have died before it deleted
+                        # their profiles.
                         self._views.remove(owned.gone)
                         owned.is_shown = True
             spent_s = self._views.spent_s
@@ -68,10 +70,10 @@ class StoreUpkeep:
                 await asyncio.sleep(RETRY_S)
 
     async def _rest(self, spent_s: float, is_idle: Callable[[], bool]) -> None:
-        """Leave the worker to folding until what was spent is its share of the time.
+        """Leave the worker to folding until the time spent is only its share.
 
-        Of the time that the worker had, that is: on a busy machine a share of all time would be
-        most of it.
+        Measured in time that the worker had a core: on a busy machine, a share of wall-clock time
+        would be most of that.
         """
         begun_s = had_s()
         while (share := self._share(is_idle)) < 1.0:
@@ -80,7 +82,7 @@ class StoreUpkeep:
                 return
 
     def _share(self, is_idle: Callable[[], bool]) -> float:
-        """The share of the time that is for Redis: all of it while there is nothing to fold."""
+        """The share of time for Redis: all of it while there is nothing to fold."""
         if self._views.due and is_idle():
             return 1.0
         return FILLING_SHARE if self._views.is_filling else CHANGING_SHARE
@@ -88,13 +90,13 @@ class StoreUpkeep:
     async def write_some(
         self, is_changing_hands: Callable[[], bool], is_idle: Callable[[], bool]
     ) -> bool:
-        """Write some of the profiles that wait, all of a write if there is nothing to fold; False
-        when none can be written for now.
+        """Write some of the profiles that are due, a full write if there is nothing to fold; return
+        False if none can be written now.
         """
         if not self._views.due:
             return True
         if is_changing_hands():
-            # For customers whose rows are not here nothing is decided: to hand over partitions and
-            # to read them comes first.
+            # Handing over partitions and reading rows come first: without its row, no decision is
+            # made for a customer.
             return False
         return await self._views.write_some(inf if is_idle() else BURST_S)

@@ -1,9 +1,9 @@
 """The trainer: learns from `labelled-examples`, publishes snapshots and announces them in the log.
 
-A snapshot is a function of the lessons before it, however they were cut into batches, so whether
-one is due is checked after each that is learnt. Lessons wait for the end of their day. Offsets are
-committed only up to the last snapshot, less what waited then: a restart restores it and reads on
-from there.
+A snapshot is a function of the lessons before it, however they were cut into batches, so the
+trainer checks after each lesson whether one is due. Lessons wait for the end of their day. Offsets
+are committed only up to the last snapshot, less the lessons that were waiting then: a restart
+restores the snapshot and reads on from there.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Modules that are imported when they are first used, so that nobody else waits for them.
+#: Modules that are imported when they are first used, so that other workers need not wait for them.
 NEEDED_TO_LEARN = ("models.learning.trainer", "scipy.optimize", "river.drift")
 #: Lessons learnt before heartbeats and the other agents get a turn.
 RECORDS_PER_TURN = 200
@@ -62,7 +62,9 @@ class TrainerAgent:
         self._has_heard = False
 
     def heard_ms(self, partition: int) -> int:
-        """Up to which time a partition told its lessons, and whole days are learnt; 0 at first."""
+        """The time up to which a partition's lessons have arrived and whole days are learnt; 0 at
+        first.
+        """
         return self._trainer.clock_ms(partition) if self._trainer is not None else 0
 
     @property
@@ -92,9 +94,9 @@ class TrainerAgent:
         self._metrics.observe_batch(LABELLED_EXAMPLES, len(batch), monotonic() - started_s)
 
     async def go_on_idle(self, consumer: BatchConsumer) -> None:
-        """Go on from the last snapshot if this worker has the lessons, and there are none to read:
-        history waits to hear how far the trainer is, and partitions for a snapshot of which a
-        trainer that was killed has not told them.
+        """Resume from the last snapshot if this worker has the lessons and none are left to read.
+        History waits for the trainer's progress, and partitions may wait for a snapshot that a
+        killed trainer did not announce.
         """
         ledger, lessons = consumer.ledger, TP(self._settings.topic(LABELLED_EXAMPLES), 0)
         if ledger.epoch != self._epoch and ledger.has_position(lessons):
@@ -102,7 +104,7 @@ class TrainerAgent:
                 await self._of_epoch(ledger.epoch)
 
     async def _of_epoch(self, epoch: int) -> "Trainer":
-        """The trainer since this worker has the lessons. A batch may come while it is restored."""
+        """The trainer of this assignment. A batch may arrive while it is being restored."""
         async with self._restoring:
             if self._trainer is None or epoch != self._epoch:
                 self._trainer = await self._restored()
@@ -110,7 +112,7 @@ class TrainerAgent:
             return self._trainer
 
     async def _hear(self, trainer: "Trainer", record: Record, ends: LogEnds) -> None:
-        """Let the trainer hear a record; what is no lesson that can be learnt is left out."""
+        """Give a record to the trainer; set it aside if it is no lesson that can be learnt."""
         try:
             lesson = past_lesson(record.value or b"")
             await ends.require(lesson)
@@ -128,8 +130,8 @@ class TrainerAgent:
         )
 
     async def _learn_days(self, trainer: "Trainer", batch: RecordBatch, consumed: int) -> int:
-        """Learn the days that are whole after the lessons before ``consumed``; the position that
-        may be committed if there was a snapshot, else 0.
+        """Learn the days that are complete after the lessons before ``consumed``. Return the
+        position that may be committed if there was a snapshot, else 0.
         """
         learnt = committable = 0
         while batch.is_current and learn_next(trainer, self._metrics):
@@ -140,12 +142,12 @@ class TrainerAgent:
                 self._snapshots.remember(snapshot)
                 committable = trainer.consumed
             elif not learnt % RECORDS_PER_TURN:
-                # A day is learnt at once, and may be long.
+                # A whole day is learnt at once, which may take long.
                 await asyncio.sleep(0)
         return committable
 
     async def _restored(self) -> "Trainer":
-        """The trainer as of the last snapshot, which is announced once more: whoever published
+        """The trainer as of the last snapshot, which is announced again: the trainer that published
         it may have been killed before all partitions heard of it.
         """
         latest = await self._snapshots.latest()
@@ -158,8 +160,8 @@ class TrainerAgent:
         return Trainer(self._parameters, latest, partitions=self._settings.partitions)
 
     def tell(self) -> None:
-        """Update the metrics of what does not wait for a snapshot: drift, and what parts tell of
-        all customers. When they are asked for, and not with each batch.
+        """Update the metrics that do not wait for a snapshot: drift, and the parts' measures of all
+        customers. Done when they are requested, and not with each batch.
         """
         trainer = self._trainer
         if trainer is None or not self._has_heard:
@@ -171,7 +173,7 @@ class TrainerAgent:
 
 
 async def ready_to_learn() -> None:
-    """Import what learning needs, which takes a second or two: only on the trainer, and in a
+    """Import what learning needs, which takes a second or two. Done only on the trainer, and in a
     thread, so that heartbeats and the other agents don't wait.
     """
     for name in NEEDED_TO_LEARN:
@@ -179,7 +181,7 @@ async def ready_to_learn() -> None:
 
 
 def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:
-    """Learn the next lesson of a whole day, and tell of drift; False when there is none."""
+    """Learn the next lesson of a complete day, and report drift; False when there is none."""
     try:
         if not trainer.learn_next():
             return False
@@ -187,7 +189,7 @@ def learn_next(trainer: "Trainer", metrics: Metrics) -> bool:
         log.warning("left out an example that cannot be learnt: %s", error)
         return True
     for alarm in trainer.alarms:
-        # Snapshots know nothing of it.
+        # Alarms are not part of snapshots.
         log.warning("%s (%s)", alarm.words, alarm.timestamp)
         metrics.count_drift_alarm(alarm.stream)
     return True

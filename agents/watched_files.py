@@ -1,7 +1,7 @@
 """Files that are read again when they change, while the process runs.
 
-What can't be used is told, and what was read before stays: a slip of the pen must not end a process
-that works.
+An invalid file is logged, and the earlier content stays in force: a typing error must not end a
+running process.
 """
 
 import asyncio
@@ -13,17 +13,16 @@ from streams.file_metrics import FileMetrics
 
 log = logging.getLogger(__name__)
 
-#: How often it is looked whether a file has changed. One is read when it has not changed for as
-#: long again, so that none is read that is half written.
+#: Seconds between checks for changes. A changed file is read once it stays unchanged for another
+#: check, so that a half-written file is never read.
 LOOK_S = 1.0
 
 _Marks = tuple[tuple[int, ...] | None, ...]
 
 
 class WatchedFiles:
-    """Reads files again: ``read`` makes use of what they say, or raises something and changes
-    nothing; one of ``refusals`` has a message for people. ``files``: those that count at the
-    moment.
+    """Reads files again. ``read`` applies their content, or raises and changes nothing; errors of
+    the types in ``refusals`` have a message for people. ``files``: the files to watch at present.
     """
 
     def __init__(
@@ -41,33 +40,34 @@ class WatchedFiles:
         self._told = ""
 
     async def watch(self) -> None:
-        """Look every `LOOK_S`, until cancelled."""
+        """Check every `LOOK_S`, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             self.look()
 
     def look(self) -> None:
-        """Read the files if they have changed, and were as they are when this last looked."""
+        """Read the files if they have changed, and are the same as at the previous check."""
         seen, self._seen = self._seen, self._marks()
-        # What was refused may be mended in a file that is not known to count.
+        # After a refusal, read again even without a change: the fix may be in a file that is not
+        # watched yet.
         if self._seen != seen or (seen == self._known and not self._told):
             return
         self._known = seen
         try:
             self._read()
-        except Exception as error:  # noqa: BLE001 - whatever it is, what works goes on
+        except Exception as error:  # noqa: BLE001 - no error may stop the process
             self._refuse(error)
             return
         self._metrics.note(is_refused=False)
         self._told = ""
-        # Other files may count from now on.
+        # The new content may name other files.
         self._known = self._seen = self._marks()
 
     def _refuse(self, error: Exception) -> None:
         self._metrics.note(is_refused=True)
         told, self._told = self._told, f"{type(error).__name__}: {error}"
         if self._told != told:
-            # What nobody has expected comes with its traceback.
+            # Unexpected errors are logged with their traceback.
             is_expected = isinstance(error, self._refusals)
             log.error(
                 "%s; what was read before holds until this is mended",
@@ -79,7 +79,7 @@ class WatchedFiles:
 
 
 def _mark(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file does; None for one that can't be looked at."""
+    """Changes when the file changes; None for a file that can't be examined."""
     try:
         found = path.stat()
     except OSError:

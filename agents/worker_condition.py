@@ -1,4 +1,4 @@
-"""The condition a worker is in: what it owns, what it waits for, and whether it is ready."""
+"""The condition of a worker: what it owns, what it waits for, and whether it is ready."""
 
 from collections.abc import Iterable
 from time import monotonic
@@ -17,16 +17,16 @@ from streams.pacing import PartitionStanding
 from streams.progress import Progress
 from streams.trigger_streams import TriggerStreams
 
-#: The topics that make a worker unready when it makes no progress on them.
+#: A worker that makes no progress on these topics is not ready.
 FOLDED_TOPICS = (*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS, topics.LABELLED_EXAMPLES)
-#: Nothing comes any more if no event came for so long.
+#: A worker is idle after so many seconds without an event.
 QUIET_S = 1.0
-#: While more records wait, whoever asks the web port gets little of the loop's time.
+#: With more consumer lag than this, the web port gets little of the loop's time.
 BEHIND_RECORDS = 500
 
 
 class WorkerCondition:
-    """What a worker says of itself when it is asked. It changes nothing."""
+    """What a worker reports about itself on request. It changes nothing."""
 
     def __init__(
         self,
@@ -45,15 +45,15 @@ class WorkerCondition:
         self._parameters = parameters
 
     def is_joining(self) -> bool:
-        """Whether the worker has no say in its group yet."""
+        """Whether the worker has not joined its group yet."""
         return self._app.rebalancing or self._app.consumer_generation_id < 1
 
     def is_leaving(self) -> bool:
-        """Whether partitions are about to be taken away, or the worker is about to end."""
+        """Whether partitions are about to be revoked, or the worker is about to end."""
         return self._app.rebalancing or self._app.should_stop
 
     def unread(self) -> list[int]:
-        """The partitions of customers that were assigned, and whose rows are not here yet."""
+        """The assigned partitions of customers whose rows are not read yet."""
         return [number for number in self._assigned() if self._partitions.get(number) is None]
 
     def is_changing_hands(self) -> bool:
@@ -61,25 +61,25 @@ class WorkerCondition:
         return self.is_leaving() or bool(self.unread())
 
     def is_recovering(self, customer: str) -> bool:
-        """Whether this worker may own the customer, and can't say anything of them yet."""
+        """Whether this worker may own the customer, but can't answer for them yet."""
         number = partition_for(customer.encode(), self._settings.partitions)
         return self.is_joining() or number in self.unread()
 
     def is_idle(self) -> bool:
-        """Whether nothing comes to be folded: not only just now, between two batches."""
+        """Whether no events are waiting and none has arrived for `QUIET_S`."""
         last_s = max((owned.last_event_s for owned in self._partitions), default=0.0)
         return monotonic() - last_s > QUIET_S and not any(self._app.batch_consumer.lag().values())
 
     def is_behind(self) -> bool:
-        """Whether there is more to fold than comes and goes."""
+        """Whether the consumer lag is more than what normally comes and goes."""
         return sum(self._app.batch_consumer.lag().values()) > BEHIND_RECORDS
 
     def owns_first(self, topic: str) -> bool:
-        """Whether this worker has the topic's partition 0, as one worker does."""
+        """Whether this worker has partition 0 of the topic, which exactly one worker has."""
         return TP(self._settings.topic(topic), 0) in self._app.batch_consumer.ledger.ended
 
     def standings(self, trainer: TrainerAgent) -> dict[int, PartitionStanding]:
-        """How far each partition is that this worker owns and that rehearses."""
+        """The progress of each rehearsing partition of this worker."""
         return self._partitions.standings(
             self._assigned(),
             trainer if self.owns_first(topics.LABELLED_EXAMPLES) else None,
@@ -97,7 +97,7 @@ class WorkerCondition:
         ]
 
     def delays(self, streams: TriggerStreams) -> list[str]:
-        """What waits for Redis. Folding goes on without it, on every worker."""
+        """The deliveries that wait for Redis. Folding goes on without it, on every worker."""
         return [
             *self._stuck(topics.DELIVERED_TOPICS),
             *(
@@ -107,7 +107,7 @@ class WorkerCondition:
         ]
 
     def _assigned(self) -> list[int]:
-        """The numbers of the partitions of customers that were assigned, in order."""
+        """The numbers of the assigned partitions of customers, in order."""
         events = self._settings.topic(topics.CUSTOMER_EVENTS)
         ended = self._app.batch_consumer.ledger.ended
         return sorted(tp.partition for tp in ended if tp.topic == events)

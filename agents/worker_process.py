@@ -1,4 +1,4 @@
-"""A worker, or any other command, in a process of its own, as anybody would start it."""
+"""Starts a worker, or any other command, in its own process, as a user would."""
 
 import os
 import sys
@@ -14,8 +14,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 def start_worker(
     process: ServerProcess, environ: Mapping[str, str], port: int, *, is_live: bool
 ) -> None:
-    """Start a worker whose health and metrics are at ``port``. ``is_live``: partitions that are
-    empty yet decide aloud.
+    """Start a worker that serves health and metrics on ``port``. ``is_live``: partitions that are
+    still empty write decisions from their first event on.
     """
     arguments = ["worker", *(["--live"] if is_live else [])]
     start_command(process, arguments, {**environ, variable_of("web_port"): str(port)})
@@ -25,7 +25,7 @@ def start_command(
     process: ServerProcess, arguments: Sequence[str], environ: Mapping[str, str]
 ) -> None:
     """Start `keepstream` with these arguments."""
-    # This very code, wherever it is started and whatever is installed.
+    # Runs this source tree, whatever the directory and whatever is installed.
     path = os.pathsep.join(filter(None, (str(_ROOT), environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "agents.cli", *arguments]
     process.start(command, {**environ, "PYTHONPATH": path})

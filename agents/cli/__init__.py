@@ -1,7 +1,7 @@
 """The `keepstream` command: one module for each group of commands.
 
-Faust, Kafka and Redis take long to import, so the command that needs one imports it: help and
-`replay` start at once, and `replay` runs where none of them is.
+Faust, Kafka and Redis are slow to import, so only the commands that need them import them. Help and
+`replay` start at once, and `replay` also runs where none of them is installed.
 """
 
 from typing import Annotated
@@ -69,7 +69,7 @@ def options(
             "--version",
             callback=_tell_version,
             is_eager=True,
-            help="Show the release, and whether its core is compiled, and exit.",
+            help="Show the release and whether its core is compiled, and exit.",
         ),
     ] = False,
 ) -> None:

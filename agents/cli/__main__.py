@@ -1,4 +1,4 @@
-"""`python -m agents.cli`, if the `keepstream` script is not installed."""
+"""`python -m agents.cli`, for when the `keepstream` script is not installed."""
 
 from agents.cli import main
 

@@ -1,4 +1,4 @@
-"""`keepstream archive`: the log once more, sealed with a key for each customer."""
+"""`keepstream archive`: a second copy of the log, encrypted with a key for each customer."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streams.archive.filling import Filled
 
 app = typer.Typer(
-    help="Seal the log with a key for each customer, so that it may expire.",
+    help="Encrypt the log with a key for each customer, so that the plain log may expire.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -22,11 +22,11 @@ app = typer.Typer(
 
 @app.command("fill", epilog="Example: KEEPSTREAM_ARCHIVE=on keepstream archive fill")
 def fill(bootstrap_servers: BootstrapServers = None) -> None:
-    """Seal what customer-events has and the archive lacks.
+    """Copy to the archive the records of customer-events that it lacks.
 
-    Stop the workers first; start them afterwards with KEEPSTREAM_ARCHIVE=on. Needed once, when the
-    archive is switched on for a deployment that has customers, and whenever it was off meanwhile.
-    May be stopped at any time, and goes on where it was.
+    Stop the workers first; start them afterwards with KEEPSTREAM_ARCHIVE=on. This is needed once,
+    when you switch the archive on for a deployment that has customers, and again whenever the
+    archive was off for a while. You may stop it at any time; it continues where it stopped.
     """
     settings = _archive_settings("archive fill", bootstrap_servers)
     for partition in _filled(settings, writes=True):
@@ -39,9 +39,10 @@ def fill(bootstrap_servers: BootstrapServers = None) -> None:
 
 @app.command("check", epilog="Example: KEEPSTREAM_ARCHIVE=on keepstream archive check")
 def check(bootstrap_servers: BootstrapServers = None) -> None:
-    """Open every record of the archive, and say what it lacks.
+    """Open every record of the archive, and list what is missing.
 
-    Exit code 0: it has all that was applied. 1: it does not, and the message says what to do.
+    Exit code 0: it has every record that was applied. 1: it does not, and the message says what to
+    do.
     """
     settings = _archive_settings("archive check", bootstrap_servers)
     is_complete = True
@@ -62,7 +63,7 @@ def _archive_settings(program: str, bootstrap_servers: str | None) -> Settings:
 
 def _filled(settings: Settings, *, writes: bool) -> "list[Filled]":
 
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.archive.filling import Filling  # noqa: PLC0415 - Kafka, when needed
 

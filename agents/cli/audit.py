@@ -1,4 +1,4 @@
-"""`keepstream audit`: whether a deployment is what its own log says it must be."""
+"""`keepstream audit`: whether a deployment's state and outputs follow from its log."""
 
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 def audit(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the outcome as one JSON object.")
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
     """Fold the log again and compare: raw topics, log, customers' rows, decisions, lessons, the
-    snapshots learnt from them, and what Redis has.
+    model snapshots, and Redis.
 
-    Reads everything and changes nothing; workers may go on. What is too large for memory goes to a
-    temporary directory (TMPDIR). Give it the parameters that the workers have.
+    It reads everything and changes nothing; workers may keep running. Data that is too large for
+    memory goes to a temporary directory (TMPDIR). Pass the parameters that the workers use.
 
-    Exit code 0: nothing differs. 1: something differs, or what is to be kept for ever is gone. 2:
-    it can't run.
+    Exit code 0: nothing differs. 1: something differs, or records that must be kept forever are
+    missing. 2: it can't run.
     """
     settings = kafka_settings("audit", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
@@ -46,7 +46,7 @@ def audit(
 
 
 def _audited(settings: "Settings", parameters: "Parameters", directory: str) -> "Audit":
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
     from pathlib import Path  # noqa: PLC0415
 
     from streams.auditing.audit import audit as run_audit  # noqa: PLC0415 - Kafka, when needed
@@ -78,8 +78,8 @@ def _print(outcome: "Audit") -> None:
 
 
 _ADVICE = (
-    "it is not what the log says. If rules, parameters or the release were changed since it began, "
-    "that alone makes differences; see docs/operating.md"
+    "the deployment differs from its log. Rules, parameters or a release that changed since the "
+    "log began explain differences by themselves; see docs/operating.md"
 )
 _WORDS = {
     "rawRecords": "raw records",
@@ -95,5 +95,5 @@ _WORDS = {
 
 
 def in_words(checked: dict[str, int]) -> dict[str, int]:
-    """What was compared, in words, in the order of the flow."""
+    """The number of things compared, with labels for people, in the order of the flow."""
     return {words: checked.get(name, 0) for name, words in _WORDS.items()}

@@ -1,4 +1,4 @@
-"""`keepstream collector`: take events over HTTP, and make write keys for it."""
+"""`keepstream collector`: receive events over HTTP, and make write keys."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from agents.collector.write_keys import new_write_key
 from config.sources import hash_of, require_source_name, sources_in
 
 app = typer.Typer(
-    help="Take events over HTTP, in Segment's format, and publish them.",
+    help="Receive events over HTTP, in Segment's format, and publish them.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -36,10 +36,10 @@ def collector(
     web_port: WebPort = None,
     assignments: Assignments = None,
 ) -> None:
-    """Take events over HTTP until it is told to stop, and publish them to the raw topics.
+    """Receive events over HTTP until stopped, and publish them to the raw topics.
 
-    It speaks Segment's HTTP API, so the libraries of Segment, RudderStack, PostHog and Jitsu send
-    to it when they are given its address as their host. Needs the same parameters as the workers.
+    It speaks Segment's HTTP API: give the libraries of Segment, RudderStack, PostHog or Jitsu its
+    address as their host. It needs the same parameters as the workers.
     """
     if context.invoked_subcommand is not None:
         return
@@ -54,7 +54,7 @@ def collector(
 
 @app.command("key", epilog="Example: keepstream collector key shop-web --add sources.toml")
 def key(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The source it is for.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The source that will use the key.")],
     add: Annotated[
         Path | None,
         typer.Option(
@@ -65,9 +65,10 @@ def key(
         ),
     ] = None,
 ) -> None:
-    """Make a write key for a source, and show it, once: only its hash is kept.
+    """Make a write key for a source, and show it once: only its hash is stored.
 
-    The collector reads the file that KEEPSTREAM_COLLECTOR_SOURCES names, and again when it changes.
+    The collector reads the file that KEEPSTREAM_COLLECTOR_SOURCES names, and reads it again when it
+    changes.
     """
     require_source_name(name)
     write_key = new_write_key()

@@ -1,4 +1,4 @@
-"""`keepstream settings` and `keepstream parameters`: values in force, and how to change them."""
+"""`keepstream settings` and `keepstream parameters`: the values in force and how to change them."""
 
 from shutil import get_terminal_size
 from textwrap import fill
@@ -15,7 +15,7 @@ _IN = "    "
 def settings() -> None:
     """List the settings: environment variables that say where Keepstream runs.
 
-    What differs from what is shipped is green.
+    Values that differ from the defaults are green.
     """
     in_force = {variable_of(name): str(value) for name, value in settings_from().__rich_repr__()}
     width = get_terminal_size().columns

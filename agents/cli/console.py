@@ -1,4 +1,4 @@
-"""`keepstream console`: pages that show what is decided and why, and tokens to log in with."""
+"""`keepstream console`: pages that show decisions and their reasons, and tokens to log in with."""
 
 from pathlib import Path
 from typing import Annotated
@@ -38,18 +38,18 @@ def console(
         Role | None,
         typer.Option(
             "--role",
-            help="What the printed link may do, instead of KEEPSTREAM_CONSOLE_ROLE: an operator "
+            help="The role of the printed link, instead of KEEPSTREAM_CONSOLE_ROLE: an operator "
             "may put dead letters back.",
         ),
     ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """Serve pages with all decisions and their reasons, until it is told to stop.
+    """Serve pages with all decisions and their reasons, until stopped.
 
     Prints its address, with a link that logs in unless KEEPSTREAM_CONSOLE_PEOPLE or
-    KEEPSTREAM_CONSOLE_TOKENS name who may. It reads Kafka, Redis and the workers (at
+    KEEPSTREAM_CONSOLE_TOKENS lists who may. It reads Kafka, Redis and the workers (at
     KEEPSTREAM_WEB_ADVERTISED_URL, or at KEEPSTREAM_WEB_HOST and KEEPSTREAM_WEB_PORT), and needs the
-    same parameters as they do.
+    same parameters as the workers.
     """
     if context.invoked_subcommand is not None:
         return
@@ -68,9 +68,9 @@ def console(
 
 @app.command("token", epilog="Example: keepstream console token anna --add people.toml")
 def token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token it is.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The person who will use the token.")],
     role: Annotated[
-        Role, typer.Option("--role", help="A viewer looks; an operator puts dead letters back.")
+        Role, typer.Option("--role", help="A viewer reads; an operator puts dead letters back.")
     ] = Role.VIEWER,
     add: Annotated[
         Path | None,
@@ -82,7 +82,7 @@ def token(
         ),
     ] = None,
 ) -> None:
-    """Make a token for somebody, and show it, once: only its hash is kept.
+    """Make a token for a person, and show it once: only its hash is stored.
 
     The console reads the file that KEEPSTREAM_CONSOLE_PEOPLE names when it starts.
     """

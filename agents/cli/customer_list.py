@@ -1,4 +1,4 @@
-"""`keepstream customers list`: the customers for whom a condition holds, over all partitions."""
+"""`keepstream customers list`: the customers who meet a condition, over all partitions."""
 
 import csv
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from models.customer_counts import Counted
     from models.customer_list import CustomerList
 
-#: A worker gives a list up after 30 s.
+#: A worker aborts a list after 30 s.
 TIMEOUT_S = 35.0
 _INCOMPLETE, _UNAUTHORIZED = 503, 401
 
@@ -37,8 +37,8 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only those for whom this holds, in the language of the rules; `keepstream facts` "
-            "lists what it may name.",
+            help="Only customers who meet this condition, in the language of the rules; "
+            "`keepstream facts` lists the names it may use.",
         ),
     ] = "",
     by: Annotated[
@@ -46,19 +46,19 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
         typer.Option(
             "--by",
             metavar="NUMBER",
-            help="The highest first by this: a fact, or what is reckoned from facts; -FACT for the "
-            "lowest first. Without it, by their ids.",
+            help="Order by this, highest first: a fact or an expression of facts; -FACT for lowest "
+            "first. Without it, order by id.",
         ),
     ] = "",
-    top: Annotated[int, typer.Option("--top", metavar="N", help="How many, 1000 at most.")] = 50,
+    top: Annotated[int, typer.Option("--top", metavar="N", help="How many, at most 1000.")] = 50,
     show: Annotated[
         str,
-        typer.Option("--show", metavar="FACT[,…]", help="Facts to tell besides those named."),
+        typer.Option("--show", metavar="FACT[,…]", help="More facts to show."),
     ] = "",
     cursor: Annotated[
         str,
         typer.Option(
-            "--cursor", metavar="NEXT", help="Go on after an earlier list, by what it said is next."
+            "--cursor", metavar="NEXT", help="Continue an earlier list, with its `next` value."
         ),
     ] = "",
     as_of: Annotated[
@@ -67,19 +67,19 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
             "--as-of",
             metavar="MOMENT",
             help="As of this moment, such as 2026-03-01T10:00:00Z, if nothing more happens until "
-            "then; without it, as of each partition's clock.",
+            "then. Without it, as of each partition's clock.",
         ),
     ] = "",
     partial: Annotated[
-        bool, typer.Option("--partial", help="A list in which partitions are missing will do.")
+        bool, typer.Option("--partial", help="Accept a list in which partitions are missing.")
     ] = False,
     count: Annotated[
         str,
         typer.Option(
             "--count",
             metavar="FACT[,…]",
-            help="Count those who match by facts with few values, such as segment; by two together "
-            "with * between them. With --by, also the total of that number.",
+            help="Count the matches by facts with few values, such as segment; by two together "
+            "with * between them. With --by, also show the total of that number.",
         ),
     ] = "",
     form: Annotated[
@@ -90,15 +90,15 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
         typer.Option(
             "--url",
             metavar="URL",
-            help="A worker, any of them; without it, the one at KEEPSTREAM_WEB_ADVERTISED_URL, or "
-            "at KEEPSTREAM_WEB_HOST and KEEPSTREAM_WEB_PORT.",
+            help="Any worker. Without it, the one at KEEPSTREAM_WEB_ADVERTISED_URL, or at "
+            "KEEPSTREAM_WEB_HOST and KEEPSTREAM_WEB_PORT.",
         ),
     ] = None,
 ) -> None:
     """List customers, as the workers know them now.
 
-    Exit code 1: partitions did not answer, and it says which; those of the others are listed.
-    2: no worker can be reached, or the question cannot be answered.
+    Exit code 1: some partitions did not answer and are named; the customers of the others are
+    listed. 2: no worker can be reached, or the query is invalid.
     """
     asked = {"where": where, "by": by, "top": str(top), "show": show}
     asked |= {"cursor": cursor, "as_of": as_of, "count": count}
@@ -116,12 +116,12 @@ def list_customers(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 def answer_of(address: str, query: dict[str, str], shown: dict[str, str]) -> bytes:
-    """The worker's answer. Raises `CommandError` when there is none, with what the worker says."""
+    """The worker's answer. Raises `CommandError` with the worker's message when it gives none."""
     from urllib.error import HTTPError  # noqa: PLC0415 - not for --help
     from urllib.parse import urlencode  # noqa: PLC0415
     from urllib.request import Request, urlopen  # noqa: PLC0415
 
-    # The address has one of the schemes that settings allow.
+    # Settings allow only http and https addresses.
     request = Request(f"{address}?{urlencode(query)}", headers=shown)  # noqa: S310
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
@@ -147,7 +147,7 @@ def answer_of(address: str, query: dict[str, str], shown: dict[str, str]) -> byt
 
 
 def _said(content: bytes) -> str:
-    """What the worker says is wrong with the question; "" if this is no worker of ours."""
+    """The worker's message about a bad query; "" if the answer is not from a worker."""
     try:
         said = msgspec.json.decode(content, type=dict[str, Any])
     except msgspec.DecodeError:
@@ -156,7 +156,7 @@ def _said(content: bytes) -> str:
 
 
 def decoded_list(content: bytes) -> "CustomerList":
-    """The worker's answer as a list. Raises `CommandError` if it is none."""
+    """The worker's answer as a list. Raises `CommandError` if it is not a list."""
     from models.customer_list import ANSWER  # noqa: PLC0415 - not for --help
     from models.events.foreign import UNREADABLE  # noqa: PLC0415
 
@@ -169,14 +169,14 @@ def decoded_list(content: bytes) -> "CustomerList":
 
 
 def print_list(found: "CustomerList", content: bytes, form: Format) -> None:
-    """Print a list; ``content`` is the answer that it was read from."""
+    """Print a list; ``content`` is the worker's answer that it was decoded from."""
     if form is Format.JSON:
         typer.echo(content)
     elif form is Format.CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["userId", "by", *_facts(found)])
         writer.writerows(_cells(found))
-        # Not in the output, which is the list alone.
+        # To stderr: the output is the list alone.
         if found.next:
             typer.echo(f"more: --cursor {found.next}", err=True)
     else:
@@ -216,7 +216,7 @@ def _print_table(found: "CustomerList") -> None:
     console = Console(highlight=False)
     for way, counted in groupby(found.counts, key=lambda one: one.by):
         console.print(_counts_table(way, list(counted)))
-    # Whoever asked to count alone wants no list of bare ids.
+    # With --count alone, a list of bare ids would only be noise.
     is_listed = found.customers and (has_number or names or not found.counts)
     if is_listed:
         console.print(table)
@@ -245,7 +245,7 @@ def _counts_table(way: tuple[str, ...], counted: "Sequence[Counted]") -> Any:
 
 
 def _as_of(found: "CustomerList") -> str:
-    # The clock of a partition without customers may not have begun.
+    # Partitions without customers are left out: their clocks may not have started.
     moments = sorted(one.as_of for one in found.partitions if one.customers)
     if not moments:
         return ""

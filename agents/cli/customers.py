@@ -1,4 +1,4 @@
-"""`keepstream customers`: what is known about customers right now, and under which ids."""
+"""`keepstream customers`: what is known about customers now, and their ids."""
 
 from pathlib import Path
 from shlex import quote
@@ -37,7 +37,7 @@ def _group() -> None:
 @app.command("show", epilog="Example: keepstream customers show c-00042")
 def show(
     customer: Customer,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the profile as it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the profile as JSON.")] = False,
     redis_url: RedisUrl = None,
 ) -> None:
     """Show the latest profile of a customer, as the workers keep it in Redis.
@@ -75,13 +75,13 @@ def export(
     ] = Path("-"),
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Write all that is held of one person, with all their ids, as JSON lines: rows, labels that
-    wait, and every record of the log, of decisions, dead letters and raw topics that names them.
+    """Write everything held about one person, with all their ids, as JSON lines: rows, pending
+    labels, and every record of the log, decisions, dead letters and raw topics that names them.
 
-    Exit code 1: nothing is held of this id. 2: Kafka can't be reached.
+    Exit code 1: nothing is held about this id. 2: Kafka can't be reached.
     """
     settings = kafka_settings("customers export", bootstrap_servers=bootstrap_servers)
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.person_export import export_person  # noqa: PLC0415 - Kafka, when it is needed
     from streams.person_lookup import person_of  # noqa: PLC0415 - as above

@@ -40,20 +40,20 @@ ReasonOption = Annotated[
 def list_letters(
     reason: ReasonOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=100_000, help="How many, the newest ones.")
+        int, typer.Option("--limit", min=1, max=100_000, help="How many; the newest are shown.")
     ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     raw: Annotated[
         bool,
-        typer.Option("--raw", help="Show the refused content too; it may hold personal data."),
+        typer.Option("--raw", help="Also show the refused content; it may hold personal data."),
     ] = False,
     with_closed: Annotated[
-        bool, typer.Option("--all", help="Those that were put back, too.")
+        bool, typer.Option("--all", help="Include those that were put back.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """List what was refused and why, newest last, but for what was put back since."""
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    """List refused events with their reasons, newest last, without those that were put back."""
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     settings = kafka_settings("dead-letters list", bootstrap_servers=bootstrap_servers)
     letters = asyncio.run(_newest(settings, reason, limit, with_closed=with_closed))
@@ -71,17 +71,17 @@ def retry(
     ] = False,
     include_late: Annotated[
         bool,
-        typer.Option("--include-late", help="Late events too, after time.lateness was raised."),
+        typer.Option("--include-late", help="Late events too, after you raised time.lateness."),
     ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Put refused events back on the raw topics they came from, and close their dead letters.
 
-    Retry when the cause is fixed, for example after an upgrade that knows more events. Events that
-    are still wrong become dead letters again. Webhooks are read again, by the vendors of the file
-    that KEEPSTREAM_COLLECTOR_SOURCES names.
+    Retry once the cause is fixed, for example after an upgrade that knows more events. Events that
+    are still wrong become dead letters again. Webhooks are translated again, with the vendors of
+    the file that KEEPSTREAM_COLLECTOR_SOURCES names.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.collector.mappings import mappings_in  # noqa: PLC0415 - JMESPath
     from streams.collector.webhook_letters import WebhookReader  # noqa: PLC0415 - Kafka
@@ -126,14 +126,14 @@ def retry(
 @app.command("mend", epilog="Example: keepstream dead-letters mend 2-17")
 def mend(
     place: Annotated[
-        str, typer.Argument(metavar="ID", help="Which one, as `list` shows it: PARTITION-OFFSET.")
+        str, typer.Argument(metavar="ID", help="The id that `list` shows: PARTITION-OFFSET.")
     ],
     file: Annotated[
         Path | None,
         typer.Option(
             "--file",
             metavar="FILE",
-            help="The mended event, instead of an editor.",
+            help="The corrected event, instead of an editor.",
             show_default=False,
         ),
     ] = None,
@@ -142,10 +142,11 @@ def mend(
 ) -> None:
     """Edit a copy of a refused event, put it back, and close its dead letter.
 
-    Opens the editor that VISUAL or EDITOR names. What workers would refuse again is not sent, and
-    the reason is shown: give the parameters that they run with. The refused bytes stay as they are.
+    Opens the editor that VISUAL or EDITOR names. An event that workers would refuse again is not
+    sent, and the reason is shown: pass the parameters that the workers use. The refused bytes
+    themselves stay unchanged.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.dead_letters import find_letter, mended, parcel_of, put_back  # noqa: PLC0415
     from streams.mending import on_one_line  # noqa: PLC0415
@@ -185,12 +186,12 @@ def _place(text: str) -> tuple[int, int]:
 
 
 def _edited(content: bytes) -> bytes | None:
-    """What somebody makes of ``content`` in an editor; None if it is left as it is."""
+    """``content`` after the user edited it; None if it is unchanged."""
     from streams.mending import readable  # noqa: PLC0415 - Kafka
 
     shown = readable(content)
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    # Where nobody else can read it: it may hold personal data.
+    # In a directory that only this user can read: the event may hold personal data.
     with TemporaryDirectory() as directory:
         path = Path(directory, "event.json")
         path.write_text(shown)
@@ -222,7 +223,7 @@ async def _newest(
         found = await newest_letters(settings, limit, with_closed=with_closed)
         return sorted(found)[-limit:]
     heap: list[StoredLetter] = []
-    # The newest of one reason may be anywhere.
+    # The newest of one reason may be anywhere in the topic.
     async for stored in read_dead_letters(settings, with_closed=with_closed):
         if stored.letter is None or stored.letter.reason != reason:
             continue
@@ -234,7 +235,7 @@ async def _newest(
 
 
 def _id(stored: "StoredLetter") -> str:
-    """What `mend` knows it by."""
+    """The id that `mend` takes."""
     return f"{stored.partition}-{stored.offset}"
 
 

@@ -35,18 +35,15 @@ def deliver(
     file: EndpointsFile = None,
     check: Annotated[
         bool,
-        typer.Option(
-            "--check", help="Say what each endpoint would be sent, and send nothing to anybody."
-        ),
+        typer.Option("--check", help="Show what each endpoint would be sent, and send nothing."),
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     web_port: WebPort = None,
 ) -> None:
-    """Deliver decisions to endpoints over HTTP until told to stop; start more of them to share the
-    work.
+    """Deliver decisions to endpoints over HTTP until stopped; start more of them to share the work.
 
-    Each endpoint has a position of its own in the topics of decisions, so that one that is slow or
-    away holds up no other. docs/webhooks.md says what the file has, and what receivers get.
+    Each endpoint has its own position in the topics of decisions, so a slow or unreachable endpoint
+    does not delay the others. docs/webhooks.md describes the file and what receivers get.
     """
     if check:
         settings = settings_from()
@@ -60,7 +57,7 @@ def deliver(
 
 
 def endpoints_file(settings: Settings, file: Path | None) -> Path:
-    """The file that declares endpoints. Raises `CommandError` if none is named."""
+    """The path of the endpoints file. Raises `CommandError` if none is named."""
     path = file or (Path(settings.endpoints) if settings.endpoints else None)
     if path is None:
         raise CommandError(
@@ -71,7 +68,7 @@ def endpoints_file(settings: Settings, file: Path | None) -> Path:
 
 
 def endpoints_from(settings: Settings, file: Path | None) -> "Sequence[Endpoint]":
-    """The declared endpoints, which fit the rules. Raises `RuleError`."""
+    """The declared endpoints, checked against the rules. Raises `RuleError`."""
     from agents.webhooks.checks import require_usable  # noqa: PLC0415 - not for --help
     from config.endpoints import load_endpoints  # noqa: PLC0415
 

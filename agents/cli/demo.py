@@ -14,12 +14,12 @@ def demo(
         typer.Option("--summary", metavar="FILE", help="Also write the figures, as JSON."),
     ] = None,
     forever: Annotated[
-        bool, typer.Option("--forever", help="Go on until Ctrl-C, with a cap on its data.")
+        bool, typer.Option("--forever", help="Run until Ctrl-C, with a cap on its data.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     redis_url: RedisUrl = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="The same seed is the same shop, moved by whole weeks.")
+        int, typer.Option("--seed", help="The same seed gives the same shop, moved by whole weeks.")
     ] = 1,
     customers: Annotated[
         int, typer.Option("--customers", min=1, max=100_000, help="How many customers it has.")
@@ -27,8 +27,8 @@ def demo(
 ) -> None:
     """Simulate a shop, and show its events become customers and triggers.
 
-    Starts Apache Kafka, Valkey and two workers of its own, unless told where yours are, and
-    leaves nothing behind.
+    Starts its own Apache Kafka, Valkey and two workers, unless you say where yours are, and leaves
+    nothing behind.
     """
     from agents.trials.demo.show import run_demo  # noqa: PLC0415 - Faust takes a second to import
 

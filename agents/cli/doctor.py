@@ -1,4 +1,4 @@
-"""`keepstream doctor`: whether a deployment is alive, current and right, in words."""
+"""`keepstream doctor`: whether a deployment is alive, current and correct, in words."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,17 +34,17 @@ def doctor(
         typer.Option(
             "--deliverer",
             metavar="URL",
-            help="A deliverer's health and metrics, to ask it which endpoints fail.",
+            help="The URL of a deliverer's web port, to ask it which endpoints fail.",
         ),
     ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """Look at broker, topics, workers, deliveries, endpoints, models, Redis, clocks and dead
+    """Check the broker, topics, workers, deliveries, endpoints, models, Redis, clocks and dead
     letters.
 
-    Exit code 0: all is well, notices included. 1: there are problems, each with its fix. 2: no
-    problem was seen, but something could not be looked at: the broker, Redis, or all of it, for
-    example with a setting that does not exist.
+    Exit code 0: all is well; there may be notices. 1: there are problems, each with its fix. 2: no
+    problem was seen, but something could not be checked: the broker, Redis, or everything, for
+    example because a setting does not exist.
     """
     settings = settings_from(bootstrap_servers=bootstrap_servers, redis_url=redis_url)
     parameters = parameters_from(settings, assignments)
@@ -54,7 +54,7 @@ def doctor(
     from streams.kafka_clients import BrokerUnreachable  # noqa: PLC0415
     from streams.rights import require_rights  # noqa: PLC0415
 
-    # A broker that is away is a finding.
+    # An unreachable broker becomes a finding.
     with suppress(BrokerUnreachable):
         require_rights(settings, "doctor")
     with progress("doctor", _STEPS) as tell:
@@ -105,7 +105,7 @@ def _as_json(facts: "DeploymentFacts", findings: "list[Finding]", *, is_well: bo
 
     shown: dict[str, Any] = msgspec.structs.asdict(facts)
     if (snapshot := facts.snapshot) is not None:
-        # Without the trainer's state, which is large and only for the trainer.
+        # Without the trainer's state, which is large and of use only to the trainer.
         shown["snapshot"] = {
             "version": snapshot.version,
             "created_at_ms": snapshot.created_at_ms,

@@ -1,4 +1,4 @@
-"""Adding whom a command has made a secret for to the operator's file."""
+"""Adds the entry for a newly made secret to the operator's file."""
 
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -11,10 +11,10 @@ from config.settings import SettingsError
 def add_entry(
     path: Path, name: str, table: str, names_in: Callable[[Path], Container[str]], whose: str
 ) -> None:
-    """Append ``table``, the entry of ``name``. ``names_in`` reads the names of a file, ``whose``
-    says where the secrets of one are.
+    """Append ``table``, the entry for ``name``. ``names_in`` reads the names in a file; ``whose``
+    says where the secrets of one name are, for the error message.
 
-    Raises `CommandError`, with nothing added, for a file that cannot be used or has the name.
+    Raises `CommandError`, and adds nothing, if the file can't be used or already has the name.
     """
     if path.exists():
         try:

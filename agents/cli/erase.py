@@ -1,4 +1,4 @@
-"""`keepstream erase`: erase a person, and say what is gone, what expires when and what stays."""
+"""`keepstream erase`: erase a person, and say what is gone, what expires when, and what stays."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """What may come of the person later."""
+    """What happens to later events of the person."""
 
     DELETE_ONLY = DELETE_ONLY
     SUPPRESS_WITH_DELETE = SUPPRESS
@@ -48,7 +48,7 @@ class _RequestUnlessNamed(ListingGroup):
 
 app = typer.Typer(
     cls=_RequestUnlessNamed,
-    help="Erase a person (`keepstream erase ID`), and say how far it is.",
+    help="Erase a person (`keepstream erase ID`), and show the progress.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -56,7 +56,7 @@ _Id = Annotated[
     str,
     typer.Argument(
         metavar="ID",
-        help="A userId or an anonymousId; all ids of the person go.",
+        help="A userId or an anonymousId; all ids of the person are erased.",
         callback=as_in_events,
     ),
 ]
@@ -66,20 +66,20 @@ _Id = Annotated[
 def request(
     customer: _Id,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="What may come of the person later.")
+        Mode, typer.Option("--mode", help="What happens to later events of the person.")
     ] = Mode.DELETE_ONLY,
     because: Annotated[
-        str | None, typer.Option("--because", help="Why, in a few words; it is kept in the log.")
+        str | None, typer.Option("--because", help="The reason, in a few words; kept in the log.")
     ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Erase a person with all their ids, and say what is gone by when.
+    """Erase a person with all their ids, and say when each copy is gone.
 
-    Publishes a User Erase Requested; `keepstream erase status ID` tells when it is done. Exit code
-    1: nothing is held of this id, and nothing was published. 2: Kafka can't be reached.
+    Publishes a User Erase Requested; `keepstream erase status ID` shows when it is done. Exit code
+    1: nothing is held about this id, and nothing was published. 2: Kafka can't be reached.
     """
     settings = kafka_settings("erase", bootstrap_servers=bootstrap_servers)
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.person_lookup import person_of  # noqa: PLC0415 - Kafka, when it is needed
 
@@ -112,7 +112,7 @@ def status(
     settings = kafka_settings(
         "erase status", bootstrap_servers=bootstrap_servers, redis_url=redis_url
     )
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.person_lookup import kept_of  # noqa: PLC0415 - Kafka, when it is needed
 
@@ -169,7 +169,7 @@ def _tell_profile(settings: Settings, customer: str, *, is_new: bool) -> None:
 
 
 def _report(settings: Settings, written_ms: int) -> None:
-    """What expires and what stays, of what was there at ``written_ms``."""
+    """Print what expires and what stays of the records written up to ``written_ms``."""
     from streams.expiry import expiries  # noqa: PLC0415 - Kafka, when it is needed
 
     found = expiries(settings, written_ms)
@@ -189,7 +189,7 @@ def _report(settings: Settings, written_ms: int) -> None:
 
 
 def _by_date(found: "list[Expiry]") -> Iterator[str]:
-    """What expires, in the order of the latest days."""
+    """The topics that expire, ordered by the latest day on which they do."""
     topics: dict[str, list[str]] = {}
     for one in sorted(found, key=lambda one: one.by_ms or 0):
         if one.by_ms is not None:

@@ -1,4 +1,4 @@
-"""How a command shows an error: one red line, exit code 2, no traceback. And how it is stopped."""
+"""How a command shows an error (one red line, exit code 2, no traceback), and how it is stopped."""
 
 import errno
 import signal
@@ -13,16 +13,17 @@ from typer.core import TyperGroup
 EXIT_FOUND = 1
 #: The command could not run.
 EXIT_FAILED = 2
-#: The command ran, and so many events were refused for one reason that its outcome misleads.
+#: The command ran, but so many events were refused for one reason that its result misleads.
 EXIT_REFUSED = 3
 
-#: No command's first sentence is longer.
+#: Longer than the first sentence of any command's help.
 _SENTENCE_LENGTH_MAX = 200
 _OUR_PACKAGES = frozenset({"config", "models", "streams", "agents"})
 #: Added to the number of the signal that stopped the command, as shells do.
 EXIT_STOPPED = 128
 
-#: Of clients, and what fails with them: what they raise is a server's doing, as a rule.
+#: Client packages, and the server each one talks to. Errors from these packages are usually the
+#: server's.
 _SERVERS = {"kafka": "the Kafka broker", "aiokafka": "the Kafka broker", "redis": "Redis"}
 
 
@@ -31,8 +32,8 @@ class CommandError(Exception):
 
 
 class ListingGroup(TyperGroup):
-    """Its help says of each command the whole first sentence: on a narrow terminal Typer would cut
-    off most of them.
+    """Lists commands with their whole first sentence: on a narrow terminal Typer would cut most of
+    them off.
     """
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -48,8 +49,8 @@ class ListingGroup(TyperGroup):
 
 
 class ExplainingGroup(ListingGroup):
-    """Shows errors with an explanation as text, and bugs with their traceback. Whoever stops a
-    command, by whatever signal, gets what Ctrl-C gives: it puts away what it has begun.
+    """Shows errors with an explanation as text, and bugs with their traceback. SIGTERM and SIGHUP
+    stop a command the way Ctrl-C does: it cleans up first.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -70,10 +71,10 @@ class ExplainingGroup(ListingGroup):
 
 @contextmanager
 def _stopped_by(*numbers: signal.Signals) -> Iterator[None]:
-    """Let these signals interrupt as SIGINT does, unless somebody wants them otherwise."""
+    """Let these signals interrupt as SIGINT does, unless they already have another handler."""
 
     def stop(number: int, _frame: object) -> None:
-        # What it puts away takes its time: whoever asks again does not cut it short.
+        # Cleaning up takes time: a second signal must not cut it short.
         for other in taken:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt(number)
@@ -96,15 +97,16 @@ def complain(text: str) -> None:
 def explanation(error: Exception) -> str | None:
     """The explanation in an error that was written for the user; None for a bug."""
     if isinstance(error, OSError) and error.errno is not None:
-        # The reader of our output closed the pipe: no error, and handled by the caller.
+        # The reader of our output closed the pipe. That is no error; the caller handles it.
         if error.errno == errno.EPIPE:
             return None
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}"
-    # By the module of its class, so that modules that are slow to import need not be imported.
+    # Judged by the module of the error's class, so that modules that are slow to import are not
+    # needed.
     package = type(error).__module__.partition(".")[0]
     if server := _SERVERS.get(package):
-        # Its text may hold an address with a password; the kind of error says enough.
+        # Its text may hold an address with a password; the class of the error says enough.
         return (
             f"{server} stopped answering or refused ({type(error).__name__}): see "
             f"`keepstream doctor`, then run this again"

@@ -27,15 +27,14 @@ def evaluate(
             "--seed",
             metavar="N",
             help="Move the log by whole weeks, multiply amounts and shuffle each day's events; "
-            "figures must stay what they are.",
+            "the figures must not change.",
         ),
     ] = None,
     shuffle_labels: Annotated[
         bool,
         typer.Option(
             "--shuffle-labels",
-            help="Deal the outcomes out at random, to learn from and to be judged by; every AUC "
-            "must be .5.",
+            help="Shuffle the outcomes, both for learning and for judging; every AUC must be .5.",
         ),
     ] = False,
     out: Annotated[
@@ -45,9 +44,10 @@ def evaluate(
 ) -> None:
     """Replay real purchases, and compare the scores with those of other models.
 
-    Two public data sets (`make evaluate` installs them), each a log with a question at every
-    decision point. The others get the same rows: recency, BG/NBD, Pareto/NBD, and a logistic
-    regression and gradient boosting that are trained anew every few weeks on the labels there are.
+    Uses two public data sets (`make evaluate` installs them), each a log with a question at every
+    decision point. The other models get the same rows: recency, BG/NBD, Pareto/NBD, and a logistic
+    regression and gradient boosting, which are retrained every few weeks on the labels known by
+    then.
     """
     # numpy, scipy and River take seconds to import.
     from agents.trials.evaluation.datasets import DATA_SETS  # noqa: PLC0415
@@ -57,7 +57,7 @@ def evaluate(
     from agents.trials.evaluation.report import console, show, write_results  # noqa: PLC0415
 
     names = list(DATA_SETS) if data is Data.ALL else [data.value]
-    # Load all data first, so that missing data is reported now and not after minutes.
+    # Load all data first, so that missing data is reported at once and not after minutes.
     purchases = {name: DATA_SETS[name]() for name in names}
     screen = console()
     verdicts = []

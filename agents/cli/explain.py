@@ -1,4 +1,4 @@
-"""`keepstream explain`: why something was decided, and whether it adds up."""
+"""`keepstream explain`: the reasons for a decision, and whether its numbers add up."""
 
 import json
 from pathlib import Path
@@ -40,20 +40,21 @@ def explain(
         typer.Option(
             "--file",
             metavar="TRIGGERS",
-            help="Look here, in the triggers.jsonl of a replay, and not on Kafka.",
+            help="Read the triggers.jsonl of a replay instead of Kafka.",
             exists=True,
             dir_okay=False,
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print it as JSON, a line for each moment.")
+        bool, typer.Option("--json", help="Print JSON, one line for each moment.")
     ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Say why something was decided, and why nothing else, and recompute every priority.
+    """Say why something was decided and why the alternatives were not, and recompute every
+    priority.
 
-    Exit code 1: there is no such decision, or a priority does not follow from its factors to 1e-9.
-    2: Kafka can't be reached, or FILE can't be read.
+    Exit code 1: there is no such decision, or a priority differs by more than 1e-9 from what its
+    factors give. 2: Kafka can't be reached, or FILE can't be read.
     """
     from models.decisions.audit import faults  # noqa: PLC0415 - not for --help
     from streams.decision_ledger import Question  # noqa: PLC0415 - as above
@@ -126,7 +127,7 @@ def _in_file(file: Path, wanted: "Question") -> "list[Found]":
 
 
 def _in_ledger(wanted: "Question", bootstrap_servers: str | None) -> "list[Found]":
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.decision_ledger import find_in_ledger  # noqa: PLC0415 - as above
 

@@ -43,14 +43,14 @@ def export(
     ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Write customer-events, as it is now, as a log: events, clock and model records.
+    """Write the current customer-events as a log: events, clock and model records.
 
-    Replaying it with the same parameters gives the state and the triggers that the workers gave.
+    Replaying it with the same parameters gives the same state and triggers as the workers gave.
     """
     settings = kafka_settings("export", bootstrap_servers=bootstrap_servers)
     with written_file(out) as write:
         exported = _export_log(settings, write)
-        # Before the log appears, so that a log is never without its models.
+        # Models first, so that a log never exists without its models.
         written = 0 if models is None else _export_models(settings, models, exported.announced)
     _tell_outcome(exported, written, has_models=models is not None)
 
@@ -69,7 +69,7 @@ def written_file(out: Path) -> "Iterator[Write]":
         cleanup.enter_context(unfinished)
         file: Any = unfinished
         if out.suffix == ".gz":
-            # Without name and time in the header, so that the same log gives the same file.
+            # No name and no time in the header, so that the same log gives the same file.
             file = gzip.GzipFile("", "wb", 6, unfinished, mtime=0)
         with file:
             yield file.write
@@ -79,14 +79,14 @@ def written_file(out: Path) -> "Iterator[Write]":
 
 
 def _umask() -> int:
-    # It can only be read by setting it.
+    # The umask can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def _export_log(settings: Settings, write: "Write") -> "Export":
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.log_export import export_log  # noqa: PLC0415 - Kafka is imported when needed
 

@@ -1,4 +1,4 @@
-"""`keepstream customers ids`, `merge` and `split`: who is who, and saying so."""
+"""`keepstream customers ids`, `merge` and `split`: show, add and remove links between ids."""
 
 import json
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from models.customer.row import Row
 
 _Because = Annotated[
-    str | None, typer.Option("--because", help="Why, in a few words; it is kept in the log.")
+    str | None, typer.Option("--because", help="The reason, in a few words; kept in the log.")
 ]
 
 
@@ -32,7 +32,8 @@ def ids(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Show under which ids a customer is known, since when and why; of an id, whose it is.
+    """Show the ids of a customer, since when and why; for an id that belongs to somebody, show
+    whose it is.
 
     Exit code 1: there is no such customer. 2: Kafka can't be reached.
     """
@@ -50,7 +51,7 @@ def ids(
         told |= {"idOf": state.person, "idSince": iso(state.since_ms)}
     if state.shared_ms:
         told |= {"sharedSince": iso(state.shared_ms)}
-    # Of one that did something it is decided whose it is.
+    # An id with events of its own is no longer waiting for its first.
     is_waiting = not (state.person or row.latest_ms)
     if named_by := sorted(state.claims) if is_waiting else []:
         told |= {"namedBy": named_by}
@@ -78,17 +79,17 @@ def merge(
         str,
         typer.Argument(
             metavar="OTHER",
-            help="The userId of the same person, which goes.",
+            help="The other userId of the same person, which becomes an id of USER.",
             callback=as_in_events,
         ),
     ],
     because: _Because = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Say that two users are one person: from then on OTHER is an id of USER.
+    """Declare that two users are one person: from then on OTHER is an id of USER.
 
     Publishes a Customer Merged; `keepstream customers split OTHER` undoes it. Exit code 1: they
-    cannot be merged, and why. 2: Kafka can't be reached.
+    cannot be merged; the message says why. 2: Kafka can't be reached.
     """
     settings = kafka_settings("customers merge", bootstrap_servers=bootstrap_servers)
     if customer == other:
@@ -113,9 +114,9 @@ def merge(
 def split(
     id_: Customer, because: _Because = None, bootstrap_servers: BootstrapServers = None
 ) -> None:
-    """Let an id leave the person it is linked to, as if it had never been linked.
+    """Unlink an id from its person, as if it had never been linked.
 
-    Publishes a Customer Split. Exit code 1: it is linked to nobody. 2: Kafka can't be reached.
+    Publishes a Customer Split. Exit code 1: the id is not linked. 2: Kafka can't be reached.
     """
     settings = kafka_settings("customers split", bootstrap_servers=bootstrap_servers)
     row = _known(_rows(settings, [id_]), id_)
@@ -156,7 +157,7 @@ def _identities(row: "Row") -> "Identities":
 def publish_event(
     settings: Settings, name: str, customer: str, said: dict[str, str], because: str | None
 ) -> None:
-    """Publish that somebody said something of a customer, as of now."""
+    """Publish the event ``name`` about a customer, dated now."""
     from config.topics import CLICKSTREAM  # noqa: PLC0415 - as above
     from streams.publisher import EventPublisher  # noqa: PLC0415 - as above
 

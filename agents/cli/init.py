@@ -1,4 +1,4 @@
-"""`keepstream init`: files of your own, to be edited."""
+"""`keepstream init`: configuration files of your own, to edit."""
 
 from pathlib import Path
 from shlex import quote
@@ -14,10 +14,10 @@ def init(
         Path, typer.Argument(metavar="DIR", help="Where to write them; it may exist already.")
     ],
 ) -> None:
-    """Write parameters, triggers, actions, endpoints and settings of your own, with what each line
-    means.
+    """Write your own parameters, triggers, actions, endpoints and settings, with a comment on each
+    line.
 
-    As they are written they change nothing. Files that exist are never written over.
+    As written, they change nothing. Existing files are never overwritten.
     """
     from agents.own_files import SETTINGS, own_files  # noqa: PLC0415 - not for --help
 

@@ -1,4 +1,4 @@
-"""`keepstream lift`: what actions bring, against the control group."""
+"""`keepstream lift`: the effect of actions, measured against the control group."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +29,7 @@ def lift(
         typer.Option(
             "--file",
             metavar="SUMMARY",
-            help="Of the summary.json of a replay, and not of the latest models on Kafka.",
+            help="Read the summary.json of a replay instead of the latest models on Kafka.",
             exists=True,
             dir_okay=False,
         ),
@@ -37,10 +37,10 @@ def lift(
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
-    """Compare the treated with the control group: each action, and each for its reason.
+    """Compare the treated with the control group, for each action and for each of its reasons.
 
-    An interval in brackets is one of 95 %, for whoever looks once. Exit code 1: no action has been
-    followed for long enough. 2: Kafka can't be reached, or FILE can't be read.
+    Intervals in brackets are 95 % confidence intervals for a single look at the data. Exit code 1:
+    no action has been followed for long enough. 2: Kafka can't be reached, or FILE can't be read.
     """
     from agents.words.lift import lift_in_words  # noqa: PLC0415 - not for --help
 

@@ -1,4 +1,4 @@
-"""`keepstream live`: end the rehearsal, once history has been taken in."""
+"""`keepstream live`: end the rehearsal, once the workers have read the history."""
 
 from time import sleep, time
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.partition_state import PartitionState
 
 LOOK_S = 1.0
-#: How often it is looked for the live records in the workers' states.
+#: How often to look in the workers' states for the live records.
 LOOKS_MAX = 20
 
 
@@ -26,16 +26,16 @@ def live(
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
-    """Decide aloud from now on: triggers and actions are written, and delivered.
+    """Start to write and deliver triggers and actions.
 
-    Waits until the workers have taken in all that was published, then writes one live record into
-    each partition that still rehearses, and waits for the workers to take these. Exit code 0:
-    every partition is live. 1: not yet, and the message says why. 2: the broker or its topics
-    can't be used.
+    Waits until the workers have read everything that was published, writes one live record into
+    each partition that still rehearses, and waits until the workers have read these records. Exit
+    code 0: every partition is live. 1: not yet, and the message says why. 2: the broker or its
+    topics can't be used.
     """
     settings = kafka_settings("live", bootstrap_servers=bootstrap_servers)
     lateness_ms = parameters_from(settings, assignments).time.lateness
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.findings import listed  # noqa: PLC0415
     from streams.going_live import write_live  # noqa: PLC0415
@@ -53,7 +53,8 @@ def live(
     if not force:
         _require_recent_history(states, now_ms, lateness_ms)
     asyncio.run(write_live(settings, rehearsing, now_ms))
-    # The deadlines up to now are rehearsed, too: what was held is known once that is done.
+    # Deadlines up to now are rehearsed too, so the number of held decisions is known only after
+    # that.
     is_done = _are_live(settings, rehearsing)
     states = partition_states(settings)
     held = sum(state.rehearsed for state in states.values() if state is not None)
@@ -65,7 +66,7 @@ def live(
 
 
 def _are_live(settings: Settings, partitions: list[int]) -> bool:
-    """Wait for the workers to take these partitions' live records; whether they have."""
+    """Wait for the workers to read these partitions' live records; return whether they have."""
     from streams.state_examination import partition_states  # noqa: PLC0415 - as above
 
     for _ in range(LOOKS_MAX):
@@ -81,7 +82,9 @@ def _rehearses(state: "PartitionState | None") -> bool:
 
 
 def _wait_for_workers(settings: Settings) -> None:
-    """Return when everything published was folded; fail when there is nobody to do it."""
+    """Wait until everything published is folded. Raises `CommandError` if no worker is in the
+    group.
+    """
     from config import topics  # noqa: PLC0415
     from streams.group_examination import group_progress  # noqa: PLC0415 - Kafka, when it is needed
 
@@ -97,15 +100,15 @@ def _wait_for_workers(settings: Settings) -> None:
                     f"them: start `keepstream worker`, then try again"
                 )
             most = max(most, waiting)
-            tell(most - waiting, f"{waiting:,} records to be taken in", most)
+            tell(most - waiting, f"{waiting:,} records to be read", most)
             sleep(LOOK_S)
 
 
 def _require_recent_history(
     states: "dict[int, PartitionState | None]", now_ms: int, lateness_ms: int
 ) -> None:
-    """Refuse to go live after a gap: the clock would run through it, and everybody who bought
-    meanwhile would be learnt as somebody who left.
+    """Refuse to go live after a gap in the history: the clock would run through the gap, and the
+    models would learn that everybody who bought during it had left.
     """
     from streams.findings import span  # noqa: PLC0415 - as above
 

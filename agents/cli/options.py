@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings and parameters they result in."""
+"""Options that several commands share, and the settings and parameters that they give."""
 
 import os
 from pathlib import Path
@@ -15,15 +15,14 @@ BootstrapServers = Annotated[
     typer.Option(
         "--bootstrap-servers",
         metavar="HOST:PORT[,…]",
-        help="Kafka brokers to start from, instead of KEEPSTREAM_BOOTSTRAP_SERVERS.",
+        help="Kafka bootstrap servers, instead of KEEPSTREAM_BOOTSTRAP_SERVERS.",
     ),
 ]
 
 
 def as_in_events(customer: str | None) -> str | None:
-    """A customer's id as events have it, without the blanks that come along when it is copied: who
-    asks for one that there is must not be told that nothing is held of it. Raises ``CommandError``
-    for what is no id.
+    """A customer's id as events have it: surrounding blanks, which copying often adds, are removed,
+    so that a known customer is not reported as unknown. Raises ``CommandError`` if it is no id.
     """
     if customer is None:
         return None
@@ -35,7 +34,7 @@ def as_in_events(customer: str | None) -> str | None:
     return customer
 
 
-#: What is said of a customer as an argument.
+#: The argument that names a customer.
 Customer = Annotated[
     str,
     typer.Argument(metavar="ID", help="A userId or an anonymousId.", callback=as_in_events),
@@ -43,7 +42,7 @@ Customer = Annotated[
 
 
 def _without_password(url: str | None) -> str | None:
-    """Refuse a password among the options: everybody on the machine sees a command line."""
+    """Refuse a password in an option: everybody on the machine can read the command line."""
     if url is not None and redact_url(url) != url:
         raise CommandError(
             "--redis-url holds a password, and whoever lists processes sees it: write the URL "
@@ -57,7 +56,7 @@ RedisUrl = Annotated[
     typer.Option(
         "--redis-url",
         metavar="URL",
-        help="Redis or Valkey that serves profiles, instead of KEEPSTREAM_REDIS_URL.",
+        help="The Redis or Valkey that serves profiles, instead of KEEPSTREAM_REDIS_URL.",
         callback=_without_password,
     ),
 ]
@@ -65,7 +64,7 @@ WebPort = Annotated[
     int | None,
     typer.Option(
         "--web-port",
-        help="Port of health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
+        help="Port for health and metrics, instead of KEEPSTREAM_WEB_PORT; 0 takes a free one.",
     ),
 ]
 Assignments = Annotated[
@@ -80,14 +79,14 @@ Assignments = Annotated[
 
 
 def settings_from(**overrides: Any) -> Settings:
-    """The environment's settings; options given on the command line win."""
+    """The settings from the environment; options on the command line override them."""
     return load_settings(os.environ, **overrides)
 
 
 def kafka_settings(program: str, **overrides: Any) -> Settings:
-    """`settings_from`, for a program whose rights the broker is asked for.
+    """`settings_from`, for a program whose rights on the broker are checked.
 
-    Raises `RightsError`, which names what is missing, and `BrokerUnreachable`.
+    Raises `RightsError`, which names the missing rights, or `BrokerUnreachable`.
     """
     settings = settings_from(**overrides)
     from streams.rights import require_rights  # noqa: PLC0415 - Kafka is imported when needed
@@ -97,9 +96,9 @@ def kafka_settings(program: str, **overrides: Any) -> Settings:
 
 
 def parameters_from(settings: Settings, assignments: list[str] | None) -> Parameters:
-    """Shipped parameters, then the operator's file, then --set.
+    """Shipped parameters, then the operator's file, then --set; later ones win.
 
-    Raises `RuleError` for rules that can't be used, before anything is read or written.
+    Raises `RuleError` for invalid rules, before anything is read or written.
     """
     from models.decisions.policy import compile_policy  # noqa: PLC0415 - not for --help
     from models.parameters import load_parameters  # noqa: PLC0415

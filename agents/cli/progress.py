@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Tell(Protocol):
-    """Moves the bar to ``done``, and sets ``total`` if it was not known before."""
+    """Move the bar to ``done``, and set ``total`` if it was not known before."""
 
     def __call__(self, done: int, note: str, total: int | None = None) -> None: ...
 

@@ -1,4 +1,4 @@
-"""`keepstream publish`: check a file of events, send what is sound, and say what is not."""
+"""`keepstream publish`: check a file of events, send the valid ones, and report the others."""
 
 import signal
 import time
@@ -33,7 +33,7 @@ def publish(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="One JSON event a line, gzip or not; - is standard input.",
+            help="One JSON event per line, gzip or not; - is standard input.",
             show_default=False,
         ),
     ],
@@ -50,16 +50,17 @@ def publish(
     ] = False,
     assignments: Assignments = None,
 ) -> None:
-    """Check files of events, and publish them in the order of time, keyed and acknowledged.
+    """Check files of events, and publish them in order of time, keyed and acknowledged.
 
-    Each line is checked as a worker with these parameters would. Refused ones go, each with its
-    reason, to FILE.refused.jsonl: mend them there and publish that file. Standard input is
-    published as it comes, unsorted, and its refused lines are added to stdin.refused.jsonl. Who was
-    erased only the workers know: what is of them is sound, and its fate is `erased`.
+    Each line is checked as a worker with these parameters would check it. Refused lines go, each
+    with its reason, to FILE.refused.jsonl: correct them there and publish that file. Standard input
+    is published in the order in which it arrives; its refused lines are added to
+    stdin.refused.jsonl. Only the workers know who was erased: events of an erased customer pass the
+    check, and their fate is `erased`.
 
     Exit code 0: every line is in the log. 1: there were bad lines, listed with their reasons; the
-    others are in the log. 2: a file or the broker can't be used; if it stopped half way, what is
-    not in the log is in FILE.unpublished.jsonl.
+    others are in the log. 2: a file or the broker can't be used; if it stopped half way, the lines
+    that are not in the log are in FILE.unpublished.jsonl.
     """
     from streams.line_check import LineCheck  # noqa: PLC0415 - what Kafka needs, when needed
     from streams.line_publisher import PublishStopped, check_files  # noqa: PLC0415
@@ -97,8 +98,8 @@ def publish(
 
 @contextmanager
 def _interrupted_once() -> Iterator[None]:
-    """Let Ctrl-C interrupt once: whoever presses it again must not cut short what accounts for each
-    line, which takes some seconds at most.
+    """Let Ctrl-C interrupt once. A second Ctrl-C must not cut short the accounting for each line,
+    which takes some seconds at most.
     """
     before = signal.getsignal(signal.SIGINT)
 
@@ -107,7 +108,7 @@ def _interrupted_once() -> Iterator[None]:
         complain("stopping: what is on its way is waited for, and the rest is kept")
         raise KeyboardInterrupt
 
-    # What was ignored before, as Ctrl-C is by a job in the background, stays ignored.
+    # If SIGINT was ignored before, as in a background job, it stays ignored.
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     try:
@@ -178,7 +179,9 @@ def _tell_order(report: "PublishReport", *, is_check: bool) -> None:
 
 
 def _tell_late(report: "PublishReport", *, is_check: bool) -> None:
-    """Late in the log is refused once a partition is live; by `publish FILE` nothing is sent so."""
+    """Warn about late lines: the log refuses them once a partition is live. `publish FILE` sorts by
+    time, so it sends none.
+    """
     if not report.late:
         return
     events = "event stands" if report.late == 1 else "events stand"

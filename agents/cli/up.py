@@ -1,4 +1,4 @@
-"""`keepstream up`: everything that is needed, in one command that stays."""
+"""`keepstream up`: everything that is needed, in one command that keeps running."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ def up(
         typer.Option(
             "--dir",
             metavar="DIR",
-            help="Where its data is kept, instead of the folder up in KEEPSTREAM_DATA_DIR.",
+            help="Where to keep its data, instead of the folder up in KEEPSTREAM_DATA_DIR.",
             show_default=False,
         ),
     ] = None,
@@ -26,18 +26,18 @@ def up(
         bool,
         typer.Option(
             "--rehearse",
-            help="Decide nothing aloud before `keepstream live`: for an import of history.",
+            help="Write no decisions before `keepstream live`: for an import of history.",
         ),
     ] = False,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Add the events of a simulated shop, without end.")
+        bool, typer.Option("--demo", help="Add an endless stream of events from a simulated shop.")
     ] = False,
     archive: Annotated[
         bool,
         typer.Option(
             "--archive",
-            help="Keep the log sealed with a key for each customer, and in plain for 30 days alone "
-            "(or KEEPSTREAM_LOG_RETENTION), so that an erasure is complete. Stays on from then on.",
+            help="Encrypt the log with a key for each customer, and keep the plain log for only 30 "
+            "days (or KEEPSTREAM_LOG_RETENTION), so that erasure is complete. Stays on afterwards.",
         ),
     ] = False,
     bootstrap_servers: BootstrapServers = None,
@@ -45,15 +45,16 @@ def up(
 ) -> None:
     """Start a broker, a store, workers and a collector, and keep them up until Ctrl-C.
 
-    Apache Kafka and Valkey come along, listen on this machine alone, and keep their data for the
-    next start. With --bootstrap-servers or --redis-url, or the variables of the same meaning, what
-    is there is used. Workers decide aloud from the first event on, unless told to rehearse. Where
+    Apache Kafka and Valkey are included, listen on this machine only, and keep their data for the
+    next start. With --bootstrap-servers or --redis-url, or the corresponding variables, yours are
+    used instead. Workers write decisions from the first event on, unless told to rehearse. If
     KEEPSTREAM_ENDPOINTS names a file of endpoints, decisions are delivered to them over HTTP.
 
-    Exit code 0: it was stopped. 2: it could not start, or something of it ended again and again.
+    Exit code 0: it was stopped. 2: it could not start, or one of its processes ended again and
+    again.
     """
     settings = settings_from()
-    # Refused here and not in the log of each worker.
+    # Refused here rather than in the log of each worker.
     parameters_from(settings, None)
     if settings.endpoints:
         endpoints_from(settings, None)

@@ -1,4 +1,4 @@
-"""`keepstream webhooks`: what vendors' webhooks become, and which are taken."""
+"""`keepstream webhooks`: which vendors' webhooks are accepted, and the events they become."""
 
 from pathlib import Path
 from time import time
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.collecting.vendor_mapping import VendorMapping
 
 app = typer.Typer(
-    help="Look at vendors' webhooks, and at what becomes of them.",
+    help="Look at vendors' webhooks, and at the events they become.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,8 +28,8 @@ app = typer.Typer(
 
 @app.command("list", epilog="Example: keepstream webhooks list")
 def list_webhooks() -> None:
-    """List the vendors that are known, with the types of webhooks that become events, and the
-    addresses at which the collector takes those that the file of sources declares.
+    """List the known vendors, the types of webhooks that become events, and the addresses at which
+    the collector receives those that the file of sources declares.
     """
     from models.collecting.vendor_mapping import VendorMapping  # noqa: PLC0415 - not for --help
 
@@ -53,9 +53,7 @@ def check(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="The body of a webhook.")],
     source: Annotated[
         str,
-        typer.Option(
-            "--source", metavar="NAME", help="A source of webhooks, or a vendor, whose it is."
-        ),
+        typer.Option("--source", metavar="NAME", help="The source of the webhook, or its vendor."),
     ],
     header: Annotated[
         list[str] | None,
@@ -67,10 +65,10 @@ def check(
     ] = None,
     assignments: Assignments = None,
 ) -> None:
-    """Print the events that a webhook would become, a line each, and send nothing.
+    """Print the events that a webhook would become, one per line, and send nothing.
 
-    Its signature is not looked at. Exit code 1: it would be a dead letter, or one of its events is
-    refused.
+    The signature is not checked. Exit code 1: the webhook would be a dead letter, or one of its
+    events would be refused.
     """
     from models.collecting.vendor_mapping import Webhook  # noqa: PLC0415 - not for --help
 
@@ -95,7 +93,7 @@ def check(
 
 
 def _print(events: list[bytes], parameters: Parameters) -> bool:
-    """Print events, and say why those are refused that are; whether any is."""
+    """Print events, and why the refused ones are; return whether any is refused."""
     from streams.line_check import LineCheck  # noqa: PLC0415 - not for --help
 
     line_check = LineCheck(parameters, int(time() * 1_000))
@@ -116,8 +114,8 @@ def _sources(settings: Settings) -> SourcesFile:
 
 
 def _mapping(file: SourcesFile, source: str) -> "VendorMapping":
-    """That of a source of webhooks, or of a vendor as it is. Raises `SettingsError` if there is
-    neither, and `RuleError`.
+    """The mapping of a source of webhooks, or the shipped mapping of a vendor. Raises
+    `SettingsError` if there is neither, and `RuleError`.
     """
     from models.collecting.vendor_mapping import VendorMapping  # noqa: PLC0415 - as above
     from streams.collector.mappings import mapping_of  # noqa: PLC0415

@@ -22,15 +22,15 @@ def worker(
         bool,
         typer.Option(
             "--live",
-            help="For a fresh shop without history: decide aloud from the first event on.",
+            help="For a new shop without history: write decisions from the first event on.",
         ),
     ] = False,
     assignments: Assignments = None,
 ) -> None:
-    """Run a worker until it is told to stop; start more of them to share the partitions.
+    """Run a worker until stopped; start more of them to share the partitions.
 
-    Before `keepstream live` it rehearses: history is taken in and learnt from, and nothing is
-    decided aloud.
+    Before `keepstream live` it rehearses: it reads history and learns from it, but writes no
+    decisions.
 
     All workers of a deployment need the same parameters.
     """

@@ -1,7 +1,7 @@
-"""The collector's answers, as clients understand them.
+"""The collector's answers, in the form that clients understand.
 
-Clients read ``code`` and ``message`` of an error; without them some try again what will never do.
-Two take anything but a 200 for a failure.
+Clients read the ``code`` and ``message`` of an error; without them, some retry requests that can
+never succeed. Two clients treat every status but 200 as a failure.
 """
 
 import json
@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from agents.collector.operations import NotTaken
 
-#: Write keys say whose events they are, whichever page sends them.
+#: Any page may send events: the write key, not the origin, says whose they are.
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 
 
 class Refused(Exception):
-    """A request that is not taken: the ``status`` and ``code`` of the answer, a ``message``, and
-    after how many whole seconds to try again, if that is of use.
+    """A refused request: the ``status`` and ``code`` of the answer, a ``message``, and the number
+    of whole seconds after which to retry, if a retry is useful.
     """
 
     def __init__(self, status: int, code: str, message: str, retry_s: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Reads a request's body, inflated if it is gzip, within limits of time, size and inflated size."""
+"""Reads a request's body and inflates gzip, within limits on time, size and inflated size."""
 
 import asyncio
 import zlib
@@ -12,7 +12,7 @@ from models.collecting.requests import BODY_BYTES_MAX
 #: How long a client may take to send a body.
 BODY_S = 10.0
 _GZIP_MAGIC = b"\x1f\x8b"
-#: zlib's number for gzip with the largest window.
+#: zlib's window-bits value for gzip with the largest window.
 _GZIP = 31
 
 
@@ -27,14 +27,14 @@ def _too_large() -> Refused:
 async def read_body(request: web.Request) -> bytes:
     """The body, inflated. Raises `Refused`.
 
-    Gzip is known by its first bytes: libraries label it as all sorts of things.
+    Gzip is recognized by its first bytes: libraries label it in many different ways.
     """
     content = await read_bytes(request)
     return inflated(content) if content.startswith(_GZIP_MAGIC) else content
 
 
 async def read_bytes(request: web.Request) -> bytes:
-    """The very bytes of the body. Raises `Refused`."""
+    """The body's bytes as they were sent. Raises `Refused`."""
     if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
         raise _too_large()
     try:
@@ -60,9 +60,7 @@ async def _read(request: web.Request) -> bytes:
 
 
 def inflated(content: bytes) -> bytes:
-    """What a gzip file holds, of which no more than a body may have is ever inflated. Raises
-    `Refused`.
-    """
+    """The content of a gzip file. Inflating stops at the limit for a body. Raises `Refused`."""
     inflater = zlib.decompressobj(_GZIP)
     try:
         found = inflater.decompress(content, BODY_BYTES_MAX + 1)

@@ -1,6 +1,8 @@
-"""What libraries in browsers ask for before they send: which destinations there are, and where.
+"""The configuration that browser libraries fetch before they send: the destinations and their
+addresses.
 
-There is one, this collector. The answers have what the libraries of Segment and RudderStack need.
+There is one destination, this collector. The answers contain what the libraries of Segment and
+RudderStack need.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ _SCHEMES = ("http", "https")
 
 
 def add_settings(application: web.Application, source_named: NameOf) -> None:
-    """``source_named``: the source that a write key is of."""
+    """``source_named``: returns the source of a write key."""
 
     async def segment_settings(request: web.Request) -> web.Response:
         key = request.match_info["key"]
@@ -40,7 +42,7 @@ def add_settings(application: web.Application, source_named: NameOf) -> None:
             "enabled": True,
             "workspaceId": name,
             "updatedAt": "2026-01-01T00:00:00.000Z",
-            # Nothing about the library itself is collected.
+            # The library must not collect statistics about itself.
             "config": {"statsCollection": {"errors": off, "metrics": off}},
             "destinations": [],
             "dataplanes": {},
@@ -52,6 +54,6 @@ def add_settings(application: web.Application, source_named: NameOf) -> None:
 
 
 def _scheme(request: web.Request) -> str:
-    """How the client came, as whatever ends TLS says."""
+    """The client's scheme, as reported by the proxy that ends TLS."""
     stated = request.headers.get("X-Forwarded-Proto", "")
     return stated if stated in _SCHEMES else request.scheme

@@ -1,4 +1,4 @@
-"""The sources as one reading of their file has them, with what is kept of each."""
+"""The sources from one reading of their file, with the state that is kept for each."""
 
 from config.sources import Limits, Senders
 from models.collecting.throttle import Throttle
@@ -6,8 +6,8 @@ from streams.collector.mappings import mapping_of
 
 
 class KnownSources:
-    """A request is answered by one of these from its beginning to its end, whatever the file of
-    sources says meanwhile. ``earlier``: those before, whose sources go on with what they are owed.
+    """A request uses one of these from beginning to end, even if the file of sources changes
+    meanwhile. ``earlier``: the previous reading. A source with unchanged limits keeps its throttle.
     """
 
     def __init__(self, senders: Senders, earlier: "KnownSources | None" = None) -> None:

@@ -1,4 +1,4 @@
-"""What the collector answers to those who send, as a table: one operation for each address."""
+"""The collector's HTTP interface for senders, as a table: one operation for each address."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,7 +12,9 @@ from models.events.rejection import Reason
 
 
 class RefusedEvent(Struct, frozen=True):
-    """An event that is a dead letter: its place in the request, why, where, and what mends it."""
+    """An event that became a dead letter: its place in the request, the reason, the path of the bad
+    field, and the fix.
+    """
 
     index: int
     reason: Reason
@@ -22,12 +24,12 @@ class RefusedEvent(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What became of a request's events: so many are published, and so many are dead letters, of
-    which ``errors`` explains the first. ``ignored``: the vendor's name of what a webhook
-    tells and nothing is made of.
+    """The result of a request: how many events were published, and how many became dead letters;
+    ``errors`` explains the first of these. ``ignored``: the vendor's name of a webhook that becomes
+    no event.
     """
 
-    # Also where it is the default: clients look at it.
+    # Written even when it has its default value: clients read it.
     success: bool
     accepted: int
     refused: int = 0
@@ -36,14 +38,14 @@ class Taken(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Exists(Struct, frozen=True):
-    """That there is something, for whom looks before they send."""
+    """Says that the address exists, for clients that check before they send."""
 
     success: bool
     message: str
 
 
 class NotTaken(Struct, frozen=True):
-    """Nothing of a request is known to be published, and why."""
+    """The reason why a request failed. None of its events is known to be published."""
 
     success: bool
     code: str
@@ -53,14 +55,14 @@ class NotTaken(Struct, frozen=True):
 _ID: Final[Schema] = {"type": ["string", "integer", "null"]}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _FIELDS: Final[dict[str, Schema]] = {
-    "messageId": {"type": "string", "description": "Sent again with it, an event counts once."},
-    "userId": {**_ID, "description": "Whose event it is."},
-    "anonymousId": {**_ID, "description": "Whose it is while there is no userId."},
+    "messageId": {"type": "string", "description": "Events with the same id count once."},
+    "userId": {**_ID, "description": "The customer's id."},
+    "anonymousId": {**_ID, "description": "The visitor's id, while there is no userId."},
     "timestamp": {**_TIME, "description": "When it happened, by the sender's clock."},
     "sentAt": {**_TIME, "description": "When it was sent, by the sender's clock."},
     "context": {"type": "object", "description": "`channel`, `timezone`, `consent` and others."},
 }
-#: What each type has besides, as Segment's spec says it.
+#: Further fields of each type, after Segment's specification.
 _OF_TYPES: Final[dict[str, dict[str, Schema]]] = {
     "track": {"event": TEXT, "properties": {"type": "object"}},
     "identify": {"traits": {"type": "object"}},
@@ -78,7 +80,7 @@ def _event(types: Sequence[str]) -> dict[str, Any]:
 
 
 def _body(route: Route) -> Schema:
-    """What an address takes. Whatever else is in it is passed on or left out."""
+    """The body that an address accepts. Other fields are passed on or dropped."""
     if not route.is_batch:
         assert route.type is not None
         event = _event([route.type])
@@ -111,15 +113,17 @@ def _body(route: Route) -> Schema:
 _AGAIN: Final = {"Retry-After": "In whole seconds."}
 _UNAUTHORIZED: Final = Reply("There is no such write key.", NotTaken)
 _ANSWERS: Final = {
-    200: Reply("Every event is published, or a dead letter.", Taken),
-    400: Reply("The body is no request.", NotTaken),
+    200: Reply("Every event is published or became a dead letter.", Taken),
+    400: Reply("The body is invalid.", NotTaken),
     401: _UNAUTHORIZED,
-    408: Reply("The body did not come in time: try again.", NotTaken),
+    408: Reply("The body did not arrive in time: try again.", NotTaken),
     413: Reply(
         f"More than {BODY_BYTES_MAX:,} bytes, inflated, or {EVENTS_MAX:,} events.", NotTaken
     ),
-    429: Reply("The source is over its limit: try again then.", NotTaken, headers=_AGAIN),
-    503: Reply("Kafka is away, or the collector stops: try again.", NotTaken, headers=_AGAIN),
+    429: Reply("The source is over its limit: try again later.", NotTaken, headers=_AGAIN),
+    503: Reply(
+        "Kafka is unreachable, or the collector is stopping: try again.", NotTaken, headers=_AGAIN
+    ),
 }
 
 
@@ -130,13 +134,13 @@ def _taking(path: str, route: Route) -> Operation:
     return Operation(name, "POST", path, f"Takes {what}{form}.", _ANSWERS, body=_body(route))
 
 
-#: Where events are taken, each with what is sent there.
+#: The addresses that accept events, each with its route.
 TAKING: Final = tuple((_taking(path, route), route) for path, route in ROUTES.items())
 SEGMENT_SETTINGS: Final = Operation(
     "segment-settings",
     "GET",
     "/v1/projects/{key}/settings",
-    "What Segment's library in a browser asks for first.",
+    "The settings that Segment's browser library requests first.",
     {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
     parameters=(
         Parameter(
@@ -149,7 +153,7 @@ RUDDERSTACK_SETTINGS: Final = Operation(
     "rudderstack-settings",
     "GET",
     "/sourceConfig",
-    "What RudderStack's library in a browser asks for first.",
+    "The settings that RudderStack's browser library requests first.",
     {200: Reply("Send here.", {"type": "object"}), 401: _UNAUTHORIZED},
 )
 
@@ -169,8 +173,8 @@ WEBHOOK: Final = Operation(
     "Takes a vendor's webhook, in the vendor's format and with its signature.",
     {
         **_ANSWERS,
-        401: Reply("The signature is missing, too old, or of another secret.", NotTaken),
-        404: Reply("No webhooks are taken under this name.", NotTaken),
+        401: Reply("The signature is missing, too old, or made with another secret.", NotTaken),
+        404: Reply("No webhooks are accepted under this name.", NotTaken),
     },
     parameters=_SOURCE,
     body={"description": "As the vendor documents it."},
@@ -180,13 +184,13 @@ WEBHOOK_EXISTS: Final = Operation(
     "webhook-exists",
     "GET",
     "/webhooks/{source}",
-    "For vendors that look whether there is anything before they send.",
+    "For vendors that check the address before they send.",
     {200: Reply("Post webhooks here.", Exists)},
     parameters=_SOURCE,
     is_open=True,
 )
 
-#: All of them. Each address may have a slash at its end.
+#: All operations. Each address may end with a slash.
 OF_THE_COLLECTOR: Final = (
     *(operation for operation, _ in TAKING),
     SEGMENT_SETTINGS,

@@ -1,4 +1,4 @@
-"""The collector as a process: from its start until it is told to stop."""
+"""The collector as a process, from start to stop."""
 
 import asyncio
 import gc
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 1_000
-#: How long a connection is read on after an answer, so that a client who still sends can read it.
+#: How long to keep reading a connection after the answer, so that a client that is still sending
+#: can read the answer.
 LINGER_S = 1.0
 
 
 def run_collector(settings: Settings, parameters: Parameters) -> None:
-    """Take events until a signal, then answer what was taken.
+    """Receive events until a signal, then answer the requests in progress.
 
     Raises `SettingsError`, `RuleError`, `BrokerUnreachable`, `TopicsError` or `AddressRefused` when
     it cannot start.
@@ -50,10 +51,10 @@ def run_collector(settings: Settings, parameters: Parameters) -> None:
 def _run(settings: Settings, parameters: Parameters) -> int:
     senders = load_senders(settings)
     for source in senders.webhooks.values():
-        # Before anything is begun: a mapping that can't be used is refused with its fix.
+        # Before anything is started: an invalid mapping is refused with its fix.
         mapping_of(source)
     partitions = partitions_there(settings, (*RAW_TOPICS, DEAD_LETTERS))
-    # What a request leaves behind makes no cycles, so full collections only cost time.
+    # Requests leave no reference cycles behind, so full collections only cost time.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
     with tracing(settings, "collector") as traces:
@@ -81,7 +82,7 @@ async def _collect(
             listening(
                 collecting_site(collector),
                 _place(settings),
-                # Bodies are inflated within limits, whatever their label says.
+                # `bodies` inflates them, within limits and whatever their label says.
                 auto_decompress=False,
                 lingering_time=LINGER_S,
             )
@@ -107,7 +108,7 @@ async def _collect(
 
 
 class SourcesInUse:
-    """The file of sources, and what the collector knows of it."""
+    """The file of sources, and the sources from it that the collector uses."""
 
     def __init__(
         self, settings: Settings, senders: Senders, collector: Collector, address: str
@@ -118,12 +119,12 @@ class SourcesInUse:
         self._address = address
 
     def files(self) -> Sequence[Path]:
-        """What the collector was told by."""
+        """The files that the sources were read from."""
         return self._senders.files
 
     def read(self) -> None:
-        """Have the collector know what the files say by now. Raises `SettingsError` or `RuleError`,
-        and then it knows what it did.
+        """Read the files again and give their sources to the collector. Raises `SettingsError` or
+        `RuleError`, and then the collector keeps its sources.
         """
         senders = load_senders(self._settings)
         self._collector.know(senders)

@@ -1,4 +1,4 @@
-"""The collector's two sites: one for those who send, and one for those who run it."""
+"""The collector's two sites: one for senders, and one for operators."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -25,17 +25,17 @@ _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Max-Age": "86400",
 }
-#: A browser asks for a few headers; nobody's list is repeated beyond that.
+#: A browser asks for a few headers; a longer list is not echoed.
 _ASKED_LENGTH_MAX = 1_024
 
-#: For whoever asks for what is not here.
+#: Added to the answer for an unknown address.
 _HERE = ": post events to /v1/track or /v1/batch; docs/collector.md lists all addresses"
 
 _Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def collecting_site(collector: Collector) -> web.Application:
-    """Where clients send their events."""
+    """The site to which clients send events."""
     application = web.Application(middlewares=[_as_clients_expect])
     for operation, route in TAKING:
         add_with_slash(application, operation, _taking(collector, route))
@@ -51,7 +51,7 @@ def operators_site(
     outbox: SharedOutbox,
     time: WebTime | None = None,
 ) -> web.Application:
-    """Metrics and health, which are nobody else's."""
+    """Metrics and health, for operators only."""
 
     def draw() -> bytes:
         metrics.waiting_bytes.set(outbox.waiting_bytes)
@@ -61,9 +61,7 @@ def operators_site(
 
 
 async def _exists(_: web.Request) -> web.Response:
-    """For people, and for vendors that look whether there is anything before they send: Intercom
-    asks with HEAD.
-    """
+    """For people, and for vendors that check the address before they send: Intercom uses HEAD."""
     return json_answer(Exists(True, "post signed webhooks here"))
 
 
@@ -88,7 +86,7 @@ def _add_health(application: web.Application, collector: Collector) -> None:
 
 
 def _preflight(request: web.Request) -> web.Response:
-    """Let a page of any origin send, with whatever headers its library has."""
+    """Allow a page of any origin to send, with the headers that its library uses."""
     asked = request.headers.get("Access-Control-Request-Headers", "")
     headers = dict(_PREFLIGHT)
     if 0 < len(asked) <= _ASKED_LENGTH_MAX:
@@ -98,7 +96,7 @@ def _preflight(request: web.Request) -> web.Response:
 
 @web.middleware
 async def _as_clients_expect(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer preflights, and errors in JSON."""
+    """Answer preflight requests, and turn errors into JSON."""
     if request.method == "OPTIONS":
         return _preflight(request)
     try:

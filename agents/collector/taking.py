@@ -1,7 +1,7 @@
-"""One request of a client, from its body to what it is answered.
+"""Handles one request of a client, from its body to its answer.
 
-A batch with bad events in it is a 200: these are dead letters, and the rest is published. An answer
-that is no 200 says that nothing of the request is known to be published.
+A batch with some bad events is answered with 200: the bad ones become dead letters, and the rest is
+published. Any other status means that no event of the request is known to be published.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     # OpenTelemetry is optional.
     from streams.tracing import TracedStep, Traces
 
-#: When Kafka is away, clients may try again after so many seconds.
+#: Seconds after which clients may retry while Kafka is unreachable.
 RETRY_S = 5
-#: Other requests are seen to after so many events of one.
+#: Events of one request to process before other requests get a turn.
 EVENTS_A_TURN = 50
 
 _NO_KEY = (
@@ -56,7 +56,7 @@ _NO_WEBHOOKS = "no webhooks are taken under this name: declare [webhooks.NAME] i
 
 
 class _Asked:
-    """A request that is being answered: whose it is, once that is known."""
+    """A request in progress, and its source once that is known."""
 
     def __init__(self, request: web.Request) -> None:
         self.request = request
@@ -68,7 +68,7 @@ _Take = Callable[[_Asked], Awaitable[Taken]]
 
 
 class Collector:
-    """Takes requests: one of these serves them all."""
+    """Handles requests; one instance serves all of them."""
 
     def __init__(
         self,
@@ -92,35 +92,35 @@ class Collector:
         self.is_closing = False
 
     def know(self, senders: Senders) -> None:
-        """Take events of these sources from now on, and of no others. Raises ``RuleError`` for
-        webhooks whose mapping can't be used, and goes on as before then.
+        """Accept events of these sources only, from now on. Raises ``RuleError`` for webhooks whose
+        mapping can't be used, and then keeps the previous sources.
         """
         self._known = KnownSources(senders, self._known)
         self._metrics.know(senders.limits)
 
     def source_named(self, write_key: str) -> str | None:
-        """The source that a write key is of; None for a key of nobody."""
+        """The source of a write key; None for an unknown key."""
         return self._known.senders.name_of(write_key)
 
     def problems(self) -> list[str]:
-        """The reasons why nothing can be taken; empty if all is well."""
+        """The reasons why no event can be accepted; empty if all is well."""
         if self.is_closing:
             return ["the collector is stopping"]
         problem = self._outbox.problem()
         return [problem] if problem is not None else []
 
     async def settle(self, longest_s: float) -> None:
-        """Wait until every request that was begun is answered, or this long."""
+        """Wait until every request in progress is answered, or for ``longest_s`` at most."""
         if self._in_hand:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._settled.wait(), longest_s)
 
     async def answer(self, request: web.Request, route: Route) -> web.Response:
-        """Take what a request of a client library brings, and say what became of it."""
+        """Handle a request of a client library, and answer it."""
         return await self._answer(request, partial(self._take_events, route))
 
     async def answer_webhook(self, request: web.Request) -> web.Response:
-        """Take a vendor's webhook, and say what became of it."""
+        """Handle a vendor's webhook, and answer it."""
         return await self._answer(request, self._take_webhook)
 
     async def _answer(self, request: web.Request, take: _Take) -> web.Response:
@@ -135,7 +135,7 @@ class Collector:
         except Refused as refused:
             response = error_answer(refused)
             if not request.content.is_eof():
-                # What is left of the body is not waited for.
+                # Don't wait for the rest of the body.
                 response.force_close()
         finally:
             self._in_hand -= 1
@@ -179,7 +179,7 @@ class Collector:
         if webhook is None:
             raise Refused(404, "not_found", _NO_WEBHOOKS)
         asked.source = name
-        # The very bytes are signed.
+        # The signature covers the bytes exactly as they were sent.
         content = await read_bytes(asked.request)
         started_s = monotonic()
         headers = {key.lower(): value for key, value in asked.request.headers.items()}
@@ -209,7 +209,9 @@ class Collector:
         )
 
     async def _publish(self, asked: _Asked, source: str, intake: Intake) -> Taken:
-        """Write what was taken, count it, and say so. Raises `Refused` if it is not written."""
+        """Write the events, count them, and return the result. Raises `Refused` if they are not
+        written.
+        """
         records = intake.records
         if (step := asked.step) is not None:
             step.note({"source": source, "events": intake.accepted})
@@ -246,7 +248,7 @@ def _source_of(request: web.Request, body: Body, known: KnownSources) -> str:
 
 
 def _admit(throttle: Throttle, events: int) -> None:
-    """Raises `Refused` for a source that sends more than it may."""
+    """Raise `Refused` for a source that exceeds its rate."""
     if wait_s := throttle.wait_s(monotonic()):
         raise Refused(
             429,
@@ -275,7 +277,7 @@ def _opened(content: bytes, route: Route) -> Body:
         return opened(content, route)
     except Rejected as rejected:
         is_large = rejected.reason == Reason.TOO_LARGE
-        # What is usual for lines of a file is of no use here.
+        # The fix meant for lines of a file does not help here.
         fix = rejected.fix if is_large else _BATCH_FIX if route.is_batch else _EVENT_FIX
         message = f"{rejected.path}: {rejected.detail}; {fix}"
         raise Refused(413 if is_large else 400, str(rejected.reason), message) from None

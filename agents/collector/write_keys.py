@@ -1,13 +1,13 @@
-"""Write keys, which say whose events are sent."""
+"""Write keys, which identify the source that sends events."""
 
 import secrets
 
-#: 124 bits of chance. Libraries check what a key looks like: Jitsu's takes 25 characters that begin
-#: with a c.
+#: 124 random bits. Libraries check the form of a key: Jitsu's accepts 25 characters that begin with
+#: a c.
 _LETTERS, _LENGTH = "0123456789abcdefghijklmnopqrstuvwxyz", 25
 
 
 def new_write_key() -> str:
-    """A write key that every client library takes."""
+    """A write key that every client library accepts."""
     chosen = (secrets.choice(_LETTERS) for _ in range(_LENGTH - 1))
     return f"c{''.join(chosen)}"

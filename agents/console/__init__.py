@@ -1,1 +1,1 @@
-"""`keepstream console`: what happens and why, as pages for people."""
+"""`keepstream console`: decisions, customers and the pipeline, as pages for people."""

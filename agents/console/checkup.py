@@ -1,4 +1,4 @@
-"""What the doctor finds, looked at anew when somebody asks and it is not fresh."""
+"""The doctor's findings, refreshed on request when they are stale."""
 
 import asyncio
 import logging
@@ -16,19 +16,19 @@ from streams.vitals import DeploymentFacts
 log = logging.getLogger(__name__)
 
 FRESH_S = 30.0
-#: The first look takes some seconds, and is worth waiting for.
+#: How long to wait for the first examination, which takes some seconds.
 FIRST_S = 12.0
 
 
 class Findings(NamedTuple):
-    """What was seen at one moment, and what the doctor makes of it."""
+    """What an examination saw, and the doctor's findings from it."""
 
     facts: DeploymentFacts
     findings: Sequence[Finding]
 
 
 class Checkup:
-    """At most one examination at a time, whoever asks."""
+    """Runs at most one examination at a time, however many ask."""
 
     def __init__(self, settings: Settings, parameters: Parameters) -> None:
         self._settings = settings
@@ -42,8 +42,8 @@ class Checkup:
         return self._running is not None and not self._running.done()
 
     async def found(self) -> Findings | None:
-        """The latest findings; if they are not fresh, others are on their way. The first ones are
-        waited for, and None if they take too long.
+        """The latest findings. Stale ones start a new examination in the background. Only the first
+        examination is waited for; returns None if it takes too long.
         """
         if not self.is_running and monotonic() > self._until_s:
             self._running = asyncio.create_task(self._examine())
@@ -57,6 +57,6 @@ class Checkup:
             findings = diagnose(facts, self._parameters)
             self._latest = Findings(facts, findings)
         except Exception:
-            # The page goes on without; the reason is for whoever runs the console.
+            # The page is shown without findings; the reason is logged for the operator.
             log.exception("the deployment could not be examined")
         self._until_s = monotonic() + FRESH_S

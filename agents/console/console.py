@@ -1,4 +1,4 @@
-"""What the pages share."""
+"""What all pages share."""
 
 from typing import Any, Final, NamedTuple
 
@@ -19,19 +19,19 @@ from models.model_history import ModelHistory
 from streams.topic_rates import TopicRates
 
 _COOKIE: Final = "keepstream-console"
-#: Where a request has its session.
+#: The key under which a request keeps its session.
 SESSION: Final = web.RequestKey("session", Session)
 
 
 def cookie_name(request: web.Request) -> str:
-    """The name of the session's cookie: a browser sends cookies to all ports of a host, where
-    another console may be.
+    """The name of the session's cookie. It contains the port, because a browser sends cookies to
+    all ports of a host, and another console may run there.
     """
     return f"{_COOKIE}-{request.url.port}"
 
 
 class Console(NamedTuple):
-    """One process's console."""
+    """The console of one process."""
 
     settings: Settings
     parameters: Parameters
@@ -53,9 +53,9 @@ class Console(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """Why nothing new is heard of; a broker that goes away is noticed by its silence."""
+        """Why no news arrives. A broker that went away is noticed by its silence."""
         return self.memory.problem or self.rates.problem
 
     def page(self, request: web.Request, template: str, here: str, **given: Any) -> web.Response:
-        """A whole page, for whoever asks; ``here``: which entry of the navigation it is."""
+        """Return a whole page; ``here``: the current entry of the navigation."""
         return self.rendering.page(template, session=request[SESSION], here=here, **given)

@@ -1,4 +1,4 @@
-"""Customers: found by their id, or listed by a condition."""
+"""Customers: one found by id, or a list by a condition."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from models.customer_list import TOP, TOP_MAX
 from models.events.ids import is_id
 from streams.decision_ledger import Found, Question
 
-#: Of a customer's own page.
+#: Moments shown on a customer's page.
 MOMENTS_MAX = 20
 _TEXT_LENGTH_MAX = 4_000
 
@@ -39,7 +39,9 @@ class _CustomerPages:
         return await self._listed(request, asked, "")
 
     async def go_on(self, request: web.Request) -> web.Response:
-        """The next part of a list. Its place names a customer, so it is in a form."""
+        """The next page of a list. Its cursor names a customer, so it is sent in a form and not in
+        the address.
+        """
         form = {name: str(value) for name, value in (await request.post()).items()}
         return await self._listed(request, _asked(form), form.get("cursor", ""))
 
@@ -95,7 +97,7 @@ class _CustomerPages:
         )
 
     async def _older(self, customer: str, known: Sequence[Found]) -> list[Found] | None:
-        """The customer's latest moments in the ledger that are not remembered, the newest first."""
+        """The customer's latest moments that are in the ledger but not in memory, newest first."""
         found = await look_in_ledger(self._console.settings, Question(customer=customer))
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""What an event would do; and, for an operator, an event that is sent, or a dead letter mended."""
+"""Dry runs of events; and, for operators, sending an event or mending a dead letter."""
 
 import logging
 from secrets import token_hex
@@ -22,7 +22,7 @@ from streams.topics import TopicsError
 
 log = logging.getLogger(__name__)
 
-#: An event to begin with.
+#: The event that the form starts with.
 _EXAMPLE = """{{
   "type": "track",
   "event": "Product Added",
@@ -37,8 +37,8 @@ _NOT_AN_EVENT = (
 
 
 class _Written(NamedTuple):
-    """What somebody wrote. ``letter``: the place of the dead letter that it is a copy of, empty for
-    an event of their own; ``message_id``: for an event without one.
+    """What the user wrote. ``letter``: the place of the dead letter that was copied, empty for a
+    new event; ``message_id``: used if the event has none.
     """
 
     text: str
@@ -69,7 +69,7 @@ class _EventPages:
         return self._page(request, _Written(example, message_id=_new_id()))
 
     async def open(self, request: web.Request) -> web.Response:
-        """A dead letter, to be mended."""
+        """Show a dead letter for editing."""
         written, problem = _Written("", letter=request.match_info["place"]), ""
         try:
             stored = await self._letter(written.letter)
@@ -85,7 +85,7 @@ class _EventPages:
         return self._page(request, written, problem=problem, letter=stored)
 
     async def look(self, request: web.Request) -> web.Response:
-        """What it would do: asked of its worker, and nothing is sent."""
+        """Ask the customer's worker what the event would do; nothing is sent."""
         written = await _written(request)
         answer = await self._customers.dry_run(written.content, written.topic)
         if answer.found is None:
@@ -95,7 +95,9 @@ class _EventPages:
         return self._page(request, readable_one, view=view)
 
     async def send(self, request: web.Request) -> web.Response:
-        """Publish it, or put it back in the place of its dead letter, if workers would take it."""
+        """Publish the event, or put it back in place of its dead letter, if workers would accept
+        it.
+        """
         session, written = request[SESSION], await _written(request)
         if not session.is_operator:
             raise web.HTTPForbidden
@@ -128,7 +130,7 @@ class _EventPages:
         if stored is None or stored.letter is None or stored.letter.step == WEBHOOK:
             raise TopicsError(_GONE)
         parcel = parcel_of(mended(stored.letter, written.content))
-        # What workers would refuse again is not sent.
+        # An event that workers would refuse again is not sent.
         parcel_of_draft(Draft(parcel.value, parcel.topic, _new_id()), parameters, _now_ms())
         await put_back(settings, stored, parcel)
         return parcel.topic

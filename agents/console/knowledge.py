@@ -1,4 +1,4 @@
-"""Customers as workers know them now, or as Redis knew them last."""
+"""Customers as workers know them now, or else as last stored in Redis."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -17,43 +17,43 @@ from streams.store_client import StoreUnreachable, store_client
 from streams.store_keys import customer_key
 
 PROFILE_TIMEOUT_S = 5.0
-#: A worker gives a list up after 30 s.
+#: A worker aborts a list after 30 s.
 LIST_TIMEOUT_S = 28.0
-#: From the worker that is asked to the one that has the customer, or the person whose id it is.
+#: Redirects to follow: to the worker that has the customer, or to the person whose id it is.
 HOPS_MAX = 4
 _ELSEWHERE, _NOT_FOUND, _INCOMPLETE = 307, 404, 503
 _REFUSED = 400
 
 
 class ProfileAnswer(NamedTuple):
-    """A profile, or None with why there is none; ``note``: that it is not as of now."""
+    """A profile, or None with the reason; ``note``: says that it is not current."""
 
     profile: Any
     note: str = ""
 
 
 class ListAnswer(NamedTuple):
-    """A list, or None with why there is none."""
+    """A list, or None with the reason."""
 
     found: CustomerList | None
     problem: str = ""
 
 
 class DryRunAnswer(NamedTuple):
-    """What an event would do, or None with why nobody says."""
+    """The result of a dry run, or None with the reason."""
 
     found: DryRun | None
     problem: str = ""
 
 
 class CustomersAsked:
-    """Asks a worker, which knows where the others are."""
+    """Asks one worker, which redirects to the others."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     async def profile(self, customer: str) -> ProfileAnswer:
-        """A customer's profile as of now, or as Redis has it where no worker answers."""
+        """A customer's current profile, or the one in Redis if no worker answers."""
         url = f"{self._settings.worker_url}/customers/{quote(customer, safe='')}"
         try:
             status, content = await self._got(url, {}, PROFILE_TIMEOUT_S)
@@ -68,8 +68,9 @@ class CustomersAsked:
     async def _got(
         self, url: str, query: dict[str, str], timeout_s: float, sent: bytes | None = None
     ) -> tuple[int, bytes]:
-        """The answer of a worker, or of the one that it sends to: both are shown the token, which
-        a client that follows by itself keeps from the second. ``sent``: what is posted.
+        """The answer of a worker, or of the worker that it redirects to. Both get the token: a
+        client that follows redirects by itself would not send it to the second. ``sent``: the body
+        to POST.
         """
         method = "GET" if sent is None else "POST"
         limit = aiohttp.ClientTimeout(total=timeout_s, connect=2.0)
@@ -99,7 +100,7 @@ class CustomersAsked:
         return None if content is None else bytes(content)
 
     async def dry_run(self, event: bytes, topic: str) -> DryRunAnswer:
-        """What an event would do, published on ``topic``, or on its usual one if that is empty."""
+        """A dry run of an event on ``topic``; an empty ``topic`` is the event's usual one."""
         url, query = f"{self._settings.worker_url}/dry-run", {"topic": topic} if topic else {}
         try:
             status, content = await self._got(url, query, PROFILE_TIMEOUT_S, event)
@@ -113,7 +114,7 @@ class CustomersAsked:
             return DryRunAnswer(None, "The worker is of another release than the console.")
 
     async def customers(self, query: dict[str, str]) -> ListAnswer:
-        """A list over all partitions, of those that answered."""
+        """A list over all partitions that answered."""
         try:
             status, content = await self._got(
                 f"{self._settings.worker_url}/customers", query, LIST_TIMEOUT_S

@@ -1,4 +1,4 @@
-"""What is decided, as it is decided, and the receipt of each decision."""
+"""Decisions as they are made, and the receipt of each decision."""
 
 import asyncio
 import re
@@ -13,13 +13,13 @@ from agents.console.pages.live import TONES, LiveEntry, entry_of
 from agents.console.pages.receipt import receipt_of
 from streams.decision_ledger import Found, Question
 
-#: On the page at first.
+#: Entries on the page when it opens.
 ENTRIES_MAX = 100
-#: A stream ends after so long, and the browser comes back for what it has not heard of: nothing
-#: keeps the console from stopping, and connections that nobody reads are closed.
+#: A stream ends after so long, and the browser reconnects where it stopped. So the console can
+#: always stop, and connections that nobody reads are closed.
 STREAM_S = 20.0
 RETURN_MS = 300
-#: Between looks at why nothing is heard of.
+#: Seconds between checks for a problem.
 PROBLEM_LOOK_S = 1.0
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -56,9 +56,9 @@ class _LivePages:
         )
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: a moment each, as the page shows it, after the last that was heard
-        of, and why nothing is heard of; of another run of the console, that the page must be loaded
-        anew.
+        """Server-sent events: each moment after the last one received, as the page shows it, and
+        any problem that stops news. If the last one is from another run of the console, tells the
+        page to reload.
         """
         memory, tone = self._console.memory, _tone(request)
         last = request.headers.get("Last-Event-ID") or request.query.get("since", "")
@@ -81,7 +81,7 @@ class _LivePages:
                     heard_of = heard.number
                     await answer.write(self._event(heard, tone))
             except ConnectionResetError:
-                # The page was left.
+                # The user left the page.
                 return answer
             await memory.wait(heard_of, min(left_s, PROBLEM_LOOK_S))
         return answer
@@ -90,7 +90,7 @@ class _LivePages:
         place = f"id: {self._console.memory.run}-{heard.number}\n"
         entry = self._entry(heard.found, tone)
         if entry is None:
-            # A place to go on from, and no event.
+            # Only an id to resume from, without an event.
             return f"{place}\n".encode()
         text = self._console.rendering.text("entry.html", entry=entry)
         data = "".join(f"data: {line}\n" for line in text.splitlines() if line.strip())
@@ -107,7 +107,7 @@ class _LivePages:
         memory = self._console.memory
         found = await self._moment(decision_id)
         if found is not None and found.withdrawal is not None:
-            # The receipt of what was withdrawn says so.
+            # The receipt of the withdrawn decision says so.
             found = await self._moment(found.withdrawal.decision_id)
         if found is None or not (found.action or found.triggers):
             raise web.HTTPNotFound
@@ -122,7 +122,7 @@ class _LivePages:
         return self._console.page(request, "receipt.html", "live", receipt=receipt)
 
     async def _moment(self, decision_id: str) -> Found | None:
-        """The moment of a decision, from the ledger if it is not remembered and found in time."""
+        """The moment of a decision: from memory, else from the ledger if it is found in time."""
         if (known := self._console.memory.find(decision_id)) is not None:
             return known
         found = await look_in_ledger(self._console.settings, Question(decision_id))
@@ -130,12 +130,12 @@ class _LivePages:
 
 
 def _problem_event(problem: str | None) -> bytes:
-    """Why nothing new is heard of; empty when it is again."""
+    """The event that says why no news arrives; empty once news arrives again."""
     words = " ".join((problem or "").split())
     return f"event: problem\ndata: {words}\n\n".encode()
 
 
 def _tone(request: web.Request) -> str:
-    """What the page is narrowed to; empty for all."""
+    """The tone that the page is filtered by; empty for all."""
     tone = request.query.get("show", "")
     return tone if tone in TONES else ""

@@ -1,4 +1,4 @@
-"""Logging in with a token, and out."""
+"""Logging in with a token, and logging out."""
 
 import logging
 
@@ -42,7 +42,8 @@ class _LoginPages:
             path="/",
             httponly=True,
             samesite="Strict",
-            # A proxy that serves the console by HTTPS says so, and the cookie is for HTTPS alone.
+            # A proxy that serves the console over HTTPS sets this header; the cookie is then for
+            # HTTPS only.
             secure=request.headers.get("X-Forwarded-Proto") == "https",
         )
         return answer
@@ -60,5 +61,5 @@ class _LoginPages:
 
 
 def _moved(address: str) -> web.Response:
-    """Somewhere else, with whatever cookie is put on it."""
+    """A redirect, on which a cookie may be set."""
     return web.Response(status=303, headers={"Location": address})

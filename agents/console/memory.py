@@ -1,4 +1,4 @@
-"""The latest moments at which something was decided, as the ledger tells them."""
+"""The latest moments with a decision, read from the ledger."""
 
 import asyncio
 import logging
@@ -17,23 +17,24 @@ from streams.topics import TopicsError
 log = logging.getLogger(__name__)
 
 MOMENTS_MAX = 2_000
-#: Read of each partition at the start.
+#: Records to read from each partition at the start.
 NEWEST = 500
 RETRY_S = 2.0
 
 
 class HeardMoment(NamedTuple):
-    """A moment, and its number in the order in which it was heard of."""
+    """A moment, and its number in the order of arrival."""
 
     number: int
     found: Found
 
 
 class DecisionMemory:
-    """The latest `MOMENTS_MAX` moments, by the ids of their decisions, and who waits for more.
+    """The latest `MOMENTS_MAX` moments, by the ids of their decisions, and the readers that wait
+    for more.
 
-    ``problem``: why nothing new is heard of, None if all is well. ``run``: names this process, so
-    that a number of another one is not taken for one of this.
+    ``problem``: why no news arrives, None if all is well. ``run``: identifies this process, so that
+    a number from another process is not taken for one of its own.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,9 @@ class DecisionMemory:
         return self._number
 
     def take(self, decided: Mapping[int, Sequence[Decision]]) -> None:
-        """Remember what a poll brought, by partition; an empty one ends what was begun."""
+        """Remember the decisions of one poll, by partition. An empty poll completes unfinished
+        moments.
+        """
         complete: list[Found] = []
         for partition, decisions in decided.items():
             moments = self._moments.setdefault(partition, Moments())
@@ -61,18 +64,18 @@ class DecisionMemory:
         if not decided:
             for moments in self._moments.values():
                 complete += moments.rest()
-        # Each partition has an order of its own; a reader wants one of time.
+        # Each partition has its own order; readers want them by time.
         for found in sorted(complete, key=_when):
             self._add(found)
         self.problem = None
         self._wake()
 
     def newest_first(self) -> Iterator[HeardMoment]:
-        """All that is remembered."""
+        """All remembered moments, newest first."""
         return reversed(self._latest.values())
 
     def after(self, number: int) -> list[HeardMoment]:
-        """What was heard of after a number, in order."""
+        """The moments after a number, oldest first."""
         found: list[HeardMoment] = []
         for heard in self.newest_first():
             if heard.number <= number:
@@ -86,15 +89,15 @@ class DecisionMemory:
         return self._latest[place].found if place is not None else None
 
     def withdrawal(self, decision_id: str) -> ActionWithdrawn | None:
-        """The news that the decision must not be carried out any more, if there was any."""
+        """The withdrawal of a decision, if there was one."""
         return self._withdrawn.get(decision_id)
 
     def of_customer(self, customer: str) -> list[Found]:
-        """The customer's moments, the newest first."""
+        """The customer's moments, newest first."""
         return [h.found for h in self.newest_first() if _first(h.found).user_id == customer]
 
     async def wait(self, number: int, timeout_s: float) -> None:
-        """Until there is something after a number, or the time is up."""
+        """Wait until there is a moment after ``number``, or until the time is up."""
         try:
             async with asyncio.timeout(timeout_s):
                 while self._number <= number:
@@ -140,7 +143,7 @@ def _when(found: Found) -> str:
 
 
 async def remember_decisions(settings: Settings, memory: DecisionMemory) -> None:
-    """Follow the ledger, also over outages, until cancelled."""
+    """Follow the ledger, through outages as well, until cancelled."""
     while True:
         try:
             async for decided in follow_ledger(settings, NEWEST):

@@ -1,4 +1,4 @@
-"""The models: who serves, how good they are and have been, and whether features have moved."""
+"""The models: which serves, how good each is and was, and whether features have drifted."""
 
 from aiohttp import web
 
@@ -6,7 +6,7 @@ from agents.console.console import Console
 from agents.console.pages.model import model_views, standing_of
 from agents.console.pages.model_trends import drift_view, trend_views
 
-#: The doctor's checks that are of models.
+#: The doctor's checks that concern models.
 CHECKS = ("model", "scores")
 
 

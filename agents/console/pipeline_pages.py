@@ -1,4 +1,4 @@
-"""How the pipeline does, and dead letters put back by an operator."""
+"""The state of the pipeline, and the operator's button that puts dead letters back."""
 
 import logging
 from pathlib import Path
@@ -42,7 +42,9 @@ class _PipelinePages:
         return await self._shown(request, "")
 
     async def retry(self, request: web.Request) -> web.Response:
-        """Put the letters of one reason back: the one thing here that writes."""
+        """Put the letters of one reason back on their topics: the only action on this page that
+        writes.
+        """
         session = request[SESSION]
         if not session.is_operator:
             raise web.HTTPForbidden
@@ -69,7 +71,7 @@ class _PipelinePages:
         return await self._shown(request, retried_in_words(counts.total(), str(reason), stay))
 
     def _webhook_reader(self) -> WebhookReader:
-        """Reads refused webhooks once more, as `keepstream dead-letters retry` does."""
+        """Translates refused webhooks again, as `keepstream dead-letters retry` does."""
         sources = self._console.settings.collector_sources
         return WebhookReader(mappings_in(sources_in(Path(sources))) if sources else {})
 

@@ -1,4 +1,4 @@
-"""The newest dead letters, read again when there are others."""
+"""The newest dead letters, read again when more have arrived."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from streams.kafka_clients import BrokerUnreachable
 from streams.topic_rates import TopicRates
 from streams.topics import TopicsError
 
-#: Read of each partition.
+#: Records to read from each partition.
 NEWEST = 200
 READ_TIMEOUT_S = 12.0
 
@@ -24,7 +24,7 @@ class LettersRead(NamedTuple):
 
 
 class RecentLetters:
-    """What was read last stands until the rates tell that the topic has got more."""
+    """Keeps the last reading until the topic's rate shows new records."""
 
     def __init__(self, settings: Settings, rates: TopicRates) -> None:
         self._settings = settings
@@ -33,14 +33,14 @@ class RecentLetters:
         self._at_records: int | None = None
 
     def expire(self) -> None:
-        """Whoever looks next sees what has just been written."""
+        """Make the next read fetch what has just been written."""
         self._read = None
 
     async def latest(self) -> LettersRead:
         if self._rates.problem is not None:
-            # What does not answer is not waited for by whoever opens the page.
+            # Opening the page must not wait for a broker that does not answer.
             return LettersRead((), self._rates.problem)
-        # As of before the reading: what comes meanwhile is seen at the next look.
+        # Counted before the reading: records that arrive meanwhile are seen next time.
         records = self._rates.records(DEAD_LETTERS)
         if self._read is None or records is None or records != self._at_records:
             found = await self._newest()

@@ -1,4 +1,4 @@
-"""Pages and parts of pages from templates, and the few files that they load."""
+"""Renders pages and parts of pages from templates, and serves their few files."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +25,7 @@ class Asset(NamedTuple):
 
 
 class Rendering:
-    """The templates. Everything that they are given is escaped."""
+    """The templates. All values given to them are escaped."""
 
     def __init__(self, marks: CustomerMarks) -> None:
         self.assets = {path.name: _asset(path) for path in sorted((_HERE / "static").iterdir())}

@@ -1,4 +1,4 @@
-"""The rules in words, and a rule tried on the log."""
+"""The rules in words, and trials of a rule on the log."""
 
 from aiohttp import web
 
@@ -26,7 +26,7 @@ class _RulesPages:
         return self._console.page(request, "rules.html", "rules", rules=self._view)
 
     async def ask(self, request: web.Request) -> web.Response:
-        """A rule to be edited, with what came of its latest trial."""
+        """The editor of a rule, with the result of its latest trial."""
         rule = self._named(request.query.get("rule", ""))
         trial = self._console.trials.latest
         is_of_rule = trial is not None and trial.rule == rule.name

@@ -1,4 +1,4 @@
-"""The console as a process: from its start until it is told to stop."""
+"""The console as a process, from start to stop."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ from streams.topic_rates import TopicRates, look_at_rates
 log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 256
-#: Whoever has the token that the console makes by itself.
+#: The name of whoever logs in with the token that the console makes itself.
 OWN_NAME = "console"
 
 Say = Callable[[str], None]
@@ -40,17 +40,17 @@ Say = Callable[[str], None]
 def run_console(
     settings: Settings, parameters: Parameters, assignments: Sequence[str], say: Say
 ) -> None:
-    """Serve the pages until a signal. ``assignments``: those that are in the parameters,
-    for the commands that try a rule.
+    """Serve the pages until a signal. ``assignments``: the --set options that the parameters
+    include, for the commands that try a rule.
 
-    Raises `SettingsError` or `AddressRefused` when it cannot start. A broker, a store or a worker
-    that is away is told on the pages.
+    Raises `SettingsError` or `AddressRefused` when it cannot start. The pages report a broker, a
+    store or a worker that is away.
     """
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     for name in ("aiokafka", "kafka"):
-        # What they try again is told on the pages.
+        # The pages report connection problems; the libraries' retries need no log.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     people = dict(load_people(settings))
     own_token = ""
@@ -82,7 +82,8 @@ async def _serve(console: Console, own_token: str, say: Say) -> None:
             told.cancel()
             following.cancel()
             await console.trials.close()
-        # What ends by itself has failed: pages that hear of nothing any more are not served on.
+        # A task that ends by itself has failed. The console must stop then, because its pages would
+        # get no more news.
         with suppress(asyncio.CancelledError):
             await following
 
@@ -90,7 +91,7 @@ async def _serve(console: Console, own_token: str, say: Say) -> None:
 def console_of(
     settings: Settings, parameters: Parameters, people: People, assignments: Sequence[str] = ()
 ) -> Console:
-    """A console that has heard of nothing yet."""
+    """A console that has read nothing yet."""
     marks = CustomerMarks()
     rates = TopicRates((*RAW_TOPICS, CUSTOMER_EVENTS, DEAD_LETTERS))
     return Console(

@@ -1,4 +1,4 @@
-"""The segments: what each is, who is in it, and how that has changed."""
+"""The segments: their definitions, their members, and how membership has changed."""
 
 from aiohttp import web
 

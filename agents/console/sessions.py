@@ -1,4 +1,4 @@
-"""Who is logged in: sessions in memory, known by the hash of their cookie."""
+"""Login sessions: kept in memory, found by the hash of their cookie."""
 
 import secrets
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _SECRET_BYTES = 32
 
 
 class Session(NamedTuple):
-    """Somebody who is logged in. ``form_token``: what their forms must bring along."""
+    """A logged-in person. ``form_token``: the token that their forms must send."""
 
     name: str
     role: Role
@@ -27,7 +27,7 @@ class Session(NamedTuple):
 
 
 class Sessions:
-    """All sessions; the oldest gives way when there are too many."""
+    """All sessions; when there are too many, the oldest is dropped."""
 
     def __init__(self, now_s: Callable[[], float] = monotonic) -> None:
         self._now_s = now_s
@@ -43,7 +43,7 @@ class Sessions:
         return cookie
 
     def find(self, cookie: str) -> Session | None:
-        """The session of a cookie, as long as it lasts."""
+        """The session of a cookie, until it expires."""
         session = self._by_hash.get(hash_of(cookie))
         if session is None or self._now_s() < session.until_s:
             return session
@@ -56,12 +56,12 @@ class Sessions:
 
 
 def new_secret() -> str:
-    """A token, a cookie or the like: 256 bits of chance."""
+    """A secret of 256 random bits, for tokens and cookies."""
     return secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def login_url(url: str, token: str) -> str:
-    """A link that logs in. The token is where browsers keep it to themselves: no server, proxy or
-    log gets what follows a #.
+    """A link that logs in. The token follows a #, so the browser sends it to no server, proxy or
+    log.
     """
     return f"{url}/login#{token}"

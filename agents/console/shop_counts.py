@@ -1,4 +1,4 @@
-"""All customers counted by what is known of them: asked of the workers when somebody looks."""
+"""Counts of all customers by what is known about them, requested from the workers on demand."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ from models.customer.registry import FACTS, PARTS
 from models.customer_counts import WAYS_MAX, values_of
 from models.customer_list import CustomerList
 
-#: What everybody is worth here: the totals of counts.
+#: The value that counts total: a customer's net revenue of 365 days.
 WORTH = "net_365d"
-#: Two facts that make a map.
+#: The two facts of the map.
 MAP = ("rfm_recency", "rfm_frequency")
-#: How facts end that say what was so before.
+#: The ending of facts that hold an earlier value.
 _BEFORE = "_before"
-#: Counting looks at all rows, so it is done no more often than this.
+#: Counting scans all rows, so it happens no more often than this.
 FRESH_S = 300.0
-#: The first count is worth waiting for.
+#: How long to wait for the first count.
 FIRST_S = 10.0
 
 
@@ -32,7 +32,7 @@ class ShopCount(NamedTuple):
 
 
 class ShopCounts:
-    """At most one count at a time, whoever asks."""
+    """Runs at most one count at a time, however many ask."""
 
     def __init__(self, settings: Settings, parameters: Parameters) -> None:
         self._customers = CustomersAsked(settings)
@@ -42,8 +42,8 @@ class ShopCounts:
         self._running: asyncio.Task[None] | None = None
 
     async def latest(self) -> ShopCount | None:
-        """The latest count; if it is not fresh, another is on its way. The first one is waited for,
-        and None if it takes too long.
+        """The latest count. A stale one starts a new count in the background. Only the first count
+        is waited for; returns None if it takes too long.
         """
         is_running = self._running is not None and not self._running.done()
         if not is_running and monotonic() > self._until_s:
@@ -61,13 +61,13 @@ class ShopCounts:
             self._latest = ShopCount(answer.found, answer.problem)
         else:
             self._latest = self._latest._replace(problem=answer.problem)
-        # What failed is tried again by whoever looks next.
+        # A failed count is repeated at the next request.
         self._until_s = monotonic() + (FRESH_S if answer.found is not None else 0.0)
 
 
 def ways_of(parameters: Parameters) -> str:
-    """The map, and each text of the facts that has few values, of parts that are switched on; one
-    that says what was before, together with what it says that of.
+    """What to count by: the map, and each text fact with few values of the active parts. A fact
+    that holds an earlier value is counted together with its present one.
     """
     singles, pairs = list[str](), list[str]()
     for part in PARTS:
@@ -85,8 +85,8 @@ def _has_few_texts(name: str, parameters: Parameters) -> bool:
 
 
 def now_of(fact: str, facts: Iterable[str]) -> str:
-    """The one of a part's ``facts`` that says now what ``fact`` says of before; empty for one that
-    is of now.
+    """The fact among a part's ``facts`` that holds the present value of ``fact``; empty if ``fact``
+    is itself a present value.
     """
     if not fact.endswith(_BEFORE):
         return ""

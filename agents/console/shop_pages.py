@@ -1,4 +1,4 @@
-"""The shop: RFM map, segments and whatever else customers are counted by, measures over time."""
+"""The shop: RFM map, segments and other counts of customers, measures over time."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""The console's site: who gets in, and with what every answer goes out."""
+"""The console's site: who may enter, and the headers of every answer."""
 
 import hmac
 import logging
@@ -24,10 +24,10 @@ from agents.web.connections import Handler
 
 log = logging.getLogger(__name__)
 
-#: A form has an id, a condition, a token, or an event, of which each sign may take three.
+#: A form has an id, a condition, a token, or an event; each character may take three bytes.
 FORM_BYTES_MAX = 256 * 1024
 
-#: Nothing is loaded from elsewhere, and nothing runs that stands in a page.
+#: Pages load nothing from elsewhere and run no inline scripts.
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -36,7 +36,7 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Not no-referrer: browsers then leave out of a form where it comes from, which is looked at.
+    # Not no-referrer: browsers would then omit the origin of a form, which is checked.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
@@ -56,7 +56,7 @@ _ASSETS = "/static/"
 
 
 class _Excuse(NamedTuple):
-    """What is told instead of a page."""
+    """What to show instead of a page."""
 
     title: str
     words: str
@@ -71,7 +71,7 @@ _EXCUSES = {
 
 
 def console_site(console: Console) -> web.Application:
-    """The application."""
+    """Return the application."""
     application = web.Application(
         middlewares=[_Outgoing(console).answered, _Incoming(console).admitted],
         client_max_size=FORM_BYTES_MAX,
@@ -86,7 +86,7 @@ def console_site(console: Console) -> web.Application:
 
 
 class _Health:
-    """Whether the process answers, and whether it hears of decisions. Neither needs a login."""
+    """Whether the process answers, and whether it receives decisions. Neither needs a login."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -113,7 +113,7 @@ class _Assets:
 
 
 class _Outgoing:
-    """Errors become pages, and every answer has the headers that keep it to itself."""
+    """Turns errors into pages, and adds headers to every answer that keep it private."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -128,7 +128,7 @@ class _Outgoing:
         except web.HTTPException as error:
             answer = self._excused(request, error.status)
         except Exception:
-            # Not what was asked, which may name a customer.
+            # Without the request's address, which may name a customer.
             log.exception("a page failed")
             answer = self._excused(request, 500)
         if not answer.prepared:
@@ -147,7 +147,9 @@ class _Outgoing:
 
 
 class _Incoming:
-    """Who is not logged in gets to the login; a form must be one of the session's own."""
+    """Sends visitors without a session to the login, and refuses a form that lacks the session's
+    token.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -172,8 +174,8 @@ class _Incoming:
 
 
 def _is_from_here(request: web.Request) -> bool:
-    """Whether a form was sent by a page of this address; browsers say so, other programs need
-    not.
+    """Whether a form was sent by a page of this address. Browsers say so; other programs may omit
+    it.
     """
     origin = request.headers.get("Origin")
     return origin is None or urlsplit(origin).netloc == request.host

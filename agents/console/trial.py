@@ -1,7 +1,8 @@
-"""A rule is tried on the log: exported, and replayed by the rules in force and by the others.
+"""Tries a rule on the log: exports the log and replays it with the rules in force and with the
+others.
 
-All of it happens beside the deployment, in processes of the lowest priority and in a directory
-that is deleted afterwards. Nothing is written to Kafka or Redis.
+Everything runs beside the deployment, in processes of the lowest priority and in a directory that
+is deleted afterwards. Nothing is written to Kafka or Redis.
 """
 
 import asyncio
@@ -24,10 +25,10 @@ from models.decisions.trigger import Decision, decode_decision
 from models.events.foreign import Foreign
 from models.parameters import load_parameters
 
-#: All of a trial; a log that takes longer is for the command line.
+#: Time limit of a whole trial; a log that needs longer is for the command line.
 TIMEOUT_S = 600.0
 _ROOT = Path(__file__).resolve().parents[2]
-_REFUSALS_TOLD = 3  # Exit code of a replay that is done, and of which much was refused.
+_REFUSALS_TOLD = 3  # Exit code of a finished replay that refused much of its log.
 _TRIGGERS = "triggers.jsonl"
 
 
@@ -36,7 +37,7 @@ class TrialFailed(RuntimeError):
 
 
 class Trial(NamedTuple):
-    """A rule, and the text that it was tried with. ``view`` is None as long as it is not known;
+    """A rule, and the text it was tried with. ``view``: None until the result is known;
     ``problem``: why it never will be.
     """
 
@@ -47,7 +48,7 @@ class Trial(NamedTuple):
 
 
 class RuleTrials:
-    """One trial at a time, and the latest one. ``assignments``: parameters of the command line."""
+    """Runs one trial at a time, and keeps the latest. ``assignments``: the --set options."""
 
     def __init__(self, settings: Settings, assignments: Sequence[str]) -> None:
         self._settings = settings
@@ -60,7 +61,7 @@ class RuleTrials:
         return self._running is not None and not self._running.done()
 
     def start(self, rule: str, text: str, rules: Sequence[TriggerRule]) -> None:
-        """Try ``text`` in the place of a rule. Raises `RuleError` for what is no rule."""
+        """Try ``text`` in place of a rule. Raises `RuleError` if it is not a valid rule."""
         file = rules_file(text if one.name == rule else rule_text(one) for one in rules)
         with TemporaryDirectory(prefix="keepstream-trial-") as name:
             path = Path(name) / "triggers.yaml"
@@ -70,7 +71,7 @@ class RuleTrials:
         self._running = asyncio.create_task(self._try(self.latest, file))
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End the running trial."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait([self._running])
@@ -105,7 +106,7 @@ async def replayed(
     assignments: Sequence[str],
     environ: Mapping[str, str],
 ) -> TrialView:
-    """What the rules in force decide on a log, beside what those of ``triggers`` do."""
+    """Compare the decisions of the rules in force with those of ``triggers``, on one log."""
     others = f"rules.triggers={json.dumps(str(triggers))}"
     for name, more in (("now", assignments), ("then", [*assignments, others])):
         out = str(triggers.parent / name)
@@ -117,15 +118,15 @@ async def replayed(
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What a command is told, so that it is of this deployment."""
+    """The environment that points a command at this deployment."""
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    # Passwords are in the environment already, or in the files that it names.
+    # Passwords are already in the environment, or in the files that it names.
     servers = {variable_of("bootstrap_servers"): settings.bootstrap_servers}
     return {**os.environ, **servers, "PYTHONPATH": path}
 
 
 async def run(words: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Run a `keepstream` command out of everybody's way. Raises `TrialFailed`."""
+    """Run a `keepstream` command at low priority. Raises `TrialFailed`."""
     command = ["nice", "-n", "19", sys.executable, "-m", "agents.cli", *words]
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -146,7 +147,7 @@ async def run(words: Sequence[str], environ: Mapping[str, str]) -> None:
 
 
 def rule_text(rule: TriggerRule) -> str:
-    """The rule as its file has it."""
+    """The rule's text in its file."""
     path = Path(rule.file)
     if rule.file.startswith(SHIPPED) and not path.is_file():
         shipped = resources.files("config").joinpath(rule.file.removeprefix(SHIPPED))
@@ -155,7 +156,7 @@ def rule_text(rule: TriggerRule) -> str:
 
 
 def _require_rules(settings: Settings, assignments: Sequence[str], triggers: Path) -> None:
-    """Raise `RuleError`, which names the place in what was written and not the file."""
+    """Raise `RuleError` with the place in the submitted text instead of the file."""
     file = Path(settings.parameters) if settings.parameters else None
     given = [*assignments, f"rules.triggers={json.dumps(str(triggers))}"]
     try:

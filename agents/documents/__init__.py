@@ -1,4 +1,5 @@
-"""docs/openapi.json and docs/asyncapi.json, made of the tables and types that the programs run on.
+"""docs/openapi.json and docs/asyncapi.json, generated from the tables and types that the programs
+use.
 
 `keepstream schema openapi` and `keepstream schema asyncapi` print them.
 """
@@ -14,5 +15,5 @@ DOCUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {"openapi": openapi, "as
 
 
 def document_text(name: str) -> str:
-    """The document as its file has it."""
+    """The content of the document's file."""
     return json.dumps(DOCUMENTS[name](), indent=1, ensure_ascii=False) + "\n"

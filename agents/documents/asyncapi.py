@@ -1,4 +1,4 @@
-"""All topics, as AsyncAPI 3.0: what is read and written, its keys, its headers, its schemas."""
+"""All topics as AsyncAPI 3.0: who reads and writes them, keys, headers and schemas."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +16,7 @@ Names of topics are without KEEPSTREAM_TOPIC_PREFIX. `receive` is what Keepstrea
 and `send` what others may read; what is neither it keeps for itself. Each of the topics that it
 receives takes any event: they are told where they usually are."""
 _BYTES: Final[Node] = {"type": ["string", "null"], "format": "binary"}
-#: What Kafka's binding has a place for, as AsyncAPI types it.
+#: The topic settings that AsyncAPI's Kafka binding has fields for, with their types.
 _CONFIG: Final[Mapping[str, type]] = {
     "cleanup.policy": list,
     "retention.ms": int,
@@ -24,7 +24,7 @@ _CONFIG: Final[Mapping[str, type]] = {
     "delete.retention.ms": int,
     "max.message.bytes": int,
 }
-#: What others may write, and read.
+#: The topics that other programs may write or read.
 _ACTIONS: Final = {
     **dict.fromkeys(topics.RAW_TOPICS, "receive"),
     **dict.fromkeys(
@@ -121,7 +121,7 @@ def _message(kind: RecordKind, components: Components) -> Node:
 
 
 def _draft_7(part: Any) -> Any:
-    """The schemas in the dialect of AsyncAPI, in which tuples are written in another way."""
+    """The schemas in AsyncAPI's dialect, JSON Schema draft 7, which writes tuples differently."""
     if isinstance(part, list):
         return [_draft_7(inner) for inner in part]
     if not isinstance(part, dict):

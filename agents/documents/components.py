@@ -1,4 +1,4 @@
-"""Schemas of one document, each there once under a name, and referred to."""
+"""The schemas of one document: each is stored once under a name, and referred to."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,47 +13,47 @@ _OWN, _HERE = "#/$defs/", "#/components/schemas/"
 
 
 class Components:
-    """The schemas that a document refers to, gathered while it is made."""
+    """Collects the schemas that a document refers to while it is made."""
 
     def __init__(self) -> None:
         self._schemas: dict[str, Schema] = {}
         self._documents = {document.name: document for document in documents()}
 
     def schemas(self) -> dict[str, Schema]:
-        """All of them, in the order of their names."""
+        """All collected schemas, ordered by name."""
         return dict(sorted(self._schemas.items()))
 
     def of_type(self, kind: type[Struct]) -> Schema:
-        """A reference to the schema of what is written as JSON."""
+        """A reference to the schema of a type that is written as JSON."""
         [found], parts = msgspec.json.schema_components([kind])
         return self._kept(kind.__name__, described({**found, "$defs": parts}))
 
     def of_document(self, name: str) -> Schema:
-        """A reference to a schema of `keepstream schema`."""
+        """A reference to one of the schemas of `keepstream schema`."""
         document = self._documents[name]
         schema = document_schema(document)
         del schema["$schema"]
         if document.kind == "event":
-            # They differ in their properties, and in nothing else of any length.
+            # Events differ only in their properties; long fields that all share are stored once.
             fields = schema["properties"]
             shared = {one: self.keep(f"event.{one}", fields[one]) for one in EVERY_EVENT_HAS}
             schema["properties"] = {**fields, **shared}
         return self._kept(name, schema)
 
     def keep(self, name: str, schema: Mapping[str, Any]) -> Schema:
-        """A reference to ``schema``, which is there under ``name`` from now on."""
+        """Store ``schema`` under ``name``, and return a reference to it."""
         kept = self._schemas.setdefault(name, dict(schema))
         if kept != schema:
             raise ValueError(f"two schemas are named {name}")
         return {"$ref": f"{_HERE}{name}"}
 
     def _kept(self, name: str, schema: Schema) -> Schema:
-        """Keep a schema, and each of its parts under its own name, or where another part has that,
-        under one with a number.
+        """Store a schema, and each of its parts under its own name; a name that another schema has
+        gets a number.
         """
         parts = schema.pop("$defs", {})
         names = {part: part for part in parts}
-        # What refers to a part that is named anew is another one, too.
+        # A part that refers to a renamed part differs from its namesake as well.
         while clashing := [
             part for part in parts if self._is_another(names[part], _renamed(parts[part], names))
         ]:
@@ -77,7 +77,7 @@ def _component_name(name: str) -> str:
 
 
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:
-    """The schema with references to components."""
+    """The schema, with its references pointing to components."""
     if isinstance(part, list):
         return [_renamed(inner, names) for inner in part]
     if not isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""All there is over HTTP, as OpenAPI 3.1: what is answered, and what is posted to endpoints."""
+"""All HTTP interfaces as OpenAPI 3.1: those that the programs serve, and requests to endpoints."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,19 +17,19 @@ Node = dict[str, Any]
 
 _ABOUT = """Made by `make documents` of the tables by which requests are routed: do not edit it.
 
-`process` is the web port of every process (worker, collector, deliverer), `worker` what a worker's
-answers besides, and `collector` where events are sent. Every address of the collector may have a
-slash at its end, and answers `OPTIONS` for pages of any origin."""
+`process` is the web port of every process (worker, collector, deliverer), `worker` has further
+operations of a worker's web port, and `collector` receives events. Every address of the collector
+may end with a slash, and answers `OPTIONS` for pages of any origin."""
 _TAGS = {
     "process": "Health and metrics of a worker, a collector or a deliverer.",
-    "worker": "Customers, of any worker.",
+    "worker": "Customers, from any worker.",
     "collector": "Events in Segment's format.",
 }
 _SECURITY: Node = {
     "token": {
         "type": "http",
         "scheme": "bearer",
-        "description": "KEEPSTREAM_WEB_TOKEN, where it is set.",
+        "description": "KEEPSTREAM_WEB_TOKEN, if it is set.",
     },
     "writeKeyAsUser": {
         "type": "http",
@@ -39,7 +39,7 @@ _SECURITY: Node = {
     "writeKeyHeader": {"type": "apiKey", "in": "header", "name": "X-Write-Key"},
     "writeKeyQuery": {"type": "apiKey", "in": "query", "name": "writeKey"},
 }
-#: What is asked of a request that is not open, by tag. A write key may be in the body as well.
+#: The credentials that a protected operation needs, by tag. A write key may also be in the body.
 _ASKED: Mapping[str, list[Node]] = {
     "process": [{"token": []}, {}],
     "worker": [{"token": []}, {}],
@@ -64,9 +64,9 @@ def openapi() -> Node:
     webhooks = {
         kind.__name__: {"post": _webhook(kind, about, components)}
         for kind, about in (
-            (Trigger, "Something is the matter with a customer."),
-            (NextBestAction, "What to do about it."),
-            (ActionWithdrawn, "What was decided before must not be done any more."),
+            (Trigger, "A trigger fired for a customer."),
+            (NextBestAction, "The next best action for a customer."),
+            (ActionWithdrawn, "An earlier action must not be carried out any more."),
             (ErasureNotice, "A customer was erased, for endpoints with `erased`."),
         )
     }
@@ -92,7 +92,7 @@ def _add(
     item["servers"] += [server for server in servers if server not in item["servers"]]
     method = operation.method.lower()
     if method in item:
-        # Answered alike by two processes.
+        # Two processes give the same answer.
         item[method]["tags"].append(tag)
     else:
         item[method] = _operation(operation, tag, components)

@@ -1,4 +1,4 @@
-"""What is on each topic: the types that are written there, and what a record has besides."""
+"""The records of each topic: the types of their values, and their keys and headers."""
 
 from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
@@ -20,7 +20,9 @@ CUSTOMER_KEY: Final = "The customer's id."
 
 
 class LogEvent(Struct, rename="camel", kw_only=True, omit_defaults=True):
-    """An event as ingest writes it: the fields that state needs, and of which record it is."""
+    """An event as ingest writes it: the fields that state needs, and the raw record that it came
+    from.
+    """
 
     type: str
     event: str = ""
@@ -36,8 +38,8 @@ class LogEvent(Struct, rename="camel", kw_only=True, omit_defaults=True):
 
 
 class WhoIsWho(Struct, rename="camel"):
-    """What rows tell each other of who is who: ``properties`` are those of `LinkSaid`.
-    ``source``: the record of the log that it came of.
+    """What rows tell each other about linked ids: ``properties`` are those of `LinkSaid`.
+    ``source``: the record of the log that caused it.
     """
 
     type: Literal["link", "unlink", "left", "graft", "forwarded", "release", "erase"]
@@ -49,9 +51,9 @@ class WhoIsWho(Struct, rename="camel"):
 
 
 class RecordKind(NamedTuple):
-    """One kind of records on a topic. ``content``: a type that is written as JSON, a document of
+    """One kind of record on a topic. ``content``: a type that is written as JSON, a document of
     `keepstream schema`, or None for bytes that only Keepstream reads, which ``about`` describes.
-    ``may_be_null``: whether a record without a value takes back the one before of its key.
+    ``may_be_null``: whether a null value (a tombstone) revokes the key's earlier record.
     """
 
     name: str
@@ -63,7 +65,7 @@ class RecordKind(NamedTuple):
 
 
 def records() -> dict[str, list[RecordKind]]:
-    """What is on each topic."""
+    """The kinds of records on each topic."""
     found: dict[str, list[RecordKind]] = {name: [] for name in topics.RAW_TOPICS}
     for name in event_names():
         topic = TOPICS.get(name, topics.CLICKSTREAM)
@@ -92,8 +94,8 @@ def _headers_of(names: dict[str, str], optional: tuple[str, ...] = ()) -> Schema
 
 _ATTRIBUTES: Final = {
     "ce_specversion": "1.0.",
-    "ce_id": "The id, by which a repeat is known.",
-    "ce_source": "Who says so.",
+    "ce_id": "The id; readers drop repeats by it.",
+    "ce_source": "The producer.",
     "ce_type": "The kind, with its version.",
     "ce_subject": "The customer's id, or the fingerprint of one who was erased.",
     "ce_time": "When it was decided, in event time.",
@@ -112,7 +114,7 @@ _DECISION_HEADERS: Final = _headers_of(
 _NOTICE: Final = RecordKind(
     "ErasureNotice", "The fingerprint.", ErasureNotice, _headers_of(_ATTRIBUTES)
 )
-#: What no effect of the fold is.
+#: Records that are no effects of the fold.
 _BESIDES: Final = (
     (topics.CUSTOMER_EVENTS, RecordKind("LogEvent", CUSTOMER_KEY, LogEvent)),
     (topics.CUSTOMER_EVENTS, RecordKind("clock", "None.", "clock")),
@@ -136,14 +138,14 @@ _BESIDES: Final = (
         RecordKind(
             "row",
             "The customer's id; of anything else, after a zero byte, what it is.",
-            about="A row, packed by its parts, a partition's state, or a grave; null for a row "
-            "that is gone. Headers have the checksum.",
+            about="A packed row, a partition's state, or a grave; null (a tombstone) for a deleted "
+            "row. The checksum is in the headers.",
         ),
     ),
     (
         topics.CUSTOMER_ARCHIVE,
         RecordKind(
-            "frame", "None.", about="Records of the log, each sealed with its customer's key."
+            "frame", "None.", about="Records of the log, each encrypted with its customer's key."
         ),
     ),
     (
@@ -151,7 +153,7 @@ _BESIDES: Final = (
         RecordKind(
             "key",
             "The customer's id, a zero byte, and since when.",
-            about="A customer's key, or a partition's; null for one that was deleted.",
+            about="The key of a customer or a partition; null once it is deleted.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Tables of pages that are made of the code, and parameters as their lines."""
+"""Tables for generated pages, and parameters as lines of text."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("
 
 
 def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """The lines of a table in Markdown, or nothing without rows."""
+    """The lines of a Markdown table; nothing if there are no rows."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     if lines:
         yield f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
@@ -22,7 +22,7 @@ def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
 
 
 def values(section: Section, path: str) -> Iterator[tuple[str, str]]:
-    """Each parameter of ``section`` by its whole name, with its value as its file would have it."""
+    """Each parameter of ``section``: its full name, and its value as written in a file."""
     for field, value in msgspec.structs.asdict(section).items():
         name = f"{path}.{field}"
         if isinstance(value, Section):
@@ -32,9 +32,9 @@ def values(section: Section, path: str) -> Iterator[tuple[str, str]]:
 
 
 def comments(file: str, section: str = "") -> dict[str, str]:
-    """What a file below config/ says beside each parameter, by the parameter's whole name.
+    """The comments beside the parameters of a file in config/, by the parameter's full name.
 
-    ``section``: of a part's file, whose names stand without it.
+    ``section``: the section of a part's file, in which names are written without it.
     """
     found: dict[str, str] = {}
     last = ""

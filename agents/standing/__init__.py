@@ -1,1 +1,1 @@
-"""A deployment that stays up, on one machine: `keepstream up`."""
+"""`keepstream up`: a deployment that keeps running on one machine."""

@@ -1,4 +1,4 @@
-"""The archive of a standing deployment: whole before workers go on; then the log expires."""
+"""The archive of a standing deployment: complete before workers start; only then logs expire."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from streams.topics import create_topics, set_as_declared
 
 
 def prepare_topics(place: Services, last: Addresses | None, say: Say) -> None:
-    """Create what topics are missing, and seal what the log had before there was an archive; then,
-    on a broker of our own, have the topics keep things as long as is said by now.
+    """Create missing topics, and copy to the archive what the log held before it was switched on.
+    Then, on a broker of our own, set the topics' retention to the present settings.
     """
     settings = place.settings
     created = {topic.name for topic in create_topics(settings) if topic.is_new}
@@ -21,6 +21,6 @@ def prepare_topics(place: Services, last: Addresses | None, say: Say) -> None:
         say("Sealing what customer-events has, before the workers start")
         for filled in asyncio.run(Filling(settings).run()):
             say(f"  partition {filled.partition}: {filled.sealed:,} records sealed")
-    # Not before that: what expires without being in the archive is lost.
+    # Only now: records that expire without being in the archive are lost.
     if place.kafka is not None and (settings.has_archive or was_on):
         set_as_declared(settings, (CUSTOMERS, CUSTOMER_EVENTS))

@@ -1,4 +1,4 @@
-"""The collector of a standing deployment, and the write key for it."""
+"""The collector of a standing deployment, and its write key."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +14,9 @@ SOURCE = "up"
 
 
 class StandingCollector(StandingProgram):
-    """The collector. ``write_key``: one that it takes, the same as at the last start; empty where
-    the operator has sources of their own. ``webhook_urls``: where vendors post theirs. ``taken``:
-    ports that others are about to listen on.
+    """The collector. ``write_key``: a key that it accepts, the same as at the last start; empty if
+    the operator has declared sources. ``webhook_urls``: where vendors post their webhooks.
+    ``taken``: ports that other programs are about to use.
     """
 
     def __init__(

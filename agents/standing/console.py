@@ -9,14 +9,14 @@ from agents.standing.upkeep import StandingProgram, ports_near
 from config.settings import Settings, variable_of
 from config.sources import hash_of
 
-#: Whose token `keepstream up` makes.
+#: The name of the person whose token `keepstream up` makes.
 PERSON = "up"
 
 
 class StandingConsole(StandingProgram):
-    """The console. ``token``: one that logs in, the same as at the last start; empty where the
-    operator has named people of their own. ``worker_url``: the worker that is asked about
-    customers. ``taken``: ports that others are about to listen on.
+    """The console. ``token``: a token that logs in, the same as at the last start; empty if the
+    operator has declared people. ``worker_url``: the worker to ask about customers. ``taken``:
+    ports that other programs are about to use.
     """
 
     def __init__(
@@ -45,5 +45,5 @@ class StandingConsole(StandingProgram):
 
     @property
     def login_url(self) -> str:
-        """Where to begin: with a token of its own, a link that logs in."""
+        """The console's address; with its own token, a link that logs in."""
         return login_url(self.url, self.token) if self.token else self.url

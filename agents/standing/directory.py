@@ -1,4 +1,4 @@
-"""Where a standing deployment keeps its data, and what it tells whoever starts a second one."""
+"""The directory of a standing deployment, and what it tells a second `keepstream up`."""
 
 import fcntl
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ class AlreadyUp(RuntimeError):
 
 
 class Addresses(msgspec.Struct, frozen=True):
-    """Where a deployment can be reached, and the process that keeps it up. ``write_key`` and
-    ``console_token``: those of its own that the collector and the console take, empty if there are
-    none; the file is its owner's alone. ``archive``: whether it was on, and the log kept for
+    """The addresses of a deployment, and the process that keeps it up. ``write_key`` and
+    ``console_token``: its own secrets for the collector and the console, empty if there are none;
+    only the file's owner can read it. ``archive``: whether it was on, with the log kept for
     ``log_retention``.
     """
 
@@ -42,9 +42,9 @@ class Addresses(msgspec.Struct, frozen=True):
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Make the directory, for its owner alone, and hold it until the end of the block.
+    """Create the directory, readable by its owner only, and lock it until the end of the block.
 
-    Raises ``AlreadyUp``. Whatever ends the process lets go of it.
+    Raises ``AlreadyUp``. The lock ends with the process, however that ends.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (directory / _LOCK).open("w") as lock:
@@ -70,7 +70,7 @@ def _already_up(directory: Path) -> str:
 
 
 def read_addresses(directory: Path) -> Addresses | None:
-    """Where the deployment is, or was when it ran last; None before it ever did."""
+    """The addresses of the running or the last deployment; None before the first."""
     try:
         content = (directory / _ADDRESSES).read_bytes()
         return msgspec.json.decode(content, type=Addresses)
@@ -79,7 +79,7 @@ def read_addresses(directory: Path) -> Addresses | None:
 
 
 def write_addresses(directory: Path, addresses: Addresses) -> None:
-    """Keep them for the next start, which takes the same ports if it can."""
+    """Save them for the next start, which uses the same ports if it can."""
     path = directory / _ADDRESSES
     path.touch(0o600)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(addresses)) + b"\n")

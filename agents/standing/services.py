@@ -1,4 +1,6 @@
-"""The broker and the store of a standing deployment: its own, which keep their data, or given."""
+"""The broker and the store of a standing deployment: embedded ones that keep their data, or given
+ones.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -16,16 +18,16 @@ from streams.store_client import require_store
 
 Say = Callable[[str], None]
 
-#: Where every command looks when it is told nothing.
+#: The ports that every command uses by default.
 KAFKA_PORTS, REDIS_PORTS = [9092, 9093], [6379]
-#: A deleted entry of a stream is gone from memory, and so from the store's file, if it has a node
-#: to itself; else its bytes stay with its neighbours.
+#: With one entry per node, deleting a stream's entry frees its memory, and so removes it from the
+#: store's file; otherwise its bytes stay with its neighbours in the node.
 STORE_OPTIONS = {"stream-node-max-entries": "1"}
 
-#: How long the log is kept in plain, where nobody says so.
+#: How long the plain log is kept, unless the operator says otherwise.
 LOG_RETENTION = "30d"
 
-# What an operator says about a broker of theirs means nothing to an embedded one.
+# Settings for an operator's broker do not apply to an embedded one.
 _ABOUT_A_BROKER = (
     "replication_factor",
     "security_protocol",
@@ -42,7 +44,7 @@ _ABOUT_A_BROKER = (
 
 
 class Services(NamedTuple):
-    """What was started, by name; ``environ`` tells workers where it is and ``settings`` is read
+    """The broker and the store; ``environ`` gives workers their addresses, and ``settings`` is read
     from it.
     """
 
@@ -53,7 +55,7 @@ class Services(NamedTuple):
 
     @property
     def servers(self) -> Mapping[str, EmbeddedServer]:
-        """Those that were started here, in the order in which others need them."""
+        """The servers started here, in the order in which others need them."""
         named = {"Valkey": self.valkey, "Kafka": self.kafka}
         return {name: server for name, server in named.items() if server is not None}
 
@@ -69,8 +71,8 @@ def services(
     archive: bool = False,
 ) -> Iterator[Services]:
     """Start what isn't given by an argument or the environment, and stop it at the end. ``last``:
-    where it was before, where it will be again if nobody else is there by now. ``archive``: it is
-    asked for, for good.
+    the previous addresses, which are used again if they are free. ``archive``: switch it on,
+    permanently.
     """
     environ = dict(os.environ)
     environ |= archive_variables(environ, last, is_asked=archive)
@@ -81,7 +83,7 @@ def services(
     if servers is None:
         for name in _ABOUT_A_BROKER:
             environ.pop(variable_of(name), None)
-    # What can't be used is said before anything is started.
+    # Invalid settings are reported before anything is started.
     known = load_settings(environ, bootstrap_servers=servers, redis_url=store)
     kafka = valkey = None
     with ExitStack() as stack:
@@ -107,20 +109,22 @@ def services(
 def archive_variables(
     environ: Mapping[str, str], last: Addresses | None, *, is_asked: bool
 ) -> dict[str, str]:
-    """What switches the archive on: because it is asked for, or was on before. A variable that says
-    otherwise stands against the latter.
+    """The variables that switch the archive on, if that is requested or it was on before. A
+    variable in the environment overrides an earlier start, but not the request.
     """
     archive, retention = variable_of("archive"), variable_of("log_retention")
     was_on = last is not None and last.archive
     if not is_asked and (archive in environ or not was_on):
         return {}
-    # Without an archive it was for ever.
+    # Without an archive the log was kept forever, so the default applies.
     before = last.log_retention if last is not None and was_on else LOG_RETENTION
     return {archive: "on", retention: environ.get(retention, before)}
 
 
 def _set_by_others(environ: dict[str, str], field: str, last: Addresses | None) -> str | None:
-    """What a variable says, unless it was set to what a run before printed: that is ours."""
+    """The value of a variable, unless it repeats what an earlier run printed: then the server is
+    ours.
+    """
     value = environ.get(variable_of(field))
     is_ours = last is not None and value == getattr(last, field)
     was_started = last is not None and (
@@ -135,7 +139,7 @@ def _valkey(directory: Path, last: Addresses | None) -> EmbeddedValkey:
 
 
 def default_addresses(settings: Settings) -> bool:
-    """Whether commands find all of it without being told where it is."""
+    """Whether commands find the broker and the store without being given their addresses."""
     defaults = Settings()
     return (settings.bootstrap_servers, settings.redis_url) == (
         defaults.bootstrap_servers,

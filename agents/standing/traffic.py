@@ -1,4 +1,4 @@
-"""A simulated shop's events for a standing deployment: half a year at first, then the present."""
+"""A simulated shop's events for a standing deployment: half a year of history, then the present."""
 
 import threading
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from models.catalogue import topic_of
 from streams.publisher import EventPublisher
 
 CUSTOMERS, DAYS, SEED = 1_000, 200, 1
-#: One worker follows this on a shared core.
+#: One worker keeps up with this on a shared core.
 HISTORY_PER_S = 1_500
-#: Any faster, and a moment between two fetches is days in a small shop.
+#: Faster, the time between two fetches would be days in a small shop.
 DAYS_PER_S_MAX = 10
 PRESENT_PER_S = 5
 #: A cap on what a forgotten terminal writes: about 1 GB.
@@ -26,7 +26,7 @@ END_TIMEOUT_S = 10.0
 
 
 class Traffic:
-    """Publishes in a thread of its own until the end of the `with` block."""
+    """Publishes in its own thread until the end of the `with` block."""
 
     def __init__(self, settings: Settings, say: Say, *, with_history: bool) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Traffic:
                     self._say(f"The simulated shop goes on, {PRESENT_PER_S} events a second")
                     present = going_on(shop, lambda: int(time() * 1_000))
                     self._send(publisher, present, PRESENT_PER_S)
-        except Exception as error:  # noqa: BLE001 - the shop is a guest: nothing else ends with it
+        except Exception as error:  # noqa: BLE001 - its failure must not end the deployment
             self._say(f"The simulated shop has ended: {error}")
 
     def _send(

@@ -1,4 +1,4 @@
-"""`keepstream up` from its first line to its last: start what is missing, keep it up, end it."""
+"""`keepstream up` from start to stop: start what is missing, keep it running, shut it down."""
 
 import logging
 import os
@@ -40,12 +40,13 @@ READY_TIMEOUT_S = 120.0
 _LOOK_S = 0.25
 _POLL_MS = 500
 _REQUEST_TIMEOUT_S = 2.0
-#: Decisions told in one go: a shop that was away for long would scroll all else off the screen.
+#: Decisions printed at once: after a long outage of the broker, all of them would scroll everything
+#: else away.
 DECISIONS_MAX = 20
 
 
 class NotReady(RuntimeError):
-    """The workers did not come to stand; the message has the ends of their logs."""
+    """The workers did not become ready; the message has the ends of their logs."""
 
 
 def run_up(
@@ -59,13 +60,13 @@ def run_up(
     bootstrap_servers: str | None,
     redis_url: str | None,
 ) -> None:
-    """Keep a deployment up until somebody stops it; its data stays in ``directory``.
+    """Keep a deployment up until it is stopped; its data stays in ``directory``.
 
-    Raises ``AlreadyUp`` when another process keeps one up there, and what keeps it from starting
-    or going on; all that was started is stopped then, too.
+    Raises ``AlreadyUp`` if another process keeps one up there, and any error that prevents it from
+    starting or continuing; everything that was started is stopped then, too.
     """
     for name in ("kafka", "aiokafka"):
-        # What they try again is no news; what they give up on is raised.
+        # Their retries are no news; errors they give up on are raised.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with held(directory), interruptible() as finish, ExitStack() as stack:
         try:
@@ -93,8 +94,8 @@ def run_up(
             )
             deliverer = _deliverer(directory, place, last)
             if deliverer is not None:
-                # Ready before there are events: what is decided before that, a new endpoint is not
-                # told of.
+                # Ready before the first event: a new endpoint gets no decisions from before it was
+                # ready.
                 stack.enter_context(deliverer)
             waiting = {collector.health_url: collector.kept, console.url: console.kept}
             _await_ready(crew, waiting, deliverer, say)
@@ -125,7 +126,7 @@ def _workers(
 
 
 def _own_environ(place: Services) -> dict[str, str]:
-    """What each process is told: it is at an address of its own."""
+    """The environment of each process, which must advertise its own address."""
     advertised = variable_of("web_advertised_url")
     return {name: value for name, value in place.environ.items() if name != advertised}
 
@@ -133,7 +134,7 @@ def _own_environ(place: Services) -> dict[str, str]:
 def _deliverer(
     directory: Path, place: Services, last: Addresses | None
 ) -> StandingDeliverer | None:
-    """What delivers over HTTP; None where no endpoints are declared."""
+    """The deliverer; None if no endpoints are declared."""
     if not place.settings.endpoints:
         return None
     ports = last.deliverer_ports if last is not None else []
@@ -211,7 +212,7 @@ def greeting(
     deliverer: StandingDeliverer | None,
     directory: Path,
 ) -> Iterator[str]:
-    """Where everything is, and what may be done next."""
+    """The addresses of everything, and what to do next."""
     settings = place.settings
     yield ""
     yield f"  Kafka    {settings.bootstrap_servers}"
@@ -248,8 +249,8 @@ def greeting(
 
 
 def list_command(worker_url: str) -> str:
-    """What lists the customers, who are asked of a worker: where the command does not look by
-    itself, somebody else's may answer.
+    """The command that lists customers. It asks a worker: unless ours is at the default address,
+    name it, because another deployment's worker may answer there.
     """
     defaults = Settings()
     is_found = worker_url == f"http://{defaults.web_host}:{defaults.web_port}"
@@ -257,14 +258,14 @@ def list_command(worker_url: str) -> str:
 
 
 def _is_empty(settings: Settings) -> bool:
-    # The log itself begins with the records by which partitions went live.
+    # The log itself is never empty: it begins with the live records of its partitions.
     with _following(settings, RAW_TOPICS) as reader:
         return all(end == 0 for end in reader.end_offsets(list(reader.assignment())).values())
 
 
 @contextmanager
 def _following(settings: Settings, topics: Sequence[str]) -> Iterator[KafkaConsumer]:
-    """A reader of all partitions of these topics, at their ends."""
+    """A consumer of all partitions of these topics, positioned at their ends."""
     partitions = [
         TopicPartition(settings.topic(topic), number)
         for topic in topics
@@ -277,7 +278,7 @@ def _following(settings: Settings, topics: Sequence[str]) -> Iterator[KafkaConsu
 
 
 def _keep_up(kept: Sequence[KeptUp], file: StoreFile | None, settings: Settings, say: Say) -> None:
-    """Tell decisions, and start again what ends, until somebody stops it."""
+    """Print decisions, and restart processes that end, until stopped."""
     with _following(settings, DELIVERED_TOPICS) as reader:
         while True:
             for one in kept:
@@ -290,7 +291,7 @@ def _keep_up(kept: Sequence[KeptUp], file: StoreFile | None, settings: Settings,
             try:
                 found = reader.poll(timeout_ms=_POLL_MS)
             except KafkaError:
-                # The broker is away, which is seen to in the next turn if it is ours.
+                # The broker is away; if it is ours, the next round restarts it.
                 sleep(_LOOK_S)
                 continue
             values = [record.value for records in found.values() for record in records]
@@ -299,7 +300,7 @@ def _keep_up(kept: Sequence[KeptUp], file: StoreFile | None, settings: Settings,
 
 
 def told(values: Sequence[bytes]) -> Iterator[str]:
-    """A line for each decision, the earliest first; of very many the latest."""
+    """A line for each decision, earliest first; of very many, only the latest."""
     decisions = []
     for value in values:
         try:

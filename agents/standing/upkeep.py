@@ -1,4 +1,4 @@
-"""Servers and workers that are started again when they end."""
+"""Restarts servers and workers when they end."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -17,28 +17,28 @@ from streams.embedded.ports import HOST, are_free, free_ports
 from streams.embedded.process import ServerProcess, killed_on_failure, stop_all
 from streams.embedded.server import EmbeddedServer
 
-#: A worker that is told to stop has so long to finish what it has in hand.
+#: Seconds that a stopping worker has to finish its work in progress.
 STOP_TIMEOUT_S = 30.0
-#: What ends so often within so long is not started once more.
+#: A process that ends more than ``ENDS_MAX`` times within ``ENDS_WITHIN_S`` is not restarted.
 ENDS_MAX, ENDS_WITHIN_S = 3, 120.0
-#: Exit code of a program that refuses: it would refuse again.
+#: Exit code of a program that refuses its input: a restart would not help.
 _REFUSED = 2
-#: How long what was deleted in a store of our own stays in its file.
+#: How often our store's file is rewritten. Deleted data stays in it until then.
 FILE_RENEWED_EVERY_S = 86_400.0
 _WEB_PORT = 8080
 _DELIVERER_PORT = 8180
 
 
 class NotKeptUp(RuntimeError):
-    """Something ends again and again, or refuses to start; the message has the end of its log."""
+    """A process ends again and again, or refuses to start; the message has the end of its log."""
 
 
-#: What each command's process is called.
+#: The name of each command's process.
 _PROGRAMS = {"collector": "collector", "console": "console", "deliver": "deliverer"}
 
 
 class KeptUp:
-    """One process that is to run, and how it is started again."""
+    """A process that must keep running, and how to restart it."""
 
     def __init__(self, name: str, process: ServerProcess, start: Callable[[], None]) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class KeptUp:
         self._ended_s: list[float] = []
 
     def tend(self, say: Say) -> None:
-        """Start it again if it has ended. Raises ``NotKeptUp``."""
+        """Restart the process if it has ended. Raises ``NotKeptUp``."""
         if self.process.pid:
             return
         code, now_s = self.process.exit_code, monotonic()
@@ -59,8 +59,8 @@ class KeptUp:
 
 
 class StoreFile:
-    """The file in which a store of our own keeps what it is told. What was deleted is in it until
-    it is written anew: at once, and every day from then on.
+    """The append-only file of our own store. Deleted data stays in it until it is rewritten: at the
+    start, and then once a day.
     """
 
     def __init__(self, url: str) -> None:
@@ -68,7 +68,7 @@ class StoreFile:
         self._due_s = 0.0
 
     def tend(self) -> None:
-        """Have the store write its file anew, if that is due; one that is away is asked again."""
+        """Have the store rewrite its file if that is due; try again later if the store is away."""
         if monotonic() < self._due_s:
             return
         with suppress(RedisError), closing(Redis.from_url(self._url)) as store:
@@ -77,7 +77,7 @@ class StoreFile:
 
 
 class StandingWorkers:
-    """Some workers, each with a log beside the data; none outlives the `with` block."""
+    """Several workers, each with a log beside the data; none outlives the `with` block."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class StandingWorkers:
 
     @property
     def urls(self) -> list[str]:
-        """Where each worker serves its health and metrics."""
+        """The addresses of the workers' health and metrics."""
         return [f"http://{HOST}:{port}" for port in self.ports]
 
     def __enter__(self) -> Self:
@@ -116,7 +116,7 @@ class StandingWorkers:
 
 
 class StandingProgram:
-    """One `keepstream` command in a process of its own, with its log beside the data; it does not
+    """One `keepstream` command in its own process, with its log beside the data; it does not
     outlive the `with` block.
     """
 
@@ -135,29 +135,29 @@ class StandingProgram:
 
 
 class StandingDeliverer(StandingProgram):
-    """The deliverer to the endpoints that are declared."""
+    """The deliverer for the declared endpoints."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str], before: Sequence[int]) -> None:
         self.ports = _ports(1, before, _DELIVERER_PORT)
-        #: Where it serves its health and metrics.
+        #: The address of its health and metrics.
         self.url = f"http://{HOST}:{self.ports[0]}"
         told = {variable_of("web_port"): str(self.ports[0])}
         super().__init__("deliver", directory, {**environ, **told})
 
 
 def _ports(count: int, before: Sequence[int], first: int = _WEB_PORT) -> list[int]:
-    """The ports that they had before, if nobody else has them by now."""
+    """The previous ports, if they are still free."""
     return ports_near([*before, *range(first, first + count)], count)
 
 
 def ports_near(wanted: Sequence[int], count: int) -> list[int]:
-    """So many ports that nobody has: those that are wanted, as far as they go."""
+    """``count`` free ports: the wanted ones as far as they are free."""
     mine = list(dict.fromkeys(port for port in wanted if are_free([port])))[:count]
     return mine + free_ports(count - len(mine))
 
 
 def kept_servers(servers: Mapping[str, EmbeddedServer]) -> list[KeptUp]:
-    """The broker and the store that were started here."""
+    """The broker and the store, if they were started here."""
     return [
         KeptUp(name, process, server.start)
         for name, server in servers.items()

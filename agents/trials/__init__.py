@@ -1,4 +1,5 @@
-"""What tries the engine out: the simulated shop, the demo, the real one, and how good scores are.
+"""Programs that try the engine: the simulated shop, the two demonstrations, and the evaluation of
+scores.
 
-Nothing of it runs in a worker.
+None of this runs in a worker.
 """

@@ -1,4 +1,4 @@
-"""How much the state of each part takes in the rows of a simulated shop's customers."""
+"""The size of each part's state in the rows of a simulated shop's customers."""
 
 from collections import defaultdict
 from statistics import median_low
@@ -18,8 +18,8 @@ SHOP = ShopConfig(seed=0, customers=60, start_ms=1_700_000_000_000, days=200)
 
 
 class Sizes(NamedTuple):
-    """Median bytes: of each part, by its name, among those who have any of it, before they are
-    compressed; and of a row as it is stored.
+    """Median bytes: of each part, by name, before compression, among the customers who have any of
+    it; and of a row as it is stored.
     """
 
     parts: dict[str, int]
@@ -27,7 +27,7 @@ class Sizes(NamedTuple):
 
 
 def typical_sizes() -> Sizes:
-    """The same on every machine. Parts that nobody has anything of are left out."""
+    """The same on every machine. Parts without state in any row are left out."""
     rows = _rows()
     bytes_by_part = {
         part.name: [len(part.pack(row.read(part))) for row in rows if row.has(part)]

@@ -1,9 +1,9 @@
-"""The connections of the web port: a limited number, and none that only waits.
+"""The connections of the web port: limited in number, and closed when idle for too long.
 
-A worker has so many file descriptors, and its brokers need theirs: whoever opens connections to
-health and metrics, and sends nothing, must not take them. Nor must whoever asks without a pause
-take the loop's time: where that is rationed, connections are accepted, requests read and answers
-begun as they are earned.
+A worker's file descriptors are limited, and it needs some for its brokers. A client that opens
+connections to health and metrics but sends nothing must not use them up. Nor must a client that
+asks without pause take the loop's time: where time is rationed, connections are accepted, requests
+read and answers begun only as time is earned.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from aiohttp import web
 
 from agents.ration import CONNECTION_S, READ_S, REQUEST_S, Ration, WebTime
 
-#: A connection without a complete request for this long is closed, a new one or an old one.
+#: A connection without a complete request for this long is closed, whether new or reused.
 WAITING_MAX_S = 10.0
-#: A request that takes longer is given up.
+#: A request that takes longer is aborted.
 REQUEST_MAX_S = 30.0
 SWEEP_EVERY_S = 1.0
-#: After a connection could not be accepted.
+#: Seconds to wait after a connection could not be accepted.
 ACCEPT_AGAIN_S = 0.1
 CONNECTIONS_MAX = 64
-#: What tells nobody anything of customers, and is asked by what restarts a process.
+#: These paths reveal nothing about customers, and are requested by what restarts a process.
 HEALTH_PATHS = ("/health/live", "/health/ready")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def connections_max(wanted: int | None = None) -> int:
-    """How many connections there may be: as many as ``wanted``, and a quarter of the process's
-    descriptors at most.
+    """The limit on connections: ``wanted``, but at most a quarter of the process's file
+    descriptors.
     """
     most = CONNECTIONS_MAX if wanted is None else wanted
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -42,10 +42,11 @@ def connections_max(wanted: int | None = None) -> int:
 
 
 class Connections:
-    """Opens the protocol of each connection, and closes those that are too many or too slow.
+    """Creates the protocol of each connection, and closes connections that are too many or too
+    slow.
 
-    When there are too many, the one that has been without a request for the longest gives way: a
-    probe comes through, whoever holds the others.
+    At the limit, the connection that has been without a request for longest is closed. So a health
+    probe always gets through, whoever holds the others.
     """
 
     def __init__(self, limit: int, time: WebTime | None = None) -> None:
@@ -60,8 +61,8 @@ class Connections:
 
     @asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
-        """Open what comes to ``host``:``port`` until the end of the block; yields the port. Raises
-        ``OSError`` where nobody can listen.
+        """Accept connections on ``host``:``port`` until the end of the block; yield the port.
+        Raises ``OSError`` if the address can't be used.
         """
         if self.time is None:
             server = await asyncio.get_running_loop().create_server(self.new_protocol, host, port)
@@ -82,7 +83,7 @@ class Connections:
                 one.close()
 
     async def _accept(self, listener: socket.socket, ration: Ration) -> None:
-        """Open what comes as it is earned, until cancelled."""
+        """Accept connections as time is earned, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await ration.turn()
@@ -90,7 +91,7 @@ class Connections:
             try:
                 client, _ = await loop.sock_accept(listener)
             except OSError:
-                # A client that has gone again, or no descriptor left: others may come.
+                # The client has gone again, or no descriptor is left: keep accepting.
                 await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
             try:
@@ -104,7 +105,7 @@ class Connections:
         return _Guarded(cast(asyncio.Protocol, self.server()), self)
 
     def opened(self, connection: "_Guarded") -> None:
-        """Count a connection; at the limit, close one that waits, or this one."""
+        """Count a connection; at the limit, close the longest waiting one, or else this one."""
         if len(self._open) >= self._limit:
             waiting = [one for one in self._open.values() if not one.is_busy]
             if not waiting:
@@ -116,12 +117,12 @@ class Connections:
         self._open[connection.inner] = connection
 
     def closed(self, connection: "_Guarded") -> None:
-        """Count it no longer."""
+        """Stop counting a connection."""
         self._open.pop(connection.inner, None)
 
     async def watch_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """A middleware that notes when a connection's request begins and ends, and has it wait for
-        its turn: meanwhile the connection may have to give way.
+        """Middleware that notes when a connection's request begins and ends, and makes it wait for
+        its turn. While it waits, the connection may be closed in favour of another.
         """
         if self.time is None:
             with self._busy(request):
@@ -138,7 +139,7 @@ class Connections:
     @contextmanager
     def _busy(self, request: web.Request) -> Iterator[None]:
         connection = self._open.get(request.protocol)
-        # One that had to give way is not there any more.
+        # The connection was closed while it waited.
         if connection is None:
             yield
             return
@@ -149,7 +150,7 @@ class Connections:
             connection.turn(is_busy=False)
 
     async def sweep(self) -> None:
-        """Close what takes too long, until cancelled."""
+        """Close connections that take too long, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             now_s = asyncio.get_running_loop().time()
@@ -160,7 +161,7 @@ class Connections:
 
 
 async def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen at all that ``host`` resolves to."""
+    """Listening sockets for every address that ``host`` resolves to."""
     loop = asyncio.get_running_loop()
     places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     found: list[socket.socket] = []
@@ -181,7 +182,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 class _Guarded(asyncio.Protocol):
-    """A connection: passes everything on to aiohttp's protocol, and can be aborted."""
+    """A connection that passes everything on to aiohttp's protocol, and can be aborted."""
 
     def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
         self.inner = inner
@@ -192,7 +193,7 @@ class _Guarded(asyncio.Protocol):
         self._resting: asyncio.Task[None] | None = None
 
     def turn(self, *, is_busy: bool) -> None:
-        """Note that it has a request in hand from now on, or waits for one."""
+        """Note that it now has a request in progress, or waits for one."""
         self.is_busy = is_busy
         self.since_s = asyncio.get_running_loop().time()
 

@@ -1,4 +1,4 @@
-"""`GET /customers`: the query of a list, read strictly, and its answer."""
+"""`GET /customers`: strict parsing of the query of a list, and its answer."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from models.customer_list import TOP, CustomerList, QuestionError, question
 from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 
 NAMES = tuple(parameter.name for parameter in CUSTOMERS.parameters)
-#: With an answer that will be another one soon.
+#: For an answer that is likely to change soon.
 RETRY = {"Retry-After": "1"}
 INCOMPLETE = 503
 _YES, _NO = ("true", "1"), ("false", "0")
@@ -23,8 +23,8 @@ _YES, _NO = ("true", "1"), ("false", "0")
 async def answer(
     query: Mapping[str, str], lists: CustomerLists, parameters: Parameters
 ) -> web.Response:
-    """The list as JSON: 400 for a question that cannot be answered, 503 for a list in which
-    partitions are missing, unless ``partial`` says that this will do.
+    """The list as JSON; 400 for an invalid query; 503 if partitions are missing, unless ``partial``
+    accepts that.
     """
     try:
         asked = question(
@@ -91,7 +91,9 @@ def _numbers(text: str, partitions: int) -> list[int]:
 
 
 def _require_to_come(as_of_ms: int, lists: CustomerLists) -> None:
-    """Refuse what no repeat will answer; what other workers have reached, they say themselves."""
+    """Refuse a moment that has already passed here, because retrying would not help. Other workers
+    report for their own partitions what they have passed.
+    """
     if (reached_ms := lists.reached_ms()) > as_of_ms:
         raise QuestionError(
             f"as_of is a moment that is still to come, and {iso(reached_ms)} is reached: rows do "

@@ -1,16 +1,16 @@
-"""`GET /metrics`: drawn for whoever asks, and shared when they ask too often."""
+"""`GET /metrics`: generated for each request, or shared when requests are too frequent."""
 
 from collections.abc import Callable
 from time import monotonic
 
 from agents.ration import Ration
 
-#: How old a text may be that is shared.
+#: The maximum age, in seconds, of a shared text.
 SHARED_S = 1.0
 
 
 class DrawnMetrics:
-    """The metrics' text: drawn anew, or while the ration is short, once a second for all."""
+    """The metrics' text: generated anew, but while the ration is short only once a second."""
 
     def __init__(
         self,

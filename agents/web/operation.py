@@ -1,4 +1,4 @@
-"""What a site answers, as a table: its routes are made of it, and so is docs/openapi.json."""
+"""A site's operations as a table, from which both its routes and docs/openapi.json are made."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from aiohttp import web
 from msgspec import Struct
 
 Schema = Mapping[str, Any]
-#: A type that is written as JSON, a document of `keepstream schema` by its name, or a schema.
+#: A type that is written as JSON, the name of a document of `keepstream schema`, or a schema.
 Shape = type[Struct] | str | Schema
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -15,7 +15,7 @@ TEXT: Schema = {"type": "string"}
 
 
 class Parameter(NamedTuple):
-    """What a request may have in its ``place``: path, query or header."""
+    """A parameter of a request; ``place``: path, query or header."""
 
     name: str
     place: str
@@ -25,7 +25,7 @@ class Parameter(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What an answer with a status means, its content, and headers that only it has."""
+    """The meaning of a status, the content of its answer, and headers that only this one has."""
 
     about: str
     content: Shape | None = None
@@ -34,9 +34,9 @@ class Reply(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One method at one path. ``path`` is as OpenAPI writes it, ``pattern`` as the router has it
-    where that differs. ``body``: what has to be sent. ``is_open``: whether it wants neither token
-    nor write key.
+    """One method at one path. ``path`` is in OpenAPI's notation, ``pattern`` in the router's if
+    that differs. ``body``: the required body. ``is_open``: whether it needs neither token nor write
+    key.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Operation(NamedTuple):
 
 
 def add_operations(application: web.Application, *answered: tuple[Operation, Answering]) -> None:
-    """Route each operation to what answers it; what is there to be read may be asked by HEAD."""
+    """Route each operation to its handler; GET operations also answer HEAD."""
     for operation, answering in answered:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:
@@ -61,7 +61,7 @@ def add_operations(application: web.Application, *answered: tuple[Operation, Ans
 def add_with_slash(
     application: web.Application, operation: Operation, answering: Answering
 ) -> None:
-    """As `add_operations`, of an address that may have a slash at its end."""
+    """Like `add_operations`, for an address that may end with a slash."""
     add_operations(
         application,
         (operation, answering),

@@ -1,4 +1,4 @@
-"""What the web ports answer: that of every process, and what a worker's knows besides."""
+"""The operations of the web ports: those of every process, and those of workers only."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,8 +14,8 @@ from streams.exposition import CONTENT_TYPE
 
 
 class Health(Struct, frozen=True, omit_defaults=True):
-    """``status``: live, ready, or not ready because of ``problems``. ``delays`` are told, and take
-    nobody out of service.
+    """``status``: live, ready, or not ready because of ``problems``. ``delays`` are only reported;
+    they don't take the process out of service.
     """
 
     status: str
@@ -24,22 +24,22 @@ class Health(Struct, frozen=True, omit_defaults=True):
 
 
 class WhyNot(Struct, frozen=True, omit_defaults=True):
-    """Why there is no other answer, and what mends it. ``customer``: whom to ask for instead."""
+    """The reason for an error, and its fix. ``customer``: the customer to ask for instead."""
 
     message: str
     customer: str | None = None
 
 
 class IncompleteList(CustomerList, frozen=True, kw_only=True, rename="camel"):
-    """A list in which partitions are missing; ``message`` says which."""
+    """A list with missing partitions; ``message`` names them."""
 
     message: str
 
 
 class SegmentInfo(Struct, frozen=True, rename="camel"):
-    """A segment as it is declared, how many customers are in it, and how many of these entered it
-    within the last 1, 7 and 28 days. ``is_exact``: it is entered and left to the millisecond; else
-    by ``check_in_days`` later at most.
+    """A declared segment, how many customers are in it, and how many of these entered it within the
+    last 1, 7 and 28 days. ``is_exact``: customers enter and leave it to the millisecond; otherwise
+    up to ``check_in_days`` later.
     """
 
     name: str
@@ -55,7 +55,7 @@ class SegmentInfo(Struct, frozen=True, rename="camel"):
 
 
 class SegmentList(Struct, frozen=True, rename="camel"):
-    """``partitions``: as of when each of them was looked at."""
+    """``partitions``: the moment at which each of them was searched."""
 
     segments: Sequence[SegmentInfo]
     check_in_days: float
@@ -81,7 +81,7 @@ READY: Final = Operation(
     is_open=True,
 )
 _UNAUTHORIZED: Final = Reply(
-    "There is a token, and the request has another one or none.",
+    "The token is missing or wrong.",
     WhyNot,
     headers={"WWW-Authenticate": "Bearer"},
 )
@@ -89,7 +89,7 @@ METRICS: Final = Operation(
     "metrics",
     "GET",
     "/metrics",
-    "The metrics in Prometheus' text format; asked for too often, those of the last second.",
+    "The metrics in Prometheus' text format, at most a second old.",
     {
         200: Reply("The metrics.", {"type": "string"}, CONTENT_TYPE.partition(";")[0]),
         401: _UNAUTHORIZED,
@@ -99,17 +99,17 @@ CUSTOMER: Final = Operation(
     "customer",
     "GET",
     "/customers/{id}",
-    "A customer as of now.",
+    "A customer's current profile.",
     {
         200: Reply("The profile.", "profile"),
         307: Reply(
-            "The worker that has them, or the customer whose id it is.",
+            "Another worker has the customer, or the id belongs to another customer.",
             WhyNot,
-            headers={"Location": "Where to ask."},
+            headers={"Location": "The address to ask."},
         ),
-        400: Reply("It can be no customer's id.", WhyNot),
+        400: Reply("The id is invalid.", WhyNot),
         401: _UNAUTHORIZED,
-        404: Reply("There is no such customer, or nobody who knows.", WhyNot),
+        404: Reply("There is no such customer, or no worker is known to have them.", WhyNot),
         503: Reply("Their partition is being read.", WhyNot, headers=_AGAIN),
     },
     parameters=(
@@ -121,17 +121,17 @@ CUSTOMER: Final = Operation(
             is_required=True,
         ),
     ),
-    # An id may have slashes in it, escaped or not.
+    # An id may contain slashes, escaped or not.
     pattern="/customers/{id:.+}",
 )
 CUSTOMERS: Final = Operation(
     "customers",
     "GET",
     "/customers",
-    "Those for whom a condition holds, the highest by a number first.",
+    "The customers who meet a condition, highest first by a number.",
     {
         200: Reply("The list.", CustomerList),
-        400: Reply("It cannot be asked like this.", WhyNot),
+        400: Reply("The request is invalid.", WhyNot),
         401: _UNAUTHORIZED,
         503: Reply(
             "Partitions are missing from the list, which `unanswered` names.",
@@ -141,32 +141,32 @@ CUSTOMERS: Final = Operation(
     },
     parameters=(
         Parameter("where", "query", "A condition in the language of the rules."),
-        Parameter("by", "query", "A fact, or what is reckoned from facts."),
+        Parameter("by", "query", "A fact, or an expression of facts."),
         Parameter("show", "query", "Further facts, separated by commas."),
         Parameter(
             "top",
             "query",
-            "How many.",
+            "How many customers.",
             {"type": "integer", "minimum": 1, "maximum": TOP_MAX, "default": TOP},
         ),
         Parameter("cursor", "query", "The `next` of the page before."),
         Parameter(
             "count",
             "query",
-            "Facts with few values, separated by commas, to count those who match by; two with * "
-            "between them together.",
+            "Facts with few values, separated by commas, by which matches are counted; * joins two "
+            "facts.",
         ),
-        Parameter("as_of", "query", "A moment that is still to come.", {"type": "string"}),
+        Parameter("as_of", "query", "A moment in the future.", {"type": "string"}),
         Parameter(
             "partial",
             "query",
-            "Whether a list without some partitions will do.",
+            "Whether to accept a list with missing partitions.",
             {"type": "string", "enum": ["true", "false", "1", "0"], "default": "false"},
         ),
         Parameter(
             "by_segment",
             "query",
-            "Whether to say how many of them are in each segment, and have come to it lately.",
+            "Whether to count them by segment, also those who entered it lately.",
             {"type": "string", "enum": ["true", "false", "1", "0"], "default": "false"},
         ),
         Parameter(
@@ -181,16 +181,15 @@ DRY_RUN: Final = Operation(
     "dryRun",
     "POST",
     "/dry-run",
-    "What an event would do, found out on a copy of its customer. It is not published, and nothing "
-    "is changed.",
+    "A dry run of an event, on a copy of its customer. Nothing is published or changed.",
     {
         200: Reply("What it would do, or why it would be refused.", DryRun),
         307: Reply(
-            "The worker that has its customer.", WhyNot, headers={"Location": "Where to ask."}
+            "Another worker has its customer.", WhyNot, headers={"Location": "The address to ask."}
         ),
-        400: Reply("It cannot be asked like this.", WhyNot),
+        400: Reply("The request is invalid.", WhyNot),
         401: _UNAUTHORIZED,
-        404: Reply("Nobody is known to have its customer.", WhyNot),
+        404: Reply("No worker is known to have its customer.", WhyNot),
         413: Reply("It is larger than any event.", WhyNot),
         503: Reply("Its customer's partition is being read.", WhyNot, headers=_AGAIN),
     },
@@ -198,11 +197,11 @@ DRY_RUN: Final = Operation(
         Parameter(
             "topic",
             "query",
-            "The raw topic that it would be published on; without it, the one of its name.",
+            "The raw topic that it would be published on; by default, the usual one for its name.",
             {"type": "string", "enum": list(RAW_TOPICS)},
         ),
     ),
-    # Anything, for what is no event is what is asked about.
+    # Any body is accepted: an invalid event is a valid question.
     body={},
 )
 
@@ -211,7 +210,7 @@ SEGMENTS: Final = Operation(
     "segments",
     "GET",
     "/segments",
-    "The segments that are declared, and how many customers are in each.",
+    "The declared segments, and how many customers are in each.",
     {
         200: Reply("The segments, in the order of their file.", SegmentList),
         401: _UNAUTHORIZED,
@@ -222,10 +221,10 @@ SEGMENT: Final = Operation(
     "segment",
     "GET",
     "/segments/{name}",
-    "The members of a segment, asked as a list of customers.",
+    "The members of a segment, as a list of customers.",
     {
         200: Reply("The list.", CustomerList),
-        400: Reply("It cannot be asked like this.", WhyNot),
+        400: Reply("The request is invalid.", WhyNot),
         401: _UNAUTHORIZED,
         404: Reply("There is no such segment.", WhyNot),
         503: Reply(
@@ -240,7 +239,7 @@ SEGMENT: Final = Operation(
     ),
 )
 
-#: What the web port of every process answers.
+#: The operations on the web port of every process.
 OF_EVERY_PROCESS: Final = (LIVE, READY, METRICS)
-#: What that of a worker answers besides.
+#: Further operations on a worker's web port.
 OF_A_WORKER: Final = (CUSTOMER, CUSTOMERS, SEGMENTS, SEGMENT, DRY_RUN)

@@ -1,4 +1,4 @@
-"""`GET /segments`: the segments that are declared, and `GET /segments/NAME`: who is in one."""
+"""`GET /segments`: the declared segments, and `GET /segments/NAME`: the members of one."""
 
 from difflib import get_close_matches
 
@@ -17,16 +17,16 @@ _NAMES = {parameter.name for parameter in SEGMENT.parameters if parameter.place 
 
 
 class SegmentAnswers:
-    """Answers of segments, by lists over all partitions."""
+    """Answers questions about segments with lists over all partitions."""
 
     def __init__(self, listed: CustomerLists, plan: Plan) -> None:
         self._lists = listed
         self._parameters = plan.parameters
-        #: The names of those that are entered and left to the millisecond.
+        #: The segments that customers enter and leave to the millisecond.
         self._exact = {one.name for one in plan.watch.segments if not one.timing.inexact}
 
     async def all_of_them(self, _request: web.Request) -> web.Response:
-        """Every segment with its members, counted over all partitions."""
+        """Every segment with the number of its members, over all partitions."""
         asked = question(self._parameters, top=1, by_segment=True)
         found = await self._lists.over_all(asked, None, {"top": "1", "by_segment": "true"})
         if found.unanswered:
@@ -56,7 +56,7 @@ class SegmentAnswers:
         )
 
     async def members_of(self, request: web.Request) -> web.Response:
-        """A segment's members, as `GET /customers` answers with a condition."""
+        """A segment's members, in the form in which `GET /customers` answers."""
         name, query = request.match_info["name"], request.query
         known = [segment.name for segment in self._parameters.segments.segments]
         if name not in known:

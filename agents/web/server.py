@@ -1,4 +1,4 @@
-"""Metrics, health and live customers over HTTP, apart from Faust's own web server.
+"""Metrics, health and live customers over HTTP, separate from Faust's own web server.
 
 Faust's web server ignores the configured address and listens on all of them, and one open stream of
 server-sent events keeps it from stopping.
@@ -44,12 +44,12 @@ from models.events.ids import is_id
 from streams.exposition import CONTENT_TYPE
 from streams.metrics import Metrics
 
-#: No request has a body that is of use here ...
+#: No request needs a body ...
 CONTENT_BYTES_MAX = 1024
-#: ... but a dry run, whose event may be too large for a topic.
+#: ... except a dry run, whose event may be larger than a topic accepts.
 EVENT_BYTES_MAX = 64 * 1024
-#: Addresses to listen on that are nobody's to be reached at.
-_ANY = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - told apart, not listened on
+#: Addresses to listen on that no client can connect to.
+_ANY = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - only compared with
 
 _NOBODY_KNOWN = (
     "unknown here: another worker owns their partition, and says no address of its own: see "
@@ -57,13 +57,13 @@ _NOBODY_KNOWN = (
 )
 
 ListAnswer = Callable[[Mapping[str, str]], Awaitable[web.Response]]
-#: Of an event, and the topic that it would be published on, if that is said.
+#: Answers for an event, and the topic it would be published on, if one is given.
 DryRunAnswer = Callable[[bytes, str | None], "DryRun | NotHere"]
 
 
 class _OwnFaults(logging.Filter):
-    """Leaves out what strangers send that is no HTTP: they are told so, and their words, which may
-    hold a key, would fill the log.
+    """Drops log records about requests that are not valid HTTP. The client gets an error anyway;
+    its bytes, which may contain a key, would fill the log.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -76,14 +76,14 @@ _requests.addFilter(_OwnFaults())
 
 
 class AddressRefused(OSError):
-    """Health and metrics can't be served at the configured address; the message says what to do."""
+    """The configured address can't be used for health and metrics; the message says what to do."""
 
 
 class Readiness:
     """The answer of /health/ready.
 
     ``problems`` take the worker out of service. ``delays`` are only reported: records that wait for
-    a store that is down would wait in every other worker, too.
+    a store that is down would wait in any other worker, too.
     """
 
     def __init__(
@@ -94,19 +94,20 @@ class Readiness:
 
 
 class NotHere(NamedTuple):
-    """A customer whose partition this worker does not have."""
+    """A customer whose partition is not on this worker."""
 
     customer: str
 
 
 class LiveCustomers(NamedTuple):
-    """What this worker can say of customers.
+    """What this worker knows about customers.
 
-    ``profile``: as JSON, if this worker owns the customer; ``is_recovering``: whether it might,
-    once it has read their partition; ``owner``: the address of another worker that owns them, and
-    ``is_known``: whether anybody is known to. ``listed`` answers the query of a list. ``person``:
-    whose id it is, of one that is another customer's. ``tried``: what an event would do.
-    ``segments`` answers of them and their members.
+    ``profile``: a profile as JSON, if this worker owns the customer. ``is_recovering``: whether it
+    may own the customer once it has read the partition. ``owner``: the address of the worker that
+    owns the customer. ``is_known``: whether any worker is known to own the customer. ``listed``
+    answers the query of a list. ``person``: the customer to whom an id belongs, if it is another
+    customer's id. ``tried``: a dry run of an event. ``segments`` answers for segments and their
+    members.
     """
 
     profile: Callable[[str], bytes | None]
@@ -120,7 +121,7 @@ class LiveCustomers(NamedTuple):
 
 
 def advertised_url(settings: Settings, port: int) -> str:
-    """Where others reach this worker: as the settings say, else where it listens."""
+    """The address at which others reach this worker: the configured one, else where it listens."""
     if settings.web_advertised_url:
         return settings.web_advertised_url.rstrip("/")
     host = socket.gethostname() if settings.web_host in _ANY else settings.web_host
@@ -145,8 +146,8 @@ def process_site(
     refresh: Callable[[], None] = lambda: None,
     content_bytes_max: int = CONTENT_BYTES_MAX,
 ) -> web.Application:
-    """What the web port of every process answers: health, and the metrics that ``draw`` gives.
-    ``refresh`` brings up to date what both tell, and ``time`` is what it is served with.
+    """The web port of every process: health, and the metrics that ``draw`` returns. ``refresh``
+    updates what both report; ``time`` rations the loop's time.
     """
 
     def drawn_anew() -> bytes:
@@ -179,7 +180,7 @@ def routes(
     refresh: Callable[[], None],
     time: WebTime | None = None,
 ) -> web.Application:
-    """A worker's site."""
+    """The routes of a worker."""
 
     async def show(request: web.Request) -> web.Response:
         return _shown(customers, request.match_info["id"])
@@ -207,7 +208,7 @@ def routes(
 
 
 def _trying(customers: LiveCustomers) -> Answering:
-    """Answers what an event would do."""
+    """The handler for dry runs."""
 
     async def try_event(request: web.Request) -> web.Response:
         return await _tried(customers, request)
@@ -217,7 +218,7 @@ def _trying(customers: LiveCustomers) -> Answering:
 
 @web.middleware
 async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what is not here as all else is answered."""
+    """Turn errors of routing into JSON, like all other answers."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -226,8 +227,8 @@ async def _told_in_json(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _shown(customers: LiveCustomers, customer: str) -> web.Response:
-    """The customer's profile, where to ask for it, or why there is none."""
-    # As in events.
+    """The customer's profile, the address to ask for it, or why there is none."""
+    # Blanks are stripped as they are from events.
     customer = customer.strip(" ")
     if not is_id(customer):
         return answer_in_json(WhyNot("not a customer's id"), 400)
@@ -241,7 +242,7 @@ def _shown(customers: LiveCustomers, customer: str) -> web.Response:
 
 
 async def _tried(customers: LiveCustomers, request: web.Request) -> web.Response:
-    """What the event in the request would do, or where to ask."""
+    """A dry run of the event in the request, or the address to ask."""
     topic = request.query.get("topic")
     if topic is not None and topic not in RAW_TOPICS:
         return answer_in_json(WhyNot(f"topic is one of {', '.join(RAW_TOPICS)}"), 400)
@@ -255,7 +256,7 @@ async def _tried(customers: LiveCustomers, request: web.Request) -> web.Response
 
 
 def _elsewhere(customers: LiveCustomers, customer: str, path: str) -> web.Response:
-    """Where to ask about a customer whose row is not here, or why nowhere."""
+    """The address to ask about a customer whose row is not here, or why there is none."""
     if customers.is_recovering(customer):
         told = WhyNot("recovering: the partition is being read, ask again soon")
         return answer_in_json(told, 503, RETRY)
@@ -267,7 +268,7 @@ def _elsewhere(customers: LiveCustomers, customer: str, path: str) -> web.Respon
 
 
 class ListenAddress(NamedTuple):
-    """Where to listen, the settings that say so, and how many connections there may be."""
+    """The address to listen on, the settings that define it, and the limit on connections."""
 
     what: str
     host: str
@@ -281,8 +282,8 @@ class ListenAddress(NamedTuple):
 async def serving(
     application: web.Application, settings: Settings, time: WebTime | None = None
 ) -> AsyncIterator[int]:
-    """Serve until the end of the block, for what ``time`` gives; yields the port, a free one for
-    port 0. With a token in the settings, all but health wants it.
+    """Serve until the end of the block, within the ration in ``time``; yield the port, a free one
+    for port 0. If the settings have a token, everything but health requires it.
     """
     if settings.web_token:
         application.middlewares.append(guarded(settings.web_token))
@@ -294,7 +295,7 @@ async def serving(
         variable_of("web_port"),
         connections_max(),
     )
-    # No request has a body that is waited for, and nothing is reckoned for who has gone.
+    # No body is waited for, and no answer is computed for a client that has gone.
     options = {"lingering_time": 0, "handler_cancellation": True}
     async with listening(application, place, time or WebTime(), **options) as port:
         yield port
@@ -307,8 +308,8 @@ async def listening(
     time: WebTime | None = None,
     **options: Any,
 ) -> AsyncIterator[int]:
-    """As `serving`, at any place; without ``time`` nothing is rationed. ``options`` are those of
-    aiohttp's runner.
+    """Like `serving`, at any address; without ``time`` nothing is rationed. ``options`` are those
+    of aiohttp's runner.
     """
     connections = Connections(place.connections_max, time)
 

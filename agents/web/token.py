@@ -1,4 +1,4 @@
-"""The token of the web port: all but health wants it, where one is set."""
+"""The web port's token: if one is set, everything but health requires it."""
 
 from hashlib import sha256
 from hmac import compare_digest
@@ -12,9 +12,9 @@ _UNAUTHORIZED = "no token that is known here: send it as `Authorization: Bearer 
 
 
 def guarded(token: str) -> Middleware:
-    """Refuse whoever has no ``token``, wherever they ask but for `HEALTH_PATHS`."""
-    # Compared by hashes of one length, so that not even the token's length shows in how long it
-    # takes.
+    """Refuse requests without ``token``, except for `HEALTH_PATHS`."""
+    # Hashes have the same length, so the time of a comparison does not even reveal the token's
+    # length.
     wanted = sha256(token.encode()).digest()
 
     @web.middleware
@@ -31,5 +31,5 @@ def guarded(token: str) -> Middleware:
 def _shown(request: web.Request) -> bytes:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     shown = token.strip() if kind.lower() == "bearer" else ""
-    # Bytes that are no UTF-8 arrive as surrogates.
+    # Bytes that are not UTF-8 arrive as surrogates.
     return sha256(shown.encode(errors="surrogateescape")).digest()

@@ -1,1 +1,1 @@
-"""`keepstream deliver`: decisions to endpoints over HTTP."""
+"""`keepstream deliver`: delivers decisions to endpoints over HTTP."""

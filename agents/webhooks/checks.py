@@ -1,5 +1,5 @@
-"""What can be said of endpoints before anything is sent: whether they fit the rules, and what each
-would get.
+"""Checks of endpoints before anything is sent: whether they fit the rules, and what each would
+receive.
 """
 
 import difflib
@@ -19,13 +19,13 @@ from streams.webhooks.destinations import Composer, Request
 from streams.webhooks.messages import SEGMENT, SEGMENTS, message_of, wants
 from streams.webhooks.templates import TemplateError
 
-#: Headers that let whoever knows them in.
+#: Headers that contain credentials.
 _SECRET_HEADERS = ("authorization",)
 
 
 def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> None:
-    """Raise `RuleError` for an endpoint that asks for what is never decided, whose template can't
-    be used, or whose url is an address that nothing is sent to.
+    """Raise `RuleError` for an endpoint that asks for decisions or facts that do not exist, has an
+    invalid template, or has the url of a forbidden address.
     """
     kinds = {rule.name for rule in parameters.triggers.triggers}
     kinds |= {NEXT_BEST_ACTION, ACTION_WITHDRAWN}
@@ -56,7 +56,7 @@ def require_usable(endpoints: Sequence[Endpoint], parameters: Parameters) -> Non
 
 
 def segments_of(parameters: Parameters) -> dict[str, str]:
-    """The segments that a customer may be in, each with the fact that tells it."""
+    """The segments that a customer may be in, each with the fact that has it."""
     named = FACTS[SEGMENT].values
     assert named is not None
     declared = [segment.name for segment in parameters.segments.segments]
@@ -91,7 +91,7 @@ def _refused(endpoint: Endpoint, problem: str) -> RuleError:
 
 
 def told(endpoints: Sequence[Endpoint], decisions: Sequence[bytes]) -> Iterator[str]:
-    """What each endpoint would be sent of these decisions, in the lines of HTTP."""
+    """The HTTP requests that each endpoint would be sent for these decisions, as lines."""
     at_s = int(time())
     for endpoint in endpoints:
         composer = Composer(endpoint)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: After the broker failed an endpoint's reader.
+#: Seconds before restarting an endpoint's reader after a broker error.
 RESTART_S = 2.0
 
 
@@ -48,11 +48,11 @@ Load = Callable[[], Sequence[Endpoint]]
 
 
 def run(settings: Settings, file: Path, load: Load) -> int:
-    """Deliver until a signal; the process's exit code. ``load`` reads ``file``, now and
-    when it changes.
+    """Deliver until a signal; return the process's exit code. ``load`` reads ``file``, now and
+    whenever it changes.
 
-    Raises `RuleError`, `BrokerUnreachable` or `TopicsError` before anything is read when it cannot
-    start.
+    Raises `RuleError`, `BrokerUnreachable` or `TopicsError` when it cannot start; nothing has been
+    read by then.
     """
     endpoints = load()
     return run_logged("deliver", settings, lambda: _run(settings, endpoints, file, load))
@@ -126,14 +126,14 @@ class Deliverer:
     ) -> None:
         for name in names:
             delivering = self._delivering.get(name)
-            # One that is about to end goes on instead.
+            # A task that has not ended yet continues with the new endpoint.
             if delivering is None or delivering.done():
                 delivering = group.create_task(self._keep_delivering(name, producer))
                 self._delivering[name] = delivering
 
     def _read_again(self, group: asyncio.TaskGroup, producer: AIOKafkaProducer) -> None:
-        """Go on as the file has it by now: an endpoint that changed begins again at its position,
-        and the others notice nothing. Raises `RuleError`.
+        """Apply the present file: a changed endpoint restarts at its position, and the others are
+        not affected. Raises `RuleError`.
         """
         before, now = self._endpoints, {one.name: one for one in self._load()}
         if self._leaving.is_set():
@@ -165,8 +165,8 @@ class Deliverer:
             feed.leave()
 
     async def _keep_delivering(self, name: str, producer: AIOKafkaProducer) -> None:
-        """Deliver to one endpoint, as long as the file has it; begin again when it changed, and
-        when the broker failed it, which others may not notice.
+        """Deliver to one endpoint for as long as it is in the file. Restart when it changed, and
+        after a broker error, which may concern this endpoint only.
         """
         undelivered = UndeliveredMessages(producer, self._settings)
         around = Surroundings(
@@ -193,8 +193,8 @@ class Deliverer:
                     TopicsChanged,
                     asyncio.CancelledError,
                 ) as error:
-                    # A connection that closes cancels what waits for its answer. Taken for our own
-                    # end, it would end the process in silence.
+                    # A closing connection cancels whatever waits for its answer. Mistaken for our
+                    # own cancellation, that would end the process silently.
                     if (task := asyncio.current_task()) is not None and task.cancelling():
                         raise
                     log.warning("%s: %s; beginning again", name, _in_short(error))

@@ -1,4 +1,4 @@
-"""Decisions to show what an endpoint would get."""
+"""Example decisions, which show what an endpoint would receive."""
 
 from msgspec.structs import replace
 
@@ -79,8 +79,8 @@ WITHDRAWAL = ActionWithdrawn(
 
 
 def as_asked_for(decided: Decision, rule: EndpointRule) -> Decision:
-    """The decision as it is where workers tell the facts that an endpoint asks for: of a customer
-    in the first of its segments, and a trigger of the first kind that it takes.
+    """The decision with the facts that an endpoint asks for, as workers would include them: for a
+    customer in its first segment, and a trigger of the first kind that it takes.
     """
     if isinstance(decided, ActionWithdrawn):
         return decided

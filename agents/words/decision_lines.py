@@ -1,4 +1,4 @@
-"""A decision in one line, to be read while it scrolls by."""
+"""A decision in one line, for reading while it scrolls by."""
 
 from agents.words.decisions import WITHDRAWN_BECAUSE
 from models.decisions.trigger import ActionWithdrawn, Decision, NextBestAction
@@ -7,7 +7,7 @@ _PARTS_SHOWN = 2
 
 
 def in_words(trigger: Decision) -> str:
-    """A decision in a line: when, in the shop's time, who, what and why."""
+    """A decision in one line: when (in the shop's time), who, what and why."""
     return "  ".join((when(trigger), trigger.user_id, f"{words_of(trigger.kind)}: {why(trigger)}"))
 
 
@@ -17,7 +17,7 @@ def when(trigger: Decision) -> str:
 
 
 def why(trigger: Decision) -> str:
-    """What brought it about, or what is to be done."""
+    """The reasons of a trigger, or the action to carry out."""
     if isinstance(trigger, NextBestAction):
         if trigger.action is None or trigger.priority is None:
             return "nothing is done"
@@ -27,15 +27,15 @@ def why(trigger: Decision) -> str:
         because = WITHDRAWN_BECAUSE.get(trigger.because, words_of(trigger.because))
         return f"{words_of(trigger.action)} by {trigger.channel}, {because}"
     facts = [reason.words for reason in trigger.reasons if reason.contribution is None]
-    # A receipt has all that the score is the sum of, which no line has room for.
+    # A receipt has all parts of the score; a line has no room for them.
     moved = [reason.words for reason in trigger.reasons if reason.contribution is not None]
     return ", ".join(facts + moved[:_PARTS_SHOWN])
 
 
-#: What people do not write in small letters.
+#: Words that are not written in lower case.
 _SPELT = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "vip": "VIP"}
 
 
 def words_of(kind: str) -> str:
-    """A name of the rules, such as ``cart-abandoned``, as words."""
+    """A name from the rules, such as ``cart-abandoned``, as words."""
     return " ".join(_SPELT.get(word, word) for word in kind.split("-"))

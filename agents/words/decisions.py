@@ -1,4 +1,4 @@
-"""Why it was decided so, in words: from the receipts of the triggers and the action of a moment."""
+"""The reasons for decisions in words, from the receipts of a moment's triggers and action."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,31 +17,31 @@ from models.decisions.trigger import (
 )
 from models.decisions.withdrawal import BOUGHT
 
-#: What a shut gate says of an action, by the gate's name in receipts.
+#: What each gate says about an action that it suppressed, by the gate's name in receipts.
 GATES = {
     "answers": "is for none of these triggers",
     "eligibility": "its own condition does not hold",
-    "reason": "plays to another reason to leave",
+    "reason": "answers another reason to leave",
     "consent": "the customer does not consent to it",
     "channel-opt-out": "the customer cannot be reached by its channel",
-    "impersonal": "the customer does not want who they are to decide",
+    "impersonal": "the customer has refused personalised decisions",
     "truce": "nothing is sold to somebody who waits for help",
-    "price-dependence": "would only teach to wait for discounts",
+    "price-dependence": "would only teach the customer to wait for discounts",
     "quiet-hours": "no time is left after the customer's quiet hours",
     "cooldown": "was decided for the customer lately",
     "contact-cap": "the customer gets no more contacts for now",
     "priority": "is worth no more than it costs, or nobody knows what",
 }
-#: Why marketing is silent, by what the gate's receipt says.
+#: The reasons for a truce, by their names in the gate's receipt.
 TRUCES = {
     "complaint": "a complaint is open",
     "promise": "an answer is overdue",
     "solved": "a complaint was solved a short while ago",
     "answer": "a survey was answered poorly",
 }
-#: Why an action is withdrawn.
+#: The reasons for withdrawing an action.
 WITHDRAWN_BECAUSE = {**GATES, BOUGHT: "the customer has bought since"}
-#: What a deadline was of, by the moment that it raised.
+#: The reasons for a deadline, by the moment that it raised.
 _MOMENTS = {**MOMENTS, COOLDOWN_OVER: "the cooldown that held a rule back is over"}
 
 
@@ -79,12 +79,12 @@ def moment_in_words(
 
 
 def cause_in_words(cause: Cause) -> str:
-    """What led to a decision: an event, or a deadline that passed."""
+    """The cause of a decision: an event, or a deadline that passed."""
     if cause.deadline is None:
         return f"event {cause.message_id}"
     moment = cause.deadline.rpartition(":")[0]
     words = _MOMENTS.get(moment)
-    # A ledger may be older than the names of moments.
+    # The ledger may contain names of moments that no longer exist.
     return f"a deadline: {words} ({moment})" if words is not None else cause.text
 
 

@@ -1,4 +1,4 @@
-"""What actions bring, in words: each action, and each for a reason, against the control group."""
+"""The lift of actions in words: each action, and each of its reasons, against the control group."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,12 +23,12 @@ from models.customer.lift_measures import (
 )
 from models.measures import Measure, Sample
 
-#: The values of one action and reason, by the measure and its last label.
+#: The values of one action and reason, by measure and last label.
 _Values = Mapping[tuple[Measure, str], float]
 
 
 def lift_in_words(samples: Iterable[Sample], parameters: Parameters) -> Iterator[str]:
-    """A line for each action, and under it a line for each thing that is compared."""
+    """A line for each action, followed by a line for each comparison."""
     found: dict[tuple[str, str], dict[tuple[Measure, str], float]] = {}
     for sample in samples:
         if sample.measure in MEASURES:
@@ -82,7 +82,7 @@ _NAMED: Mapping[str, Measure] = {measure.name: measure for measure in MEASURES}
 
 
 def samples_in(measures: Mapping[str, float]) -> Iterator[Sample]:
-    """The samples among measures by their names on /metrics, as a replay's summary has them."""
+    """The samples among measures keyed by their /metrics names, as in a replay's summary."""
     for name, value in measures.items():
         measure = _NAMED.get(name.partition("{")[0])
         if measure is not None:

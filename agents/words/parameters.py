@@ -9,7 +9,7 @@ import msgspec
 from config.duration import DAY_MS, SECOND_MS, DurationMs
 from config.parameters import Parameters
 
-#: Fields that are not sections: the marketer's files, and the container of the parts' sections.
+#: Fields that are no sections: the rules of the operator, and the container of the parts' sections.
 _NO_SECTIONS = ("triggers", "actions", "parts")
 _UNITS = (
     ("d", DAY_MS),

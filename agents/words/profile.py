@@ -24,7 +24,7 @@ def profile_in_words(view: Any, currency: str) -> Group:
 
 
 def lines(view: Any, currency: str) -> Iterator[Line]:
-    """The lines of all sections with a value, in the order of the sections' places."""
+    """The lines of all sections with a value, in the order of the sections."""
     for section in sorted(SECTIONS, key=lambda section: section.place):
         found = getattr(view, section.name)
         if found is not None and section.in_words is not None:
@@ -39,7 +39,7 @@ def lines(view: Any, currency: str) -> Iterator[Line]:
 
 
 def _incomplete(sections: dict[str, SectionView]) -> Iterator[Line]:
-    """Which sections do not know what came before an upgrade or a switch."""
+    """Sections that lack what happened before an upgrade, or before a part was switched on."""
     names: dict[str, list[str]] = {}
     for name, section in sections.items():
         if section.complete_since is not None:

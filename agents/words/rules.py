@@ -1,4 +1,4 @@
-"""Rules in words, so that their author can see how they are understood."""
+"""Rules in words, so that authors can see how their rules are understood."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _UNITS = (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", 
 
 def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
     """Every trigger in the order of its file, then the catalogue's caps and actions."""
-    # One with a threshold is looked at when its cooldown ends, too.
+    # A trigger with a threshold is also evaluated when its cooldown ends.
     compiled = {
         trigger.rule.name: trigger for found in policy.triggers.values() for trigger in found
     }
@@ -37,7 +37,7 @@ def policy_in_words(policy: Policy, parameters: Parameters) -> Iterator[str]:
 
 
 def _left_out(parameters: Parameters) -> Iterator[str]:
-    """Shipped rules that the author's file, which stands for all of them, doesn't have."""
+    """Shipped rules that are missing in the author's file, which replaces all of them."""
     ours = {rule.name for rule in parameters.triggers.triggers}
     names: dict[str, list[str]] = {}
     for rule in load_parameters().triggers.triggers:
@@ -58,7 +58,7 @@ def duration(ms: int) -> str:
 
 
 def kind_of(fact: Fact) -> str:
-    """The kind of value that a rule can compare the fact with."""
+    """The type of value that a rule can compare the fact with."""
     return "text" if fact.kind is str else "number"
 
 
@@ -87,14 +87,14 @@ def _trigger(compiled: CompiledTrigger) -> Iterator[str]:
 
 
 def moment_of_trigger(compiled: CompiledTrigger) -> str:
-    """When the rule is looked at."""
+    """When the rule is evaluated."""
     if not compiled.on:
         return MOMENTS[compiled.rule.moment]
     return f"{' or '.join(event.name for event in compiled.on)} happens"
 
 
 def channels_of(rule: ActionRule) -> str:
-    """By which channel an action goes out, at what time of the day, and until when."""
+    """The channel of an action, its time of day, and how long it holds."""
     others = f", or {' or '.join(rule.preferable)} if preferred" if rule.preferable else ""
     hour = ", at their best hour" if rule.best_hour else ""
     return f"{rule.channel}{others}{hour}{', until they buy' if rule.until_bought else ''}"

@@ -1,4 +1,4 @@
-"""Segments in words: how each is understood, how exact it is, and what an edit changes."""
+"""Segments in words: their conditions, how exact they are, and what an edit changes."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from models.plan import plan_for
 
 
 def segments_in_words(parameters: Parameters) -> Iterator[str]:
-    """Every segment in the order of its file, and after them the rules of the moment `time`."""
+    """Every segment in the order of its file, followed by the rules of the moment `time`."""
     watched = {segment.name: segment for segment in plan_for(parameters).watch.segments}
     segments = parameters.segments
     yield f"{segments.file}: {counted(len(segments.segments), 'segment')}"
@@ -43,7 +43,7 @@ def _segment(rule: SegmentRule, segment: Watched, parameters: Parameters) -> Ite
 
 
 def exactness(segment: Watched, parameters: Parameters) -> Iterator[str]:
-    """When it is entered and left: to the millisecond, or what of its condition is seen later."""
+    """When customers enter and leave: to the millisecond, or which conditions are noticed later."""
     if not segment.timing.inexact:
         yield "    to the millisecond, also when nothing happens"
     days = parameters.churn.check_in_days
@@ -60,7 +60,7 @@ def exactness(segment: Watched, parameters: Parameters) -> Iterator[str]:
 
 
 def changes_in_words(before: Segments, after: Segments) -> Iterator[str]:
-    """What another file changes, segment by segment; nothing if it is the same."""
+    """The changes that another file makes, segment by segment; nothing if it is the same."""
     old = {rule.name: rule for rule in before.segments}
     for rule in after.segments:
         known = old.pop(rule.name, None)

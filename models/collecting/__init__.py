@@ -1,1 +1,1 @@
-"""What client libraries send to the collector, turned into events as the raw topics take them."""
+"""Turns what client libraries and vendors send to the collector into events for the raw topics."""

@@ -1,8 +1,8 @@
-"""An event as it arrived: its time corrected for the sender's clock, once and here alone.
+"""An event as it arrived, with its time corrected for the sender's clock: once, and only here.
 
     event time = receivedAt - (sentAt - timestamp)
 
-All else stays as it was sent, byte for byte. What the sender's clock said of the event is kept as
+Everything else stays as it was sent, byte for byte. The time by the sender's clock is kept as
 ``originalTimestamp``.
 """
 
@@ -27,9 +27,9 @@ _IDENTIFY = Raw(b'"identify"')
 
 
 class Arrival(Struct, frozen=True):
-    """What a request says of all its events: when it came (Unix ms), when its sender says that it
-    was sent, the events' type by its address, and a context for events without one; and of its
-    source whether it tells many events at once.
+    """What a request says about all its events: the time of its arrival (Unix ms), the sender's
+    time of sending, the events' type by its address, and a context for events without one; and
+    whether its source sends in batches.
     """
 
     received_at_ms: int
@@ -41,16 +41,16 @@ class Arrival(Struct, frozen=True):
 
     @property
     def skew_ms(self) -> int | None:
-        """How much later it came than its sender says it was sent; None if it does not say."""
+        """Arrival time minus the sender's time of sending, in ms; None without the latter."""
         sent_at_ms = moment_ms(self.sent_at)
         return None if sent_at_ms is None else self.received_at_ms - sent_at_ms
 
 
 def arrived(raw: bytes | Raw, arrival: Arrival) -> bytes | None:
-    """The event as it is published; None for one that is about no customer by design. Raises
-    ``Rejected`` for what is no event at all.
+    """The event in its published form; None for an event that by design concerns no customer.
+    Raises ``Rejected`` if it is no event at all.
 
-    A time that can't be read is left for whoever checks the event to refuse.
+    An unreadable time is passed on; the later check of the event refuses it.
     """
     if len(bytes(raw)) > EVENT_BYTES_MAX:
         raise Rejected(Reason.TOO_LARGE, "$", f"more than {EVENT_BYTES_MAX} bytes")
@@ -60,7 +60,7 @@ def arrived(raw: bytes | Raw, arrival: Arrival) -> bytes | None:
         if translated is None:
             return None
         fields = translated
-    # Whose it is was asked already, and it would be kept for as long as the event.
+    # The key has been checked already, and would be stored for as long as the event.
     fields.pop("writeKey", None)
     _complete(fields, arrival)
     _correct_time(fields, arrival.received_at_ms)
@@ -68,7 +68,7 @@ def arrived(raw: bytes | Raw, arrival: Arrival) -> bytes | None:
 
 
 def _complete(fields: dict[str, Raw], arrival: Arrival) -> None:
-    """Fill in what the request says of all its events."""
+    """Fill in what the request says about all its events."""
     if arrival.type is not None and is_missing(fields, "type"):
         fields["type"] = Raw(msgspec.json.encode(arrival.type))
     if is_missing(fields, "sentAt") and arrival.sent_at != NULL:
@@ -79,7 +79,7 @@ def _complete(fields: dict[str, Raw], arrival: Arrival) -> None:
         context = {**object_in(fields, "context"), "batched": Raw(b"true")}
         fields["context"] = Raw(msgspec.json.encode(context))
     if fields.get("type") == _IDENTIFY and is_missing(fields, "traits"):
-        # RudderStack's libraries have them there.
+        # RudderStack's libraries put traits into the context.
         traits = object_in(fields, "context").get("traits")
         if traits is not None:
             fields["traits"] = traits

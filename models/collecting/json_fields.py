@@ -1,4 +1,4 @@
-"""The fields of a JSON object, whose values stay the very bytes that were sent."""
+"""The fields of a JSON object, with values that stay the exact bytes that were sent."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,11 +19,11 @@ _MOMENT = msgspec.json.Decoder(Annotated[datetime, Meta(tz=True)])
 
 
 def fields_of(raw: bytes | Raw) -> dict[str, Raw]:
-    """The object's fields. Raises ``Rejected`` for what is no object by any reading."""
+    """The object's fields. Raises ``Rejected`` if it is no object, even read leniently."""
     try:
         return _OBJECT.decode(raw)
     except UNREADABLE:
-        # Read once more as ingest would: NaN, halves of surrogate pairs, bytes that are no UTF-8.
+        # Read again leniently, as ingest does: NaN, lone surrogates, invalid UTF-8.
         tree = read_json(bytes(raw))
     if not isinstance(tree, dict):
         raise Rejected(Reason.WRONG_TYPE, "$", "an event is a JSON object")
@@ -39,7 +39,7 @@ def object_in(fields: dict[str, Raw], name: str) -> dict[str, Raw]:
 
 
 def value_of(raw: Raw | None) -> Any:
-    """A plain value; None for what is not there or can't be read."""
+    """A plain value; None if it is missing or unreadable."""
     if raw is None:
         return None
     try:
@@ -67,7 +67,7 @@ def moment_ms(raw: Raw | None) -> int | None:
 
 
 def is_missing(fields: dict[str, Raw], name: str) -> bool:
-    """Whether ``name`` is not there, or stands for nothing."""
+    """Whether ``name`` is missing or has an empty value."""
     return fields.get(name, NULL) in _NOTHINGS
 
 
@@ -75,12 +75,12 @@ _NOTHINGS = (NULL, Raw(b'""'), Raw(b"{}"), Raw(b"[]"))
 
 
 def rename_spelling(fields: dict[str, Raw], name: str) -> None:
-    """Put what ``fields`` have under another spelling of ``name`` under ``name`` itself."""
+    """Rename a field in another spelling of ``name`` to ``name`` itself."""
     if name in fields:
         return
     wanted = folded(name)
     for key in fields:
-        # Folding makes no name of ASCII longer, so most need not be folded.
+        # Folding never lengthens an ASCII name, so most keys need not be folded.
         is_shorter = len(key) < len(wanted) and key.isascii()
         if not is_shorter and folded(key) == wanted:
             fields[name] = fields.pop(key)

@@ -1,4 +1,4 @@
-"""Events in PostHog's words, in ours."""
+"""Translates events from PostHog's format."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from models.collecting.json_fields import object_in, text_in, value_of
 
-#: What PostHog's libraries call what has a type in Segment's specification.
+#: PostHog's names for events that have a type of their own in Segment's specification.
 _TYPES: Final = {
     "$identify": "identify",
     "$set": "identify",
@@ -17,13 +17,13 @@ _TYPES: Final = {
 }
 
 
-#: What is said of a group under an id that the library makes up: as of a customer, it would be one.
+#: Events about a group, under an id that the library makes up: they would create a customer for it.
 _OF_NO_CUSTOMER: Final = frozenset({"$groupidentify"})
 
 
 def from_posthog(fields: dict[str, Raw]) -> dict[str, Raw] | None:
-    """The same event with the fields that Segment's specification has; its properties stay. None
-    for what is about no customer.
+    """The same event with the fields of Segment's specification and unchanged properties. None if
+    it concerns no customer.
     """
     properties = object_in(fields, "properties")
     name = text_in(fields, "event")
@@ -52,7 +52,7 @@ def from_posthog(fields: dict[str, Raw]) -> dict[str, Raw] | None:
 
 
 def _identity(kind: str, fields: dict[str, Raw], properties: dict[str, Raw]) -> dict[str, Raw]:
-    """Who it is of: a known user, or a visitor whom PostHog keeps no person of."""
+    """The customer: a known user, or a visitor for whom PostHog keeps no person."""
     distinct = fields.get("distinct_id") or properties.get("distinct_id")
     if distinct is None:
         return {}

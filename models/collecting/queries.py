@@ -1,7 +1,7 @@
-"""What mappings ask of a webhook: JMESPath, with a few functions that webhooks need.
+"""The expressions of mappings: JMESPath, with a few functions that webhooks need.
 
-A query finds, chooses and puts together; it can't loop without end, nor reach anything but the
-webhook. What it may call is known when it is read.
+A query finds, selects and combines values. It always terminates, and reads nothing but the webhook.
+Its functions are checked when it is compiled.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ from jmespath.visitor import Options
 
 from models.events.rejection import Reason, Rejected
 
-# As `signature` takes it, whose type is no class that could be named.
+# Argument types in the form that `signature` takes; its type has no public name.
 _NUMBER: Final[Any] = {"types": ["number", "null"]}
 _TEXT: Final[Any] = {"types": ["string", "null"]}
 _DECIMALS: Final = 2
-#: What counts as false in JMESPath, besides nothing and false itself.
+#: Values that count as false in JMESPath, besides null and false.
 _EMPTY: Final[tuple[Any, ...]] = ("", [], {})
 
 
@@ -28,9 +28,9 @@ class QueryError(ValueError):
 
 
 class Calls(Functions):
-    """What expressions may call, besides what JMESPath has; of one webhook, with its headers.
+    """The functions that expressions may call in addition to JMESPath's own, for one webhook.
 
-    ``headers``: by their names in lower case; ``decimals``: of currencies that have not two.
+    ``headers``: by lower-case names; ``decimals``: of currencies that do not have two.
     """
 
     def __init__(self, headers: Mapping[str, str], decimals: Mapping[str, int]) -> None:
@@ -43,7 +43,7 @@ class Calls(Functions):
 
     @signature(_NUMBER, _TEXT)
     def _func_money(self, amount: float | None, currency: str | None) -> float | None:
-        """An amount of the currency's smallest unit, in the currency."""
+        """Convert an amount in minor units into the currency's main unit."""
         if amount is None or currency is None:
             return None
         return float(amount / 10 ** self._decimals.get(currency.upper(), _DECIMALS))
@@ -58,15 +58,15 @@ class Calls(Functions):
 
 
 def hashed(text: str) -> str:
-    """The SHA-256 of a text such as an address, whatever its case: the same for the same one, and
-    the address stands nowhere. Empty of an empty one.
+    """The SHA-256 of a text such as an email address, in lower case and stripped: equal addresses
+    have equal hashes, and the address itself is not stored. Empty for an empty text.
     """
     plain = text.strip().lower()
     return sha256(plain.encode("utf-8", "replace")).hexdigest() if plain else ""
 
 
 class Query:
-    """One expression."""
+    """One compiled expression."""
 
     def __init__(self, text: str) -> None:
         """Raises ``QueryError``."""
@@ -82,7 +82,7 @@ class Query:
         self.headers = tuple(self._headers_called())
 
     def value(self, tree: Any, calls: Calls) -> Any:
-        """What it finds in ``tree``. Raises ``Rejected`` for values that it can't work on."""
+        """The value it finds in ``tree``. Raises ``Rejected`` if it can't be evaluated there."""
         try:
             return self._parsed.search(tree, options=Options(custom_functions=calls))
         except (JMESPathError, ArithmeticError, ValueError, TypeError, RecursionError):
@@ -94,7 +94,7 @@ class Query:
             ) from None
 
     def _headers_called(self) -> Iterator[str]:
-        """The headers that it asks for. Raises ``QueryError`` for a call that can't be."""
+        """The headers that it reads. Raises ``QueryError`` for an invalid function call."""
         for name, arguments in _calls_in(self._parsed.parsed):
             known = Calls.FUNCTION_TABLE.get(name)
             if known is None:
@@ -115,7 +115,7 @@ class Query:
 
 
 def holds(value: Any) -> bool:
-    """Whether what a query finds counts as true."""
+    """Whether the result of a query counts as true."""
     return value is not None and value is not False and value not in _EMPTY
 
 

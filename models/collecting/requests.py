@@ -1,4 +1,4 @@
-"""The addresses at which client libraries send, and what their requests hold."""
+"""The addresses to which client libraries send, and the bodies of their requests."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,20 +12,20 @@ from models.events.foreign import UNREADABLE
 from models.events.leniency import read_json, to_json
 from models.events.rejection import Reason, Rejected, rejected_by
 
-#: Of one request, as Segment has it; bytes are those of the inflated body.
+#: Segment's limits for one request; bytes are those of the inflated body.
 BODY_BYTES_MAX: Final = 500 * 1024
 EVENTS_MAX: Final = 2_500
 
 
 class Form(StrEnum):
-    """In whose words events are."""
+    """The format of the events: whose specification they follow."""
 
     SEGMENT = "segment"
     POSTHOG = "posthog"
 
 
 class Route(NamedTuple):
-    """What is sent to an address: many events, or one, which may leave out its ``type``."""
+    """What an address accepts: a batch of events, or one event, which may omit its ``type``."""
 
     is_batch: bool
     type: str | None = None
@@ -52,12 +52,14 @@ def _routes() -> dict[str, Route]:
     return routes
 
 
-#: By path, which may have a slash at its end.
+#: By path; a path may also end with a slash.
 ROUTES: Mapping[str, Route] = _routes()
 
 
 class Body(Struct, frozen=True):
-    """The events of a request, each as the very bytes that were sent, and what it says of all."""
+    """The events of a request, each as the exact bytes that were sent, and what it says about
+    all.
+    """
 
     events: list[Raw]
     write_key: str | None = None
@@ -67,7 +69,7 @@ class Body(Struct, frozen=True):
 
 class _Batch(Struct, rename="camel"):
     batch: list[Raw]
-    # Whatever a sender has there.
+    # A sender may put any value here.
     write_key: Any = None
     api_key: Any = msgspec.field(default=None, name="api_key")
     sent_at: Raw = NULL
@@ -83,8 +85,8 @@ _ONE = msgspec.json.Decoder(_One)
 
 
 def opened(content: bytes, route: Route) -> Body:
-    """The events in a request's inflated body. Raises ``Rejected`` for a body that is no request:
-    an event that can't be used is no reason.
+    """The events in a request's inflated body. Raises ``Rejected`` for an invalid body; an invalid
+    event in it does not raise.
     """
     if not route.is_batch:
         return _one(content)
@@ -116,7 +118,9 @@ def _one(content: bytes) -> Body:
 
 
 def _lenient_batch(content: bytes, error: Exception) -> _Batch:
-    """As the strict decoder, of what it refused: one event with NaN costs none of the others."""
+    """Read leniently a batch that the strict decoder refused: an event with NaN must not cost the
+    others.
+    """
     tree = read_json(content)
     if isinstance(tree, dict) and isinstance(tree.get("batch"), list):
         events = [Raw(to_json(event)) for event in tree["batch"]]

@@ -1,4 +1,4 @@
-"""Whether a webhook was signed by whoever has the secret."""
+"""Checks the signatures of webhooks."""
 
 import hmac
 from base64 import b64encode
@@ -8,7 +8,7 @@ from typing import Final
 from config.vendors import BODY, PLACE, SignatureRule, key_in
 from models.events.times import milliseconds, moment_of
 
-#: More parts of a header are no list of signatures.
+#: A header with more parts is no list of signatures.
 _PARTS_MAX: Final = 16
 
 
@@ -19,9 +19,9 @@ def is_signed(
     body: bytes,
     now_ms: int,
 ) -> bool:
-    """Whether ``body`` has a signature made with one of ``secrets``, and not too long ago.
+    """Whether ``body`` has a recent enough signature made with one of ``secrets``.
 
-    ``headers``: by their names in lower case. Signatures are compared in constant time.
+    ``headers``: by lower-case names. Signatures are compared in constant time.
     """
     stated = headers.get(rule.header.lower(), "")
     parts = stated.split(rule.separator, _PARTS_MAX) if rule.separator else [stated]
@@ -36,13 +36,13 @@ def is_signed(
     content = body.join(_bytes(part or "") for part in around)
     given = [one.removeprefix(rule.prefix) for one in parts if one.startswith(rule.prefix)]
     expected = [_signature(rule, secret, content) for secret in secrets]
-    # All are compared, so that the time it takes does not tell which one was nearly right.
+    # Compare all of them, so that the time taken does not reveal which one matched.
     found = [hmac.compare_digest(_bytes(one), _bytes(other)) for one in given for other in expected]
     return any(found)
 
 
 def _filled(text: str, told: Mapping[str, str]) -> str | None:
-    """A part of what is signed, with what its places stand for; None if one of them is missing."""
+    """A part of the signed text with its placeholders filled in; None if a value is missing."""
     names = [place[1:-1].lower() for place in PLACE.findall(text)]
     if not all(name in told for name in names):
         return None
@@ -50,7 +50,7 @@ def _filled(text: str, told: Mapping[str, str]) -> str | None:
 
 
 def _signature(rule: SignatureRule, secret: str, content: bytes) -> str:
-    """The signature as its header has it, without the prefix."""
+    """The signature in the header's encoding, without the prefix."""
     digest = hmac.new(_key(rule, secret), content, rule.algorithm)
     return b64encode(digest.digest()).decode() if rule.encoding == "base64" else digest.hexdigest()
 
@@ -60,7 +60,7 @@ def _key(rule: SignatureRule, secret: str) -> bytes:
 
 
 def _timestamp(rule: SignatureRule, headers: Mapping[str, str], parts: Sequence[str]) -> str | None:
-    """The time that is signed, empty if none is by design; None if it is missing."""
+    """The signed time; empty if the rule has none; None if it is missing."""
     prefix = rule.timestamp_prefix
     if rule.timestamp_header is not None:
         stated = headers.get(rule.timestamp_header.lower())
@@ -72,8 +72,8 @@ def _timestamp(rule: SignatureRule, headers: Mapping[str, str], parts: Sequence[
 
 
 def _is_recent(rule: SignatureRule, timestamp: str, now_ms: int) -> bool:
-    """Whether it is a time, and if there is a limit, within it. What is no time might be the
-    beginning of a body that was signed.
+    """Whether it is a time and, if there is a tolerance, within it. A value that is no time is
+    refused, because it could be the beginning of a body that was signed.
     """
     if timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= len(str(now_ms)):
         at_ms = int(timestamp) * 1_000
@@ -86,5 +86,5 @@ def _is_recent(rule: SignatureRule, timestamp: str, now_ms: int) -> bool:
 
 
 def _bytes(text: str) -> bytes:
-    # Header values may hold any bytes, and compare_digest takes texts of ASCII alone.
+    # Header values may hold any bytes, and compare_digest accepts only ASCII text.
     return text.encode("utf-8", "surrogatepass")

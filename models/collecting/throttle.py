@@ -1,13 +1,14 @@
-"""How much a source may send."""
+"""Limits the rate of events of a source."""
 
 from math import ceil
 
 
 class Throttle:
-    """A bucket of tokens, one an event, filled at a steady rate up to ``burst``.
+    """A token bucket with one token per event, filled at a steady rate up to ``burst``.
 
-    A request larger than what is left is taken and owed for, so that no batch is too large to be
-    ever taken; nothing more is then, until the debt is paid.
+    A request that is larger than the balance is accepted, and the balance becomes negative, so that
+    no batch is too large to be ever accepted. Nothing more is accepted until the balance is
+    positive.
     """
 
     def __init__(self, events_per_s: float, burst: float) -> None:
@@ -17,12 +18,12 @@ class Throttle:
         self._at_s = 0.0
 
     def wait_s(self, now_s: float) -> int:
-        """Whole seconds until something is taken again; 0 if it is now."""
+        """Whole seconds until requests are accepted again; 0 if they are now."""
         self._fill(now_s)
         return 0 if self._tokens > 0 else max(1, ceil(-self._tokens / self._rate))
 
     def take(self, events: int, now_s: float) -> None:
-        """Count events that are taken."""
+        """Count accepted events."""
         self._fill(now_s)
         self._tokens -= events
 

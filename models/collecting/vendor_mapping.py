@@ -1,4 +1,4 @@
-"""A vendor's webhook, turned into events by the vendor's rules."""
+"""Turns a vendor's webhook into events by the vendor's rules."""
 
 import difflib
 from collections.abc import Mapping
@@ -19,14 +19,16 @@ from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected
 from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 
-#: Numbers beyond it are not the same in every language, so ids travel as texts.
+#: Larger numbers are not exact in every language, so large ids travel as texts.
 _EXACT_MAX: Final = 2**53 - 1
 _SECOND_MS: Final = 1_000
 _BODY_FIX: Final = "let the vendor send JSON, and nothing on the way change it"
 
 
 class Webhook(Struct, frozen=True):
-    """A webhook as it came. ``source``: whose; ``headers``: by their names in lower case."""
+    """A webhook as it came. ``source``: the source that sent it; ``headers``: by lower-case
+    names.
+    """
 
     source: str
     headers: Mapping[str, str]
@@ -34,8 +36,8 @@ class Webhook(Struct, frozen=True):
 
 
 class OwnIds(NamedTuple):
-    """Where an operator says that the ids of customers and visitors are, instead of the vendor's
-    rules; ``where``: the file and path, for messages.
+    """The operator's expressions for the ids of customers and visitors, which replace the vendor's;
+    ``where``: the file and path, for messages.
     """
 
     where: str
@@ -44,8 +46,8 @@ class OwnIds(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """The type that a webhook says it has, its events in wire format, and why others of it could
-    not be made.
+    """The type of a webhook, its events in wire format, and the refusals of events that could not
+    be made.
     """
 
     type: str
@@ -54,7 +56,7 @@ class Mapped(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """An event's rule with its expressions, those of the vendor where it has none of its own."""
+    """An event's rule with its compiled expressions; missing ones are those of the vendor."""
 
     rule: EventRule
     when: Query | None
@@ -68,7 +70,7 @@ class _Rule(NamedTuple):
 
 
 class VendorMapping:
-    """A vendor's rules, compiled: they are found wrong here, and not when a webhook comes.
+    """A vendor's rules, compiled at the start, so that errors are found before any webhook arrives.
 
     ``where``: the file and path of the rules, for messages.
     """
@@ -100,12 +102,12 @@ class VendorMapping:
             for currency in currencies
         }
         self.types = tuple(self._rules)
-        #: The headers that it reads, by their names in lower case.
+        #: The headers that the expressions read, in lower case.
         self.headers = tuple(dict.fromkeys(n for one in self._expressions for n in one.headers))
 
     def __call__(self, webhook: Webhook) -> Mapped:
-        """The events that a webhook becomes; none if nothing is to be made of its type. Raises
-        ``Rejected`` for one that can't be understood; an event that can't costs no other.
+        """The events that a webhook becomes; none if its type has no rules. Raises ``Rejected`` for
+        an invalid webhook; an event that can't be made does not affect the others.
         """
         tree = _tree_of(webhook.body)
         calls = Calls(webhook.headers, self._decimals)
@@ -127,7 +129,9 @@ class VendorMapping:
     def _add(
         self, mapped: Mapped, rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook
     ) -> None:
-        """Add the event that a rule makes of a webhook or of a thing in it, or its refusal."""
+        """Add the event that a rule makes of the webhook, or of one item of a list in it, or its
+        refusal.
+        """
         try:
             if rule.when is not None and not holds(rule.when.value(tree, calls)):
                 return
@@ -178,7 +182,9 @@ class VendorMapping:
 
 
 def _things(rule: _Rule, tree: dict[str, Any], calls: Calls) -> list[dict[str, Any]]:
-    """What the rule's expressions see: the webhook, or it once for each thing in a list of it."""
+    """The trees for a rule's expressions: the webhook, or one copy of it for each item of a list in
+    it.
+    """
     if rule.each is None:
         return [tree]
     things = rule.each.value(tree, calls) or []
@@ -205,15 +211,17 @@ def _event(
     try:
         return msgspec.json.encode(event)
     except (UnicodeEncodeError, RecursionError):
-        # Half a character, in what was no JSON by the letter.
+        # A lone surrogate, from JSON that was only readable leniently.
         raise Rejected(Reason.BAD_JSON, "$", "a text in it is no text") from None
 
 
 def _message_id(rule: _Rule, tree: dict[str, Any], calls: Calls, webhook: Webhook) -> str:
-    """The same whenever the webhook is delivered again, and another for each event of it."""
+    """A message id that stays the same when the webhook is delivered again, and differs between its
+    events.
+    """
     stated = rule.id.value(tree, calls)
     if not isinstance(stated, str | int) or isinstance(stated, bool) or stated == "":
-        # What is delivered again has the same bytes.
+        # Repeated deliveries have the same bytes.
         stated = blake2b(webhook.body, digest_size=16).hexdigest()
     return f"{webhook.source}:{stated}:{rule.rule.event.lower().replace(' ', '-')}"
 
@@ -246,7 +254,7 @@ def _moment_ms(expression: Query, tree: dict[str, Any], calls: Calls) -> int:
     found = expression.value(tree, calls)
     at_ms = 0
     if isinstance(found, int | float) and not isinstance(found, bool):
-        # Compared first: not every number is one of milliseconds.
+        # Compared before the conversion: a huge number does not fit milliseconds.
         at_ms = int(found * _SECOND_MS) if 0 < found < LATEST_MS / _SECOND_MS else 0
     elif isinstance(found, str) and (moment := moment_of(found)) is not None:
         at_ms = milliseconds(moment)
@@ -256,7 +264,9 @@ def _moment_ms(expression: Query, tree: dict[str, Any], calls: Calls) -> int:
 
 
 def _exact(value: Any) -> Any:
-    """A value whose whole numbers are those that every reader of JSON understands."""
+    """The value with whole numbers that every JSON reader represents exactly; larger ones become
+    texts.
+    """
     if isinstance(value, dict):
         return {name: _exact(one) for name, one in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Events: the wire format, the properties of each name, and how bad events are refused."""
+"""Events: the wire format, the properties of each event name, and the refusal of bad events."""

@@ -5,7 +5,7 @@ from events.
 import re
 from typing import Final
 
-#: One word of letters, _ and -, 32 at most, that begins with a letter.
+#: One word of letters, _ and -, which begins with a letter and has at most 32 characters.
 CODE: Final = "[A-Za-z][A-Za-z_-]{0,31}"
 _CODE = re.compile(CODE).fullmatch
 

@@ -1,4 +1,4 @@
-"""Which amounts of an event can be counted: those in the shop's currency, or in one with a rate."""
+"""Checks that an amount is in the shop's currency, or in one with a rate."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from models.money import NO_CURRENCY, foreign, has_rate
 def check_currency(properties: Any, at_ms: int, money: Money) -> None:
     """Refuse an amount in a currency that has no rate on its day. Raises ``Rejected``.
 
-    A currency without an amount beside it means nothing, and costs nothing.
+    A currency without an amount is ignored.
     """
     named = getattr(properties, "currency", None)
     if named is None or not getattr(properties, "has_amount", True):
@@ -20,7 +20,7 @@ def check_currency(properties: Any, at_ms: int, money: Money) -> None:
         return
     path = "$.properties.currency"
     if code == NO_CURRENCY:
-        # What it says instead may be anything, and is not repeated.
+        # The value may be anything, so it is not quoted.
         raise Rejected(Reason.OUT_OF_RANGE, path, "no currency", "give it a code such as EUR")
     raise Rejected(
         Reason.OUT_OF_RANGE,

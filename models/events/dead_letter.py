@@ -11,16 +11,16 @@ from models.events.event import Source
 from models.events.foreign import Foreign, decoded
 from models.events.rejection import Reason, Rejected
 
-#: The step that refuses webhooks, whose letters hold what a vendor sent, and no event.
+#: The step that refuses webhooks; their letters hold a vendor's request instead of an event.
 WEBHOOK: Final = "webhook"
 
 
 class DeadLetter(Struct, frozen=True, rename="camel"):
-    """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``fix``: what
-    mends it, empty in letters of older releases; ``step``: the step that refused them: collector,
-    webhook, ingest or profile; ``source``: where they were read (null in a replay, which has
-    ``line`` instead, and of the collector, which has ``sender``: whose they are). A webhook is kept
-    as it came, with the ``headers`` that say what it is.
+    """``raw``: the refused bytes in base64; ``path``: the JSON path of the fault; ``fix``: how to
+    mend it, empty in letters of older releases; ``step``: the step that refused it: collector,
+    webhook, ingest or profile. ``source``: the record it was read from; null in letters of a
+    replay, which have ``line`` instead, and of the collector, which have ``sender``, the source
+    that sent it. A webhook is kept as it came, with the ``headers`` that identify it.
     """
 
     reason: Reason
@@ -40,14 +40,16 @@ class DeadLetter(Struct, frozen=True, rename="camel"):
 
 
 class Closing(Struct, frozen=True, tag_field="type", tag="dead-letters-closed"):
-    """Says that the letters at ``offsets``, of the partition it is in itself, were put back."""
+    """Says that the letters at ``offsets`` were put back; they are in the same partition as this
+    record.
+    """
 
     offsets: tuple[int, ...]
 
 
 _DECODER = msgspec.json.Decoder(DeadLetter)
 _CLOSING = msgspec.json.Decoder(Closing)
-#: How a closing begins; a letter is not decoded twice to tell them apart.
+#: The first bytes of a closing, so that no letter is decoded just to tell the two apart.
 _CLOSES = b'{"type":"dead-letters-closed"'
 
 
@@ -84,7 +86,7 @@ def encode_closing(closing: Closing) -> bytes:
 
 
 def decode_entry(content: bytes) -> DeadLetter | Closing:
-    """A record of the topic. Raises ``Foreign`` if ``content`` is neither."""
+    """A record of the topic. Raises ``Foreign`` if ``content`` is neither of the two."""
     if content.startswith(_CLOSES):
         closing: Closing = decoded(_CLOSING, content, "a closing of dead letters")
         return closing

@@ -1,4 +1,4 @@
-"""That somebody was erased, for readers of decisions: they have to delete what is theirs."""
+"""Erasure notices: they tell readers of decisions to delete what they keep of a customer."""
 
 from typing import Final
 
@@ -8,16 +8,16 @@ from msgspec import Struct
 from models.events.foreign import Foreign, decoded
 from models.events.times import iso
 
-#: The event that asks for it.
+#: The event that requests an erasure.
 ERASE_REQUESTED: Final = "User Erase Requested"
-#: What it asks for: what is held is deleted; and nothing may come again; something may.
+#: The modes of an erasure: delete what is held; also refuse later events; accept events again.
 DELETE_ONLY, SUPPRESS, UNSUPPRESS = "DELETE_ONLY", "SUPPRESS_WITH_DELETE", "UNSUPPRESS"
 MODES: Final = (DELETE_ONLY, SUPPRESS, UNSUPPRESS)
 
 
 class Erased(Struct):
-    """An id of an erased person. ``at_ms``: what is dated up to then is gone; ``was_known``:
-    whether anything was held. ``partition`` and ``offset``: of the record that erased them.
+    """An id of an erased person. ``at_ms``: everything dated up to then is erased; ``was_known``:
+    whether anything was held. ``partition`` and ``offset``: the record that erased the person.
     """
 
     customer: str
@@ -31,10 +31,10 @@ class Erased(Struct):
 class ErasureNotice(
     Struct, frozen=True, rename="camel", tag="erased", tag_field="type", kw_only=True
 ):
-    """On the topics of decisions, in the partition of those that it is about: whatever was decided
-    for the customer before, readers have to delete. ``fingerprint``: of the customer's id, as
-    docs/privacy.md says. ``timestamp``: what is dated up to then is gone. ``was_known``: whether
-    anything was held.
+    """A notice on the topics of decisions, in the partition of the customer's decisions: readers
+    must delete the customer's earlier decisions. ``fingerprint``: of the customer's id, as
+    docs/privacy.md defines it. ``timestamp``: everything dated up to then is erased. ``was_known``:
+    whether anything was held.
     """
 
     id: str
@@ -45,7 +45,7 @@ class ErasureNotice(
 
 
 def notice_of(erased: Erased, fingerprint: bytes) -> ErasureNotice:
-    """What readers are told of an id that was erased."""
+    """The notice for an erased id."""
     return ErasureNotice(
         id=f"erased-{erased.partition}-{erased.offset}",
         fingerprint=fingerprint.hex(),
@@ -64,7 +64,7 @@ _NOTICE: msgspec.json.Decoder[ErasureNotice] = msgspec.json.Decoder(ErasureNotic
 
 
 def notice_in(content: bytes) -> ErasureNotice | None:
-    """The notice in a record of a topic of decisions; None for one that is none."""
+    """The notice in a record of a topic of decisions; None for any other record."""
     if b'"erased"' not in content[:64]:
         return None
     try:

@@ -1,4 +1,4 @@
-"""An event as the engine sees it, and what parts can declare for an event's name."""
+"""An event as the engine sees it, and what parts declare for an event name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
@@ -20,17 +20,18 @@ NOTHING = Nothing()
 
 
 class EventType(Struct, frozen=True, kw_only=True):
-    """What a part declares for an event's name.
+    """What a part declares for an event name.
 
-    ``shape``: the properties that state needs; all others are dropped. ``topic`` and
-    ``is_passive`` (the customer did not do it) are only for names that `names` does not know.
-    ``check`` raises ``Rejected`` for what types cannot express; ``rules`` state the same in JSON
-    Schema, merged into the shape's. ``nobody`` gives the id under which an event without an
-    identity is kept. ``value``: the amount of money that the event is about, in the currency of
-    its properties, else in the shop's; ``code``: the one of its properties that is a code.
-    ``instead``: by what its properties say, the name and the properties of the event that it is.
-    ``has_traits``: what it says is called traits, and costs the event nothing if it can't be read.
-    ``is_never_late``: it counts however late it comes, since its part knows which it has counted.
+    ``shape``: the properties that state needs; all others are dropped. ``topic`` and ``is_passive``
+    (the customer did not do it) are only for names that `names` does not list. ``check`` raises
+    ``Rejected`` for faults that types cannot express; ``rules`` state the same in JSON Schema,
+    merged into the shape's schema. ``nobody`` returns the id under which an event without an
+    identity is kept. ``value``: the amount of money of the event, in the currency of its
+    properties, else in the shop's; ``code``: the property that is a code. ``instead``: the name and
+    the properties of the event that this one really is, judged by its properties. ``has_traits``:
+    its properties are under ``traits``, and unreadable ones do not refuse the event.
+    ``is_never_late``: it counts however late it comes, because its part knows which events it has
+    counted.
     """
 
     shape: type[Struct] = Nothing
@@ -47,10 +48,10 @@ class EventType(Struct, frozen=True, kw_only=True):
 
 
 class Kind(Struct, frozen=True, kw_only=True, eq=False):
-    """What an event's name means, resolved once, when the event is decoded.
+    """What an event name means, resolved once, when the event is decoded.
 
     ``number`` is the kind's index in the engine's table of routes; ``is_passive``: the customer did
-    not do it. All unknown names share one kind, and all those that are nearly known another.
+    not do it. All unknown names share one kind, and all names that are nearly known share another.
     """
 
     name: str
@@ -62,15 +63,15 @@ class Kind(Struct, frozen=True, kw_only=True, eq=False):
     reader: PropertyReader | None
 
 
-#: A number that all of our encodings hold.
+#: A whole number that every encoding used here can hold.
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Source(Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """Where on a raw topic an event came from, and when the broker took it (Unix ms).
+    """The place on a raw topic that an event came from, and when the broker received it (Unix ms).
 
-    ``generation`` tells the topic from others that had its name before, or will: a topic that was
-    deleted and created again counts its offsets anew. None where it is not known.
+    ``generation`` distinguishes topics that had the same name at different times: a topic that was
+    deleted and created again restarts its offsets. None if unknown.
     """
 
     topic: str
@@ -81,7 +82,7 @@ class Source(Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
 
     @property
     def message_id(self) -> str:
-        """The id of a message that has none of its own."""
+        """The message id for an event that has none."""
         place = f"{self.topic}-{self.partition}-{self.offset}"
         return place if self.generation is None else f"{place}-{self.generation}"
 
@@ -89,12 +90,11 @@ class Source(Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
 class Event(Struct, frozen=True, gc=False):
     """Something that happened, checked and typed.
 
-    ``historical``: it is told long after, so what it brings about is not decided aloud.
-    ``consent``: the purposes that its context says are granted, or are not; ``has_unread_consent``:
-    it says more of that, or its properties do, which is not understood. ``visitor``: the id
-    that it names besides the user's, anonymous or from before an alias; ``previous``: the latter,
-    of an alias that names both. ``batched``: its sender tells many at once, so that the hour of
-    its time says nothing.
+    ``historical``: it is reported long after the fact, so its decisions are only rehearsed.
+    ``consent``: the purposes that its context grants or denies; ``has_unread_consent``: its context
+    or properties say more about consent, which could not be read. ``visitor``: the other id that it
+    names, anonymous or from before an alias; ``previous``: the id from before an alias that names
+    both. ``batched``: its sender sends in batches, so the hour of its time is meaningless.
     """
 
     name: str

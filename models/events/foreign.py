@@ -1,25 +1,25 @@
-"""What is on a topic of ours and is not ours: another program's record, or a damaged one.
+"""Foreign records: records on an internal topic from another program, or damaged ones.
 
-Every decoder of an internal topic's records refuses it by the one error, so that every reader can
-leave it out the same way.
+Every decoder of an internal topic raises the same error for them, so that all readers can skip them
+in the same way.
 """
 
 from typing import Any
 
 import msgspec
 
-#: What decoding malformed bytes raises: broken, not UTF-8, nested too deeply.
+#: Raised by decoders for malformed bytes: invalid JSON, invalid UTF-8, nested too deeply.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-#: The largest whole number that all of our encodings hold.
+#: The largest integer that every encoding used here can hold.
 INT_MAX = 2**63 - 1
 
 
 class Foreign(ValueError):
-    """A record that no release of ours wrote; the message says why, and quotes nothing of it."""
+    """A record that no release of Keepstream wrote; the message says why, and quotes none of it."""
 
 
 def decoded(decoder: Any, content: bytes, what: str) -> Any:
-    """What ``decoder`` reads. Raises ``Foreign``, which says that it is not ``what``."""
+    """Decode ``content``. Raises ``Foreign``, which says that it is not ``what``."""
     try:
         return decoder.decode(content)
     except UNREADABLE as error:
@@ -27,7 +27,7 @@ def decoded(decoder: Any, content: bytes, what: str) -> Any:
 
 
 def _in_short(error: BaseException) -> str:
-    """Without a value of the record, which may be anybody's."""
+    """The error without any value of the record, which may be personal."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     if isinstance(error, RecursionError):

@@ -1,5 +1,5 @@
-"""What is left of a record of the log whose content is gone, because its customer was erased: when
-it was and where it came from, which is all that other customers of its partition depend on.
+"""What remains of a log record whose content is gone because its customer was erased: its time and
+its source. Other customers of its partition depend on nothing else of it.
 """
 
 from base64 import b64decode, b64encode
@@ -16,14 +16,14 @@ from models.events.times import iso
 from models.events.wire import GONE, GONE_FORMAT, LINK_FORMAT, LINK_TYPES, LOG_FORMAT, Line
 from models.events.wire import timestamp_ms as timestamp_of
 
-#: In the place of the number of a raw partition for a record that names no source.
+#: Stands in for the raw partition's number in a record without a source.
 _NOWHERE = -1
 
 
 class Gone(Struct, array_like=True, frozen=True, gc=False):
-    """``log_format``: of the record; whether it moved the clock follows from it. ``timestamp_ms``
-    is 0 for a record whose time nothing depends on. Then its `Source`; and of a record that erased
-    somebody the packed ``grave``.
+    """``log_format``: the format of the record, which also tells whether it moved the clock.
+    ``timestamp_ms``: 0 if nothing depends on the record's time. The next five fields are its
+    `Source`. ``grave``: packed, for a record that erased a customer.
     """
 
     log_format: int
@@ -38,8 +38,8 @@ class Gone(Struct, array_like=True, frozen=True, gc=False):
 
 
 class GoneSaid(Struct, frozen=True, omit_defaults=True):
-    """What erased somebody leaves, in base64: a grave, by a fingerprint, and the ``row`` that the
-    id begins anew with where others share it.
+    """What an erasing record leaves, in base64: the grave of a fingerprint, and the ``row`` with
+    which a shared id starts again.
     """
 
     fingerprint: str = ""
@@ -48,13 +48,13 @@ class GoneSaid(Struct, frozen=True, omit_defaults=True):
 
 
 def gone_of(line: Line, at_ms: int | None = None) -> Gone:
-    """What is left of ``line``, an event or a link record of the log; ``at_ms``: when it was, if
-    that is known.
+    """What remains of ``line``, an event or a link record of the log; ``at_ms``: its time, if
+    known.
     """
     if line.type == GONE:
         log_format, at_ms = line.version or LOG_FORMAT, _time_of(line)
     elif line.type in LINK_TYPES or line.event == ERASE_REQUESTED:
-        # What tells of persons is no news of the shop, and has no part in its time.
+        # Records about persons are no activity of the shop, so they don't move its clock.
         log_format, at_ms = LINK_FORMAT, 0
     else:
         log_format = LOG_FORMAT if line.moves_clock else 2 if line.is_before_rehearsal else 0
@@ -74,7 +74,7 @@ def gone_of(line: Line, at_ms: int | None = None) -> Gone:
 
 
 def encode_gone(gone: Gone, customer: str = "", row: bytes = b"") -> bytes:
-    """A record of the log that says so; ``row``: what ``customer`` begins anew with."""
+    """The log record for what remains; ``row``: the row with which ``customer`` starts again."""
     line: dict[str, Any] = {"type": GONE, "version": gone.log_format}
     if gone.timestamp_ms:
         line["timestamp"] = iso(gone.timestamp_ms)
@@ -95,8 +95,8 @@ _SAID = msgspec.json.Decoder(GoneSaid | None)
 
 
 def left_by(line: Line) -> tuple[bytes, bytes, bytes]:
-    """The fingerprint, the grave and the row in such a record, each b"" without. Raises
-    ``Rejected`` for what no worker wrote.
+    """The fingerprint, the grave and the row in such a record, each b"" if absent. Raises
+    ``Rejected`` for a record that no worker wrote.
     """
     try:
         said = _SAID.decode(line.properties) or GoneSaid()

@@ -1,7 +1,7 @@
-"""Ids as real systems write them, and texts that are sent where an id is not known.
+"""Ids as real systems write them, and the texts that are sent in place of an unknown id.
 
-An id is opaque: it is compared letter for letter, without any normalisation of Unicode, so that the
-systems on both sides find each other by it.
+An id is opaque. It is compared character by character, without Unicode normalization, so that the
+systems on both sides recognize it.
 """
 
 import re
@@ -9,23 +9,23 @@ from typing import Any, Final
 
 from models.events.rejection import Reason, Rejected
 
-#: In UTF-8: an id is a Kafka key, a part of a key in Redis, and a part of an address.
+#: Bytes in UTF-8: an id is a Kafka key, and part of Redis keys and addresses.
 ID_BYTES_MAX: Final = 256
-#: What no id may contain, for regular expressions: control characters, ends of lines and halves of
-#: surrogate pairs.
+#: Characters that no id may contain, for regular expressions: control characters, line separators
+#: and lone surrogates.
 NEVER_IN_ID: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\ud800-\udfff"
 _BAD = re.compile(f"[{NEVER_IN_ID}]").search
-#: So many letters are never more than the bytes allowed.
+#: A text with at most this many characters never exceeds the limit in bytes.
 SURELY_SHORT: Final = ID_BYTES_MAX // 4
-#: Integers beyond it are not exact as floats.
+#: Larger integers are not exact as floats.
 EXACT_MAX: Final = 2**53
-#: What client libraries and databases send where there is no id, in any case; where a - is, there
-#: may be a blank, _ or nothing. Quotes around it are of a value that was printed twice.
+#: Sent by client libraries and databases instead of a missing id, in any case; a - may also be a
+#: blank, _ or nothing. Quotes around them come from values that were printed twice.
 NOTHINGS: Final = (
     *("true", "false", "null", "none", "nil", "nan", "undefined", "unknown", "n/a", "#n/a"),
     *("not-set", "not-available", "not-provided"),
 )
-#: What they send where they do not know who it is: the name of a field instead of its value, too.
+#: Sent instead of an unknown customer's id; this includes the name of a field instead of its value.
 PLACEHOLDERS: Final = (
     *NOTHINGS,
     *("id", "uid", "uuid", "guid", "email", "user", "user-id", "customer", "customer-id"),
@@ -37,7 +37,7 @@ PLACEHOLDERS: Final = (
 )
 QUOTES: Final = "\"'"
 _NUMBER_SIGN: Final = "#"
-#: Blanks of no width and byte-order marks, which copying and files leave at the ends.
+#: Zero-width characters and byte-order marks, which copying and files leave at the ends.
 _UNSEEN: Final = "\u200b\u200c\u200d\u2060\ufeff"
 _BLANKS: Final = f" \t\r\n\u00a0{_UNSEEN}"
 
@@ -49,37 +49,39 @@ def _spellings(words: tuple[str, ...]) -> frozenset[str]:
 
 
 _NOTHINGS, _PLACEHOLDERS = _spellings(NOTHINGS), _spellings(PLACEHOLDERS)
-#: The words for nothing as they are mostly written, to be found at no cost.
+#: The usual spellings of the words for nothing, for a fast lookup.
 USUAL_NOTHINGS: Final = frozenset(
     as_is for word in _NOTHINGS for as_is in (word, word.upper(), word.capitalize(), word.title())
 )
-#: A template that was not filled in, or an object that was printed: all of it in brackets.
+#: A template that was not filled in, or a printed object: text that is entirely in brackets.
 IN_BRACKETS: Final = r"\{.*\}|\[.*\]|<.*>|\(.*\)|[$#]\{.*\}|%.*%|\*\|.*\|\*"
-#: No digit but 0, such as the UUID of zeros, and -1, also as tools that know only floats write it;
-#: and what was masked, letter by letter.
+#: Only zeros, such as the all-zero UUID; -1, also as tools that know only floats write it; and text
+#: that was masked character by character.
 ZEROS: Final = r"[0-]*(\.0*)?|-1(\.0*)?|[*?._#]+"
 _IS_FORM = re.compile(f"(?s:{IN_BRACKETS}|{ZEROS})").fullmatch
 _FORMS = frozenset("{[<($#%*0-.?_")
 
 
 def is_nobody(text: str) -> bool:
-    """Whether ``text`` stands for no one customer: state under it would mix many of them."""
+    """Whether ``text`` identifies no single customer: its state would mix many of them."""
     return _is_one_of(_PLACEHOLDERS, text)
 
 
 def is_no_thing(text: str) -> bool:
-    """Whether ``text`` stands for no one order, ticket or product: it would mix many of them."""
+    """Whether ``text`` identifies no single order, ticket or product: its state would mix many of
+    them.
+    """
     return _is_one_of(_NOTHINGS, text)
 
 
 def is_word_for_nothing(text: str) -> bool:
-    """Whether ``text`` is a word that stands where there is no value; 0 is a value."""
+    """Whether ``text`` is a word for a missing value; 0 is a value."""
     return text.strip().lower() in _NOTHINGS
 
 
 def _is_one_of(words: frozenset[str], text: str) -> bool:
     if text[:1] in QUOTES:
-        # An empty text, too.
+        # Also true for an empty text, which stays empty.
         text = text.strip(QUOTES)
     if text.lower() in words or not text:
         return True
@@ -87,15 +89,15 @@ def _is_one_of(words: frozenset[str], text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether ``text`` is an id, somebody's or nobody's."""
+    """Whether ``text`` is valid as an id, even if it identifies nobody."""
     return bool(text) and not _fault(text)
 
 
 def id_text(value: Any, path: str) -> str | None:
-    """An id as text: an integer's digits, a text without blanks around it, whether they can be seen
-    or not; None for nothing.
+    """An id as text: the digits of an integer, or a text without surrounding blanks, visible or
+    not; None if it is missing.
 
-    ``value`` is what JSON says. Raises ``Rejected`` for what is no id.
+    ``value`` is a decoded JSON value. Raises ``Rejected`` for a value that is no id.
     """
     kind = type(value)
     if kind is str:
@@ -117,8 +119,8 @@ def id_text(value: Any, path: str) -> str | None:
 
 
 def customer_id_text(value: Any, path: str) -> str | None:
-    """As `id_text`, for the id of a customer in an event that would be wrong without it. Raises
-    ``Rejected`` for what stands for nobody, too.
+    """Like `id_text`, for a customer's id without which an event would be wrong. Also raises
+    ``Rejected`` for an id that identifies nobody.
     """
     text = None if value is True or value is False else id_text(value, path)
     if text is not None and is_nobody(text):
@@ -127,8 +129,8 @@ def customer_id_text(value: Any, path: str) -> str | None:
 
 
 def nobody(path: str) -> Rejected:
-    """For an id at ``path`` that stands for nobody, or that the operator blocks: it would make one
-    of many.
+    """The refusal of an id at ``path`` that identifies nobody or that the operator blocks: it would
+    merge many customers into one.
     """
     return Rejected(
         Reason.NO_IDENTITY,
@@ -139,11 +141,11 @@ def nobody(path: str) -> Rejected:
 
 
 def thing_id_text(value: Any, path: str) -> str | None:
-    """As `id_text`, for ids of orders, products, tickets and the like; None for what stands for
-    none of them.
+    """Like `id_text`, for ids of orders, products, tickets and the like; None for an id that
+    identifies none of them.
 
-    NULs are left out: fields of a fixed width are filled up with them. Of an object it is its own
-    ``id``, and a ``#`` before it is how people write it.
+    NULs are removed, because fixed-width fields are padded with them. An object stands for its
+    ``id``. A leading ``#`` is removed, because people write numbers that way.
     """
     if type(value) is dict and not isinstance(value.get("id"), dict):
         value = value.get("id", value)
@@ -156,7 +158,7 @@ def thing_id_text(value: Any, path: str) -> str | None:
 
 
 def _fault(text: str) -> str:
-    """What is wrong with an id's text; empty if nothing is."""
+    """The fault of an id's text; empty if there is none."""
     if _BAD(text):
         return "an id has no control characters and no halves of surrogate pairs"
     if len(text) > SURELY_SHORT and len(text.encode()) > ID_BYTES_MAX:

@@ -1,7 +1,7 @@
-"""Whether properties say nothing but what was read of them, by their keys alone.
+"""Decides from JSON keys alone whether decoded properties are complete.
 
-A search for a field under other spellings goes through all of the JSON, field by field. Most shops
-send each event with the same keys every time, so that the verdict on them is remembered.
+Searching for a field under other spellings scans all of the JSON, field by field. Most shops always
+send the same keys with an event, so the verdict on a set of keys is cached.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,20 +12,20 @@ import msgspec
 
 from models.events.foreign import UNREADABLE
 
-#: What must be there of an object for its keys to hide nothing: each gives a value.
+#: The fields that must have a value for the keys to hide nothing, as their getters.
 _Needed = tuple[Callable[[Any], Any], ...]
-#: How many different sets of keys are remembered of one shape, and how many letters in one: who
-#: makes up keys must not fill the memory.
+#: Limits of the cache for one shape: sets of keys, and characters in one set. A sender that invents
+#: keys must not fill the memory.
 _SETS_MAX: Final = 512
 _LETTERS_MAX: Final = 1_024
 _TREE: Final = msgspec.json.Decoder().decode
 _ENCODE: Final = msgspec.json.Encoder().encode
-#: An amount may be of the currency that an object in a list says.
+#: An amount may be in the currency that an object in a list states.
 _CURRENCY: Final = "currency"
 
 
 class Spelling(NamedTuple):
-    """A field that may be written in another way: its value, and whether it is in JSON so."""
+    """A field with other spellings: its getter, and a search for these spellings in JSON."""
 
     value_in: Callable[[Any], Any]
     is_spelt_in: Callable[[bytes], object]
@@ -34,8 +34,8 @@ class Spelling(NamedTuple):
 class KnownKeys:
     """The keys that objects may have without hiding anything.
 
-    ``spellings``: the fields that are looked for; ``only``: all keys that there may be, where any
-    other may mean something; ``is_inside``: the objects are in another's list.
+    ``spellings``: the fields to look for; ``only``: all allowed keys, for shapes in which any other
+    key may mean something; ``is_inside``: the objects are in a list of another object.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class KnownKeys:
         self._judged: dict[tuple[str, ...], _Needed | None] = {}
 
     def hide_nothing(self, keys: tuple[str, ...], objects: Iterable[Any]) -> bool:
-        """Whether JSON with these keys says no more than ``objects``, each of which was read of
-        such. It may be cautious.
+        """Whether JSON with these keys holds no more than ``objects``, each decoded from such JSON.
+        In doubt False.
         """
         try:
             needed = self._judged[keys]
@@ -66,19 +66,20 @@ class KnownKeys:
         if sum(map(len, keys)) > _LETTERS_MAX:
             return None
         if len(self._judged) >= _SETS_MAX:
-            # Those that come again are soon known again.
+            # Keys that are still in use are soon cached again.
             self._judged.clear()
         needed = self._judged[keys] = self._needed(keys)
         return needed
 
     def _needed(self, keys: tuple[str, ...]) -> _Needed | None:
-        """What must be there; None if nobody can tell."""
+        """The fields that must have a value; None if that can't be decided."""
         if self._only is not None and not self._only.issuperset(keys):
             return None
         if self._is_inside and any(_CURRENCY in key.lower() for key in keys):
             return None
         try:
-            # As if each had a text: a currency is only looked for before one.
+            # Every value is taken for a text, because a currency is only searched for before a
+            # text.
             written = _ENCODE(dict.fromkeys(keys, ""))
         except UnicodeEncodeError:
             return None
@@ -86,10 +87,11 @@ class KnownKeys:
 
 
 class PlainObject:
-    """Tells of a shape's JSON whether it has no other objects in it than the shape has, and its
-    keys hide nothing.
+    """Decides whether JSON of a shape has no objects but the shape's own, and whether its keys hide
+    nothing.
 
-    ``lists``: the fields that are lists of objects, each with its name in JSON and their keys.
+    ``lists``: the fields that are lists of objects, each with its JSON name and the keys of its
+    objects.
     """
 
     def __init__(self, keys: KnownKeys, lists: Mapping[str, tuple[str, KnownKeys]]) -> None:
@@ -99,14 +101,14 @@ class PlainObject:
         )
 
     def is_all(self, properties: Any, raw: bytes) -> bool:
-        """Whether ``properties`` is all that ``raw`` says. It may be cautious."""
+        """Whether ``properties`` is all that ``raw`` says. In doubt False."""
         try:
             tree = _TREE(raw)
         except UNREADABLE:
             return False
         if not self._keys.hide_nothing(tuple(tree), (properties,)):
             return False
-        # In a text, too: whoever has one in it is searched.
+        # Braces inside texts count as well: such JSON is searched in full.
         others = raw.count(b"{") - 1
         if not others:
             return True

@@ -1,9 +1,8 @@
-"""JSON as senders write it, where the strict decoder refuses it.
+"""Reads JSON as senders write it, where the strict decoder refuses it.
 
-Everything here is the second try for an event that the strict decoder did not take: halves of
-surrogate pairs, bytes that are no UTF-8, NaN, control characters, a byte-order mark, empty lists
-for empty objects. Texts keep what cannot be text as lone surrogates, so that an id with one can
-still be refused.
+All of this is a second attempt, for lone surrogates, invalid UTF-8, NaN, control characters, a
+byte-order mark, and empty lists in place of empty objects. Undecodable bytes stay in texts as lone
+surrogates, so that an id with one can still be refused.
 """
 
 import json
@@ -17,7 +16,7 @@ from models.events.rejection import Reason, Rejected
 
 _HALF_PAIR = re.compile(r"[\ud800-\udfff]")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-#: More digits are no number that anybody meant, and Python refuses to read thousands of them.
+#: Nobody means a number with more digits, and Python refuses to parse thousands of them.
 _DIGITS_MAX: Final = 400
 
 
@@ -33,7 +32,7 @@ _DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_not_finite, stri
 
 
 def read_json(raw: bytes) -> Any:
-    """The value in ``raw``. Raises ``Rejected`` if it is no JSON by any reading."""
+    """The value in ``raw``. Raises ``Rejected`` if it can't be read even leniently."""
     content = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         return _DECODER.decode(content.decode("utf-8", errors="surrogateescape"))
@@ -44,7 +43,7 @@ def read_json(raw: bytes) -> Any:
 def _in_words(error: Exception) -> str:
     if not isinstance(error, json.JSONDecodeError):
         return "nested too deeply"
-    # What comes after a colon is quoted from the content.
+    # The text after a colon quotes the content.
     return f"{error.msg.partition(':')[0]} (character {error.pos})"
 
 
@@ -56,25 +55,25 @@ def is_nothing(value: Any) -> bool:
 
 
 def plain(text: str) -> str:
-    """``text`` with a replacement character for what cannot be written in UTF-8."""
+    """``text`` with a replacement character for what UTF-8 cannot encode."""
     return _HALF_PAIR.sub("\ufffd", text)
 
 
 def escaped(text: str) -> str:
-    """``text`` with escapes for what cannot be written in UTF-8: other texts stay other texts."""
+    """``text`` with escapes for what UTF-8 cannot encode: different texts stay different."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def to_json(value: Any) -> bytes:
-    """The value's bytes, which `read_json` reads as it is."""
+    """The value's bytes, which `read_json` reads back unchanged."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
 def spelt(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The values of ``fields`` by their known names; ``names``: those by their folded spelling.
+    """The values of ``fields`` by their known names; ``names``: known names by folded spelling.
 
-    A value under the known name itself counts more than one under another spelling; what stands
-    for a missing value is left out.
+    A value under the known name itself takes precedence over another spelling; values that stand
+    for a missing one are left out.
     """
     found: dict[str, Any] = {}
     for key, value in fields.items():

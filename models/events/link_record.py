@@ -1,7 +1,7 @@
-"""Records of the log by which rows tell each other who is who, also from one partition to another.
+"""Log records in which rows tell each other about linked ids, also across partitions.
 
-The fold of a row writes them as effects, and the fold of the row that they are for reads them, so
-that a replay of the log needs nothing else.
+The fold of one row writes them as effects, and the fold of the receiving row reads them, so a
+replay needs only the log.
 """
 
 from base64 import b64decode, b64encode
@@ -17,26 +17,27 @@ from models.events.rejection import Reason, Rejected
 from models.events.times import iso
 from models.events.wire import ERASE_FORMAT, LINK_FORMAT, LINK_TYPES, Line, timestamp_ms
 
-#: To an id: a user says that it is theirs; somebody says that it is nobody's from then on; its row
-#: comes back from the person who had it.
+#: To an id: a user claims it; it is declared unlinked from then on; its row comes back from the
+#: person who had it.
 CLAIM, UNLINK, LEFT = "link", "unlink", "left"
-#: To a person: the row of an id that becomes theirs; an event of an id of theirs; an id is not
+#: To a person: the row of an id that joins them; an event of one of their ids; an id that is not
 #: theirs, or no longer.
 GRAFT, FORWARDED, RELEASE = "graft", "forwarded", "release"
-#: To a person from an id of theirs, and to each of their ids: the whole person is erased.
+#: To a person from one of their ids, and to each of their ids: the whole person is erased.
 ERASE = "erase"
-#: Records that one record of the log writes at most: their place must be a whole number, too.
+#: The most link records that one record of the log writes. Their place is its offset times this,
+#: plus their index.
 PER_RECORD_MAX: Final = 64
 
 
 class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """``id``: which id it is about; ``person``: the user who claims it or has it. ``by``: what
-    links or splits them. ``since``: since when it is linked. ``row``: the bytes of the id's row.
-    ``event``: of the id, as a record of the log. ``again``: the row is another by now, for one that
-    is linked already. ``until``: claims up to this time are void; of an erasure, what is dated up
-    to then is gone, and ``by`` is its mode. ``historical``: a historical
-    event says so, and nothing is decided aloud because of it. ``owner``: into whom the user who
-    claims the id is merged; ``away``: they have too many ids, and this one is its own meanwhile.
+    """``id``: the id in question; ``person``: the user who claims or has it. ``by``: what links or
+    splits them. ``since``: the time of the link. ``row``: the bytes of the id's row. ``event``: an
+    event of the id, as a record of the log. ``again``: a newer row of an id that is already linked.
+    ``until``: claims up to this time are void; in an erasure, everything dated up to then is
+    erased, and ``by`` is its mode. ``historical``: a historical event caused it, so its decisions
+    are only rehearsed. ``owner``: the user into whom the claiming user is merged; ``away``: that
+    user has too many ids, so this id stays separate for now.
     """
 
     id: str
@@ -53,8 +54,8 @@ class LinkSaid(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class LinkRecord(Struct):
-    """One of them, for ``customer``; its place is that of the record that made it, and tells it
-    from its repeats.
+    """A link record for ``customer``. Its place is that of the record that caused it, which
+    identifies its repeats.
     """
 
     kind: str
@@ -67,7 +68,7 @@ class LinkRecord(Struct):
 
 
 def encode_link_record(record: LinkRecord) -> bytes:
-    """The record's bytes; the same record always has the same."""
+    """The record's bytes; equal records have equal bytes."""
     assert record.index < PER_RECORD_MAX
     line: dict[str, Any] = {
         "type": record.kind,
@@ -89,7 +90,7 @@ _SAID = msgspec.json.Decoder(LinkSaid)
 
 
 def link_record_of(line: Line) -> LinkRecord:
-    """The record in a line of the log. Raises ``Rejected`` for what no worker wrote."""
+    """The record in a line of the log. Raises ``Rejected`` for a record that no worker wrote."""
     source, customer = line.source, line.user_id
     is_ours = source is not None and source.topic == CUSTOMER_EVENTS
     if line.type not in LINK_TYPES or not is_ours or not isinstance(customer, str):
@@ -102,7 +103,7 @@ def link_record_of(line: Line) -> LinkRecord:
 
 
 def not_ours(path: str) -> Rejected:
-    """For a record of these that no worker wrote; ``path`` is what is wrong with it."""
+    """The refusal of a link record that no worker wrote; ``path`` is the faulty field."""
     return Rejected(
         Reason.WRONG_TYPE,
         path,
@@ -112,7 +113,7 @@ def not_ours(path: str) -> Rejected:
 
 
 def row_text(packed: bytes) -> str:
-    """A row's bytes as a record has them."""
+    """A row's bytes, as the text in a record."""
     return b64encode(packed).decode()
 
 

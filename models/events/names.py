@@ -1,5 +1,5 @@
-"""The names that events have by convention, the topics where they are published, and which of them
-are passive: not done by the customer. Parts add names and shapes of their own.
+"""The conventional names of events, their topics, and which of them are passive, that is, not done
+by the customer. Parts add names and shapes of their own.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from config.topics import CLICKSTREAM, FEEDBACK, SUPPORT, TRANSACTIONS
 #: The types of an event line; only ``track`` events have a name.
 EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 
-#: What customers do, by the topic where it is usually published.
+#: What customers do, by the usual topic.
 _DONE_BY_CUSTOMERS: Mapping[str, tuple[str, ...]] = {
     CLICKSTREAM: (
         "Products Searched",
@@ -75,7 +75,7 @@ _DONE_BY_CUSTOMERS: Mapping[str, tuple[str, ...]] = {
         "Consent Revoked",
     ),
 }
-#: What the shop, its systems and others do, or what merely happens.
+#: What the shop, its systems and others do, and what merely happens.
 _DONE_BY_OTHERS: Mapping[str, tuple[str, ...]] = {
     CLICKSTREAM: (
         "Cart Abandoned",
@@ -117,7 +117,7 @@ _DONE_BY_OTHERS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-#: Where each known name is usually published; any raw topic takes any of them.
+#: The usual topic of each known name; any raw topic accepts any of them.
 TOPIC_BY_NAME: Mapping[str, str] = {
     name: topic
     for table in (_DONE_BY_CUSTOMERS, _DONE_BY_OTHERS)

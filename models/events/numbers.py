@@ -1,8 +1,8 @@
-"""Numbers that senders write as texts: as their country does, where that can mean one thing only.
+"""Numbers that are sent as texts, in any country's notation if it is unambiguous.
 
-A dot is a decimal one, as in JSON. A comma is one where it cannot be a thousands separator, so
-"25,00" is a number, and "25,000" is none: it is 25 to some and 25 thousand to others. Whoever
-writes both kinds of separators says by that which is which.
+A dot is a decimal point, as in JSON. A comma is a decimal comma only where it can't separate
+thousands. So "25,00" is a number, but "25,000" is not: it may be 25 or 25 thousand. A text with
+both kinds of separators is unambiguous.
 """
 
 import re
@@ -10,11 +10,12 @@ from typing import Final
 
 _GROUPS: Final = "[1-9][0-9]{0,2}"
 _DECIMALS: Final = "[0-9]{1,12}"
-#: A blank that does not break a line, or an apostrophe, too.
+#: A no-break space or an apostrophe also separates groups.
 _GAP: Final = "[ \u00a0\u202f'\u2019]"
 _FORMS: Final = (
     rf"[0-9]{{1,12}}(\.{_DECIMALS})?",
-    # No group of thousands has another number of digits, comes after four, or begins with 0.
+    # A thousands group has exactly three digits, follows at most three, and never follows a leading
+    # 0.
     "[0-9]{1,12},([0-9]{1,2}|[0-9]{4,12})",
     "(0|[0-9]{4,12}),[0-9]{3}",
     rf"{_GROUPS}((\.[0-9]{{3}}){{1,3}},{_DECIMALS}|(\.[0-9]{{3}}){{2,3}})",
@@ -23,7 +24,7 @@ _FORMS: Final = (
     rf"[1-9][0-9]?(,[0-9]{{2}}){{1,3}},[0-9]{{3}}(\.{_DECIMALS})?",
     rf"{_GROUPS}({_GAP}[0-9]{{3}}){{1,3}}([.,]{_DECIMALS})?",
 )
-#: In regular expressions as JSON Schema has them, too.
+#: Also valid in regular expressions of JSON Schema.
 DECIMAL: Final = f"({'|'.join(_FORMS)})"
 SIGNED_DECIMAL: Final = f"-?{DECIMAL}"
 _SIGNED_DECIMAL = re.compile(SIGNED_DECIMAL).fullmatch
@@ -31,7 +32,7 @@ _GAPS = re.compile(_GAP)
 
 
 def number_in(text: str) -> float | None:
-    """The number that ``text`` says; None if it says none, or could say two."""
+    """The number in ``text``; None if there is none, or if it is ambiguous."""
     text = text.strip()
     if _SIGNED_DECIMAL(text) is None:
         return None

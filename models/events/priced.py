@@ -1,7 +1,7 @@
 """Amounts that are written with their currency, such as ``12,50 €`` or ``USD 12``.
 
-The currency beside an amount is never dropped: it must be the event's, and it is the event's where
-that says none.
+A currency beside an amount is never dropped. It must equal the event's currency; if the event
+states none, it becomes the event's.
 """
 
 import re
@@ -15,7 +15,7 @@ from models.events.numbers import DECIMAL, number_in
 from models.events.rejection import Reason, Rejected
 from models.money import NO_CURRENCY, SIGNS, code_of
 
-#: The sign of all dollars, and what may be meant by it.
+#: The sign that all dollars share, and the currencies it may mean.
 _DOLLAR: Final = "$"
 _DOLLARS: Final = frozenset({"USD", "CAD", "AUD", "NZD", "SGD", "HKD", "TWD"})
 _MARK: Final = rf"([A-Z]{{3}}|{'|'.join(map(re.escape, (*SIGNS, _DOLLAR)))})"
@@ -24,21 +24,21 @@ _priced = re.compile(
     rf"{_MARK}{_GAP}(?P<after>{DECIMAL})|(?P<before>{DECIMAL}){_GAP}{_MARK}", re.IGNORECASE
 ).fullmatch
 _CURRENCY: Final = "currency"
-#: How deep in an event its currency may be: in a list of its products, and in a price there.
+#: How deep in an event its currency may be: in a list of products, and there in a price.
 _DEEP: Final = 3
-#: What says that an amount is one of smallest units.
+#: Fields that show that an amount is in minor units.
 _IN_SMALLEST: Final = frozenset({"centamount", "precision", "fractiondigits", "decimals"})
 
 
 class Priced(float):
-    """An amount whose currency stands beside it: its code, or the sign of all dollars."""
+    """An amount with the currency beside it: a code, or the sign of all dollars."""
 
     mark: str
     path: str
 
 
 def priced_in(text: str, path: str) -> Priced | None:
-    """The amount in ``text`` with its currency; None if it is none."""
+    """The amount in ``text`` with its currency; None if the text is not of this form."""
     found = _priced(text.strip())
     if found is None:
         return None
@@ -53,8 +53,8 @@ def priced_in(text: str, path: str) -> Priced | None:
 
 
 def currency_text(value: Any) -> str | None:
-    """What is said of a currency, as text; None for nothing. What is no text is no currency, and
-    not the shop's.
+    """A stated currency as text; None if it is missing. A value that is no text is no currency; it
+    does not mean the shop's.
     """
     if is_nothing(value) or (isinstance(value, str) and is_word_for_nothing(value)):
         return None
@@ -62,8 +62,8 @@ def currency_text(value: Any) -> str | None:
 
 
 def currency_among(tree: Mapping[str, Any]) -> str | None:
-    """The currency that an object says under any name with that word in it, or that the objects
-    in it say; None if none of them does. Raises ``Rejected`` for several.
+    """The currency that an object states under any name containing that word, or that the objects
+    in it state; None if none does. Raises ``Rejected`` for several currencies.
     """
     found = dict.fromkeys(_currencies_in(tree, _DEEP))
     if len(found) > 1:
@@ -92,8 +92,8 @@ def _currencies_in(value: Any, deep: int) -> Iterator[str]:
 
 
 def money_in(value: Mapping[str, Any], path: str) -> Priced | None:
-    """The amount in an object that says its currency, as shops' interfaces have it; None if it is
-    none, or one in smallest units.
+    """The amount in an object that states its currency, as in shops' APIs; None if there is none,
+    or if it is in minor units.
     """
     said = {folded(key): one for key, one in value.items()}
     if isinstance(inner := said.get("shopmoney"), dict):
@@ -111,9 +111,9 @@ def money_in(value: Mapping[str, Any], path: str) -> Priced | None:
 
 
 def without_marks(values: Any) -> Any:
-    """The values with plain amounts, and the currency that stands beside them as the object's own.
+    """The values with plain amounts, and the currency beside them as the object's own.
 
-    Raises ``Rejected`` for amounts in several currencies, and in one that nothing names.
+    Raises ``Rejected`` for amounts in several currencies, or in an ambiguous one.
     """
     amounts = list(_priced_among(values))
     if not amounts:

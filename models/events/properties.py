@@ -1,17 +1,18 @@
-"""The properties of an event, read into the shape that a part declares.
+"""Reads the properties of an event into the shape that a part declares.
 
-The strict decoder comes first. Only what it refuses, and where it may have missed something, is
-read again field by field: under other spellings, with ids as numbers and amounts as texts, and
-without what state can do without. What a shape may say about that, as class variables:
+The strict decoder comes first. Only what it refuses, or where it may have missed something, is
+read again field by field: other spellings are found, ids may be numbers and amounts texts, and
+fields that state can do without are dropped if unreadable. A shape controls this with class
+variables:
 
-- ``dispensable``: fields that it can do without even if they say something that cannot be read
-- ``in_any_case``: its fields of one word are looked for in other capitals, too
-- ``aliases``: other names of its fields, and ``holders``: objects that senders wrap its fields in;
-  of several the first stands
-- ``as_is``: fields that are mostly missing, so that a hint is looked for before the spelling is
-- ``is_exact``: silence says something here, so that a word for nothing is no number
-- ``is_absolute``: a minus before an amount says nothing
-- ``likely``: gives the field that is meant by a name nobody knows and its value, None for most
+- ``dispensable``: fields that are dropped if they can't be read
+- ``in_any_case``: its one-word fields are also found in other capitalizations
+- ``aliases``: other names of its fields; ``holders``: objects that senders wrap its fields in;
+  the first one found is used
+- ``as_is``: fields that are mostly missing, so that a cheap hint is checked before the spelling
+- ``is_exact``: a missing value has a meaning here, so a word for nothing is refused
+- ``is_absolute``: a minus before an amount is ignored
+- ``likely``: returns the field that an unknown name and its value mean, usually None
 """
 
 import re
@@ -62,22 +63,22 @@ from models.events.values import (
 
 _PATH: Final = "$.properties"
 _ENCODE: Final = msgspec.json.Encoder().encode
-#: How many objects senders wrap an event's fields in.
+#: The most levels of objects in which senders wrap an event's fields.
 _DEEP: Final = 3
-#: The first version of Segment's specification called a product's id so.
+#: The name of a product's id in the first version of Segment's specification.
 _OLD_PRODUCT_ID: Final = "id"
 _CURRENCY: Final = "currency"
 _PRODUCT_ID: Final = "product_id"
-#: Fields that most events do without, and what is in JSON, in small letters, if they may be there
-#: in another spelling: it is found many times faster than the spelling is.
+#: Fields that most events lack, each with texts that must occur in the lower-case JSON if the field
+#: is there in another spelling. Finding them is many times faster than finding the spelling.
 _HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
-    # In another one than the shop's, an amount is another amount.
+    # In another currency, an amount has another value.
     _CURRENCY: (b"currency",),
     "products": (b"items", b"content"),
     "test": (b"test", b"sandbox", b"environment"),
     "live": (b"livemode", b"live_mode"),
     "ended": (b"cancel", b"void", b"draft"),
-    # As it is, the strict decoder has read it.
+    # The strict decoder has already read this exact spelling.
     "status": (b'"status"',),
     "order_status": (b"orderstatus",),
     "financial_status": (b"financialstatus",),
@@ -88,11 +89,11 @@ _HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
 }
 #: Many customers look at the same products.
 _IDS_REMEMBERED_MAX: Final = 16_384
-#: What tells an object that is a product from one that holds others.
+#: The fields that identify an object as a product, rather than as a container of products.
 _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
 
 
-#: Wherever it is and whatever it is called, an amount is in it.
+#: Matches any currency field with a value, since it may concern an amount.
 _currency_in_text: Final = re.compile(rb'currency[^":]{0,24}"\s*:\s*["\[{]', re.IGNORECASE).search
 
 
@@ -100,18 +101,18 @@ _keys_in: Final = re.compile(rb'"([^"]*)"\s*:').findall
 
 
 def is_id_field(name: str) -> bool:
-    """Whether a property holds an id: it is called so."""
+    """Whether a property holds an id, judged by its name."""
     return name.endswith("_id") or name == "sku"
 
 
 def names_customer(shape: Type, name: str) -> bool:
-    """Whether a property holds the id of another customer: its shape says so."""
+    """Whether a property holds the id of another customer, as declared by its shape."""
     assert isinstance(shape, StructType)
     return name in getattr(shape.cls, "customers", ())
 
 
 def text_of(kind: Type) -> StrType | None:
-    """The type of a property's text; None if it is no text, or may be something else as well."""
+    """The type of a text property; None if it is no text, or may be something else as well."""
     found = _sole(kind)
     return found if isinstance(found, StrType) else None
 
@@ -128,14 +129,14 @@ def is_number(kind: Type) -> bool:
 
 
 def items_of(kind: Type) -> StructType | None:
-    """The type of the objects in a property's list; None if it is no such list."""
+    """The type of the objects in a list property; None if it is no list of objects."""
     found = _sole(kind)
     item = found.item_type if isinstance(found, VarTupleType | ListType) else None
     return item if isinstance(item, StructType) else None
 
 
 def _sole(kind: Type) -> Type:
-    """The type that a property has unless it is null."""
+    """The type of a property apart from null."""
     if isinstance(kind, UnionType):
         kinds = [one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]
         return kinds[0] if len(kinds) == 1 else kind
@@ -161,8 +162,8 @@ class PropertyReader:
         return properties if self._object.is_sound(properties, raw) else self.read_again(raw)
 
     def read_written(self, raw: bytes) -> Any:
-        """As `read`, and sooner, for what may have been written by us: then each field is called
-        by its name, and in no other way.
+        """Like `read`, but faster for JSON that Keepstream itself may have written, in which each
+        field has exactly its own name.
         """
         try:
             properties = self._decode(raw)
@@ -173,7 +174,7 @@ class PropertyReader:
         return self.read(raw)
 
     def read_again(self, raw: bytes) -> Any:
-        """As `read`, leniently from the first."""
+        """Like `read`, without the strict attempt."""
         values = without_marks(self._object.values(read_json(raw), _PATH))
         try:
             return msgspec.convert(values, self._shape)
@@ -258,15 +259,15 @@ class _Object:
         )
 
     def is_sound(self, properties: Any, raw: bytes) -> bool:
-        """Whether what was decoded of ``raw`` is all there is to read in it, and texts are as they
-        should be. It may be cautious.
+        """Whether the decoded properties are all there is to read in ``raw``, and their texts are
+        valid. In doubt False.
         """
         if not self.are_texts_sound(properties):
             return False
         return self._plain.is_all(properties, raw) or self._is_all(properties, raw)
 
     def _is_all(self, properties: Any, raw: bytes) -> bool:
-        """Whether no field that is missing is there in another spelling, anywhere in ``raw``."""
+        """Whether no missing field occurs in another spelling anywhere in ``raw``."""
         if self._likely is not None and self._says_more(properties, raw):
             return False
         for value_in, is_spelt_in in self._spellings:
@@ -281,20 +282,20 @@ class _Object:
         return True
 
     def _says_more(self, properties: Any, raw: bytes) -> bool:
-        """Whether there is a name in JSON that nobody knows."""
+        """Whether the JSON has an unknown name."""
         others = set(_keys_in(raw)) - self._known
         has_lists = any(items_in(properties) for items_in, _ in self._lists)
         return bool(others - self._known_inside) if has_lists else bool(others)
 
     def are_texts_sound(self, properties: Any) -> bool:
-        """Whether texts are as they should be, also in the objects in lists."""
+        """Whether texts are valid, also in objects in lists."""
         for value_in in self._ids:
             value = value_in(properties)
             if value is not None and not _is_sound_id(value):
                 return False
         for value_in in self._texts:
             value = value_in(properties)
-            # Less than "!": empty, or it begins with a blank.
+            # A text below "!" is empty or begins with a blank.
             if value is not None and (value < "!" or value in USUAL_NOTHINGS):
                 return False
         for value_in in self._customers:
@@ -307,7 +308,7 @@ class _Object:
         return True
 
     def _lacks_what_is_there(self, properties: Any, raw: bytes) -> bool:
-        """Whether a field that most events do without is there in another spelling."""
+        """Whether a field that most events lack occurs in another spelling."""
         small = raw.lower()
         for hint, value_in, is_spelt_in in self._hinted:
             if hint in small and value_in(properties) is None and is_spelt_in(raw):
@@ -315,13 +316,13 @@ class _Object:
         return False
 
     def values(self, tree: Any, path: str) -> dict[str, Any]:
-        """What the shape can be made of. Raises ``Rejected``."""
+        """The values for the shape. Raises ``Rejected``."""
         if is_nothing(tree):
             return {}
         if not isinstance(tree, dict):
             raise Rejected(Reason.WRONG_TYPE, path, "an object")
         given = self._given(tree)
-        # An empty list of things is one, as the strict decoder has it.
+        # An empty list stays an empty list, as in the strict decoder.
         found: dict[str, Any] = {name: [] for name in self._list_names if tree.get(name) == []}
         for name, read in self._fields:
             if name in given and (value := self._read(name, read, given[name], path)) is not None:
@@ -329,11 +330,11 @@ class _Object:
         return found
 
     def names_product(self, value: Any) -> bool:
-        """Whether ``value`` is an object that says which product it is."""
+        """Whether ``value`` is an object that identifies a product."""
         return isinstance(value, dict) and not _NAMES_OF_PRODUCTS.isdisjoint(self._given(value))
 
     def _given(self, tree: Mapping[str, Any], deep: int = _DEEP) -> dict[str, Any]:
-        """The values by the names of their fields, from wherever they are."""
+        """The values by field name, wherever they are."""
         given = self._given_at(tree)
         if self._holders:
             inner = {folded(key): value for key, value in tree.items()}
@@ -360,7 +361,7 @@ class _Object:
         return given
 
     def _add_likely(self, given: dict[str, Any], tree: Mapping[str, Any]) -> None:
-        """Add what is said under names that nobody knows."""
+        """Add values under unknown names that probably mean a field."""
         assert self._likely is not None
         for name, value in tree.items():
             key = folded(name)
@@ -372,7 +373,7 @@ class _Object:
                 given.setdefault(meant, value)
 
     def _read(self, name: str, read: Callable[[Any, str], Any], value: Any, path: str) -> Any:
-        """A field's value; None for one that cannot be read and that state can do without."""
+        """A field's value; None for a dispensable one that can't be read."""
         if name not in self._dispensable:
             return read(value, f"{path}.{name}")
         try:
@@ -383,9 +384,9 @@ class _Object:
         return found
 
     def _spelling(self, name: str) -> Callable[[bytes], object]:
-        """Finds a field's name in JSON, in whichever other way it is written: as it is, the strict
-        decoder has read it, and what the objects in a list have under it is none of the list's
-        owner.
+        """A search for a field's name in JSON in any other spelling. The exact name is excluded,
+        because the strict decoder has read it; in objects of a list, it is a field of those and not
+        of the list's owner.
         """
         if name == _CURRENCY:
             return _currency_in_text
@@ -401,9 +402,9 @@ class _Object:
 
 @lru_cache(_IDS_REMEMBERED_MAX)
 def _is_sound_id(value: str) -> bool:
-    """Whether the lenient reader would take the id of a thing as it is."""
+    """Whether the lenient reader would accept the id of a thing unchanged."""
     return (
-        # Else it is empty, or it begins with a blank, or a # that is none of it.
+        # Below "$" are the empty text, a leading blank, and a leading # that is not part of the id.
         value >= "$"
         and " " not in value
         and len(value) <= SURELY_SHORT
@@ -413,12 +414,14 @@ def _is_sound_id(value: str) -> bool:
 
 
 def _with_gaps(alias: str) -> str:
-    """A pattern of every way to write a folded name."""
+    """A pattern for every spelling of a folded name."""
     return "[ _-]*".join(map(re.escape, alias))
 
 
 def _reader(field: msgspec.inspect.Field, amounts: AmountReading) -> Callable[[Any, str], Any]:
-    """Reads a field's value as its type wants it; None leaves it out. Raises ``Rejected``."""
+    """The reader for a field's type. It returns None to leave the field out, or raises
+    ``Rejected``.
+    """
     text, item = text_of(field.type), items_of(field.type)
     if field.encode_name == _CURRENCY:
         return currency_value
@@ -450,16 +453,16 @@ def _items(item: _Object, value: Any, path: str) -> list[dict[str, Any]]:
 
 
 def _listed(item: _Object, value: Any) -> list[Any] | None:
-    """The objects that ``value`` lists, in the ways of all senders; None if it is no list."""
+    """The objects in ``value``, in any form that senders use; None if it is no list."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        # JSON in JSON, as tag managers write it.
+        # JSON inside a JSON text, as tag managers write it.
         try:
             value = read_json(value.encode("utf-8", "surrogatepass"))
         except Rejected:
             return None
     if isinstance(value, dict):
         rest = [*value.values()]
-        # As PHP writes a list that has a gap, and one by ids of its own.
+        # A list with gaps as PHP writes it, or a map of products by id.
         if all(map(str.isdecimal, value)) or all(map(item.names_product, rest)):
             return rest
         return [value] if item.names_product(value) else None

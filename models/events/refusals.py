@@ -1,7 +1,7 @@
-"""What was refused and what was misnamed, counted by cause, and said in one line a cause.
+"""Counts refused and misnamed events by cause, and reports each cause in one line.
 
-A file or a stretch of time of which much is refused for one cause is not a stray event but a wrong
-setting or a broken sender, and whoever reads it must hear of it.
+If much of a file or of a period is refused for one cause, then a setting is wrong or a sender is
+broken, and the user must be told.
 """
 
 from collections import Counter
@@ -10,14 +10,15 @@ from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-#: A larger share refused for one reason is said aloud.
+#: A cause is loud if it accounts for more than this share of the events.
 LOUD_SHARE: Final = 0.2
-#: Of fewer lines a share says nothing.
+#: With fewer lines a share is meaningless.
 LOUD_LINES_MIN: Final = 50
-#: Causes and names counted one by one; schemas have fewer causes, but senders may have any names.
+#: Causes and names that are counted one by one. Schemas have fewer causes, but senders may use any
+#: name.
 CAUSES_MAX: Final = 500
 NAMES_MAX: Final = 200
-#: Causes and names that are told, the most frequent first.
+#: Causes and names that are reported, most frequent first.
 TOLD_MAX: Final = 20
 _NAME_LETTERS_MAX: Final = 60
 
@@ -39,7 +40,7 @@ class _Refused(Protocol):
 
 
 class RefusalCause(Struct, frozen=True):
-    """How many were refused for this reason at this path, and the fix of the first of them."""
+    """How many events were refused for this reason at this path, and the first one's fix."""
 
     reason: str
     path: str
@@ -58,9 +59,9 @@ class Misnamed(Struct, frozen=True, rename="camel"):
 
 
 class UnreadConsents(Struct, frozen=True, rename="camel"):
-    """Events of which ``context.consent``, or a no in the properties of an unknown event, is not
-    understood; they count, what is not understood changes no consent. ``first_line``: 0 if lines
-    are not numbered.
+    """Events in which ``context.consent``, or a refusal of consent in an unknown event's
+    properties, can't be read. The events count, but the unreadable part changes no consent.
+    ``first_line``: 0 if lines are not numbered.
     """
 
     count: int
@@ -68,7 +69,7 @@ class UnreadConsents(Struct, frozen=True, rename="camel"):
 
 
 class Refusals:
-    """Refusals counted by reason and path, and names by what they probably mean; bounded."""
+    """Bounded counts of refusals by reason and path, and of misnamed events by probable name."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -79,7 +80,7 @@ class Refusals:
         self._first_unread_consent = 0
 
     def add(self, refused: _Refused, count: int = 1) -> None:
-        """Count a refusal, or a letter of ``count`` like it."""
+        """Count a refusal, or a letter that stands for ``count`` of them."""
         key = (str(refused.reason), refused.path)
         if key not in self._firsts:
             if len(self._firsts) >= CAUSES_MAX:
@@ -88,7 +89,7 @@ class Refusals:
         self._counts[key] += count
 
     def add_name(self, name: str, meant: str, line: int = 0) -> None:
-        """Count an event whose ``name`` is nearly ``meant``, a known one."""
+        """Count an event whose ``name`` is nearly the known name ``meant``."""
         key = (name, meant)
         if key not in self._names and len(self._names) >= NAMES_MAX:
             key = ("other names", meant)
@@ -96,15 +97,13 @@ class Refusals:
         self._names[key] += 1
 
     def add_unread_consent(self, line: int = 0) -> None:
-        """Count an event that is taken, though what its context says of consent is not understood
-        in full.
-        """
+        """Count an accepted event whose consent can't be read completely."""
         self._first_unread_consent = self._first_unread_consent or line
         self._unread_consents += 1
 
     @property
     def unread_consents(self) -> UnreadConsents | None:
-        """Events whose consent is not understood; None if there are none."""
+        """The events whose consent can't be read; None if there are none."""
         if not self._unread_consents:
             return None
         return UnreadConsents(self._unread_consents, self._first_unread_consent)
@@ -119,7 +118,7 @@ class Refusals:
         return tuple(self._cause(key, n) for key, n in _ranked(self._counts)[:TOLD_MAX])
 
     def misnamed(self) -> tuple[Misnamed, ...]:
-        """The most frequent names that are nearly known ones."""
+        """The most frequent misspelt names."""
         return tuple(
             Misnamed(name, meant, count, self._first_lines[name, meant])
             for (name, meant), count in _ranked(self._names)[:TOLD_MAX]
@@ -128,8 +127,8 @@ class Refusals:
     def loud(self, events: int, lines: int | None = None) -> list[RefusalCause]:
         """The causes for which more than a fifth of ``events`` were refused.
 
-        None of fewer than 50 ``lines`` (``events`` unless they are given). A reason that is that
-        frequent at all its paths together is told as one cause, at the most frequent of them.
+        None if there are fewer than 50 ``lines`` (by default ``events``). A reason that is this
+        frequent only over all its paths together is reported once, with its most frequent path.
         """
         if (events if lines is None else lines) < LOUD_LINES_MIN:
             return []
@@ -161,7 +160,7 @@ def refusal_in_words(refused: _Refused) -> str:
 
 
 def loud_in_words(cause: RefusalCause, events: int) -> str:
-    """A cause that many were refused for: the count, the reason and the fix on one line."""
+    """A loud cause in one line: the count, the reason and the fix."""
     share = f" ({cause.count / events:.0%})" if events >= cause.count else ""
     return f"{cause.count:,} of {events:,} events{share} are refused: {refusal_in_words(cause)}"
 
@@ -176,7 +175,7 @@ def misnamed_in_words(found: Misnamed) -> str:
 
 
 def unread_consents_in_words(found: UnreadConsents) -> str:
-    """How many, and what to do, on one line."""
+    """Their number, and the fix, in one line."""
     first = f" (first in line {found.first_line:,})" if found.first_line else ""
     noun = "event says" if found.count == 1 else "events say"
     return (
@@ -187,7 +186,7 @@ def unread_consents_in_words(found: UnreadConsents) -> str:
 
 
 def told(refusals: Refusals, events: int, lines: int | None = None) -> Iterator[str]:
-    """All that must be said of what was read, a line each."""
+    """All reports on what was read, one line each."""
     yield from (loud_in_words(cause, events) for cause in refusals.loud(events, lines))
     yield from (misnamed_in_words(found) for found in refusals.misnamed())
     if refusals.unread_consents is not None:

@@ -1,4 +1,4 @@
-"""A refused line with its refusal beside it, to be mended in an editor and published again."""
+"""A refused line together with its refusal, to be edited and published again."""
 
 from base64 import b64decode, b64encode
 from typing import Any
@@ -15,7 +15,7 @@ _ANY_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Note(Struct, frozen=True):
-    """Why a line was refused, and where it stood."""
+    """Why a line was refused, and its line number."""
 
     line: int
     reason: str
@@ -37,8 +37,8 @@ _WRAPPED = msgspec.json.Decoder(_Wrapped)
 
 
 def refused_line(raw: bytes, number: int, rejected: Rejected) -> bytes:
-    """The line as it came, with the field ``refused`` at its end; a line that is no object becomes
-    one with the line as its field ``raw``.
+    """The line with the field ``refused`` added at its end. A line that is no object is wrapped in
+    one, as its field ``raw``.
     """
     note = Note(number, str(rejected.reason), rejected.path, rejected.detail, rejected.fix)
     body = raw.removeprefix(_BYTE_ORDER_MARK).strip()
@@ -52,7 +52,7 @@ def refused_line(raw: bytes, number: int, rejected: Rejected) -> bytes:
 
 
 def original(line: bytes) -> bytes:
-    """The line without what `refused_line` added; any other line as it is."""
+    """The line without what `refused_line` added; other lines stay unchanged."""
     if _MARK not in line:
         return line
     body = line.strip()

@@ -21,7 +21,7 @@ class Reason(StrEnum):
     TOO_LATE = "too_late"
 
 
-#: What mends an event, by the reason of its refusal, where whoever refuses it knows nothing better.
+#: The usual fix for each reason, if the refusing code has no better one.
 _FIXES = {
     Reason.BAD_JSON: "write one JSON object a line, in UTF-8",
     Reason.UNKNOWN_EVENT: "use one of the names that `keepstream schema` lists",
@@ -36,9 +36,9 @@ _FIXES = {
 
 class Rejected(Exception):
     """An event cannot be used: ``reason``, the JSON ``path`` of the fault, a ``detail``, and
-    ``fix``, one line that mends it (the usual one for this reason, unless a better one is given).
+    ``fix``, one line on how to mend it (by default the usual fix for the reason).
 
-    Neither detail nor fix quotes a value that may be personal: they may end up in a log.
+    Neither detail nor fix quotes a value that may be personal, since they may be logged.
     """
 
     def __init__(self, reason: Reason, path: str = "$", detail: str = "", fix: str = "") -> None:
@@ -57,7 +57,7 @@ _CUT_OFF = "Input data was truncated"
 
 
 def rejected_by(error: msgspec.DecodeError, within: str = "$") -> Rejected:
-    """The refusal for a decoding error; ``within`` is the JSON path of what was decoded."""
+    """The refusal for a decoding error; ``within`` is the JSON path of the decoded value."""
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         return Rejected(Reason.BAD_JSON, within, "it ends too early" if text == _CUT_OFF else text)

@@ -1,7 +1,8 @@
-"""Names that may mean a known one in words that no list has: somebody's no, an order, a ticket.
+"""Recognizes names that may mean a known event but are in no list: a refusal of consent, an order,
+a ticket.
 
-Taken for a click, a no would leave a customer whom the shop goes on contacting, and an order would
-be missed by everything. Such a name counts as nothing, and whoever sends it is asked.
+Taken for a click, a refusal would be ignored and the shop would keep contacting the customer, and
+an order would be missed everywhere. So such an event counts as nothing, and its sender is asked.
 """
 
 import re
@@ -29,7 +30,7 @@ _PERSON: Final = "(user|customer|contact|profile|subscriber|recipient)"
 
 _DONE: Final = r"( (is|was|has been|been))?( (success|successful|successfully|new))?"
 _WHERE: Final = r"( (success|successful|successfully|page|event|viewed|notification))*"
-#: What stands before the word for an order: where it was placed, and who tells of it.
+#: Words before the word for an order: where it was placed, or which system reports it.
 _WHENCE: Final = (
     r"((e commerce|ecommerce|in app|pos|in store|instore|store|offline|online|web|mobile|app|shop"
     r"|subscription|recurring|renewal|guest|pre|repeat|first|b2b|wholesale|marketplace|server"
@@ -44,15 +45,15 @@ _PAID: Final = "(succeeded|captured|received|completed|successful|success|confir
 _GIVEN_BACK: Final = (
     "(order|payment|purchase|transaction|charge|money|(order )?(line )?(item|product))"
 )
-#: Who tells of a ticket.
+#: Systems that report tickets.
 _DESK: Final = (
     r"((zendesk|zen event type|intercom|freshdesk|gorgias|hubspot|salesforce|help ?scout|kustomer"
     r"|front|support|help ?desk) )?"
 )
 _RATED: Final = "(respon(se|ded)|answer|submi|complet|receiv|rated|score|given)"
 
-#: By the name that may be meant: what its sound may be, in small letters, with one blank between
-#: words. The first that matches stands.
+#: The patterns for each known name, for names in lower case with single blanks between words. The
+#: first match counts.
 _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
     "Unsubscribed": (r"\bunsubscri",),
     "Email Subscribed": (r"\bresubscri",),
@@ -166,6 +167,6 @@ _SOUNDS_LIKE: Final[Mapping[str, Callable[[str], object]]] = {
 
 
 def meant_by_sound(name: str) -> str | None:
-    """The known name that may be meant by ``name``, which is none and no slip of one."""
+    """The known name that ``name`` may mean; ``name`` itself is neither known nor a misspelling."""
     words = _BETWEEN_WORDS.sub(" ", name).strip().lower()
     return next((known for known, sounds in _SOUNDS_LIKE.items() if sounds(words)), None)

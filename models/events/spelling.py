@@ -1,4 +1,4 @@
-"""Names that are nearly a known one: slips of the keyboard, and another form of the verb."""
+"""Recognizes misspelt event names: typing errors, and another form of the verb."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,14 +6,14 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-#: At most so many words of a name may differ from the known one's, each by one edit.
+#: The most words of a name that may differ from the known name's, each by one edit.
 _SLIPS_MAX: Final = 2
-#: Shorter words must be right but for an ending: "card" is no slip of "cart".
+#: Shorter words must match except for their ending: "card" is no misspelling of "cart".
 _WORD_LENGTH_MIN: Final = 5
 #: Without blanks only longer names are compared, for the same reason.
 _JOINED_LENGTH_MIN: Final = 12
 _STEM_LENGTH_MIN: Final = 3
-#: A name of more words is none of ours.
+#: Names with more words are never known ones.
 _NAME_WORDS_MAX: Final = 8
 _WORDS_MAX: Final = 4_096
 _ENDINGS = ("ation", "ion", "ing", "ed", "es", "s", "e")
@@ -22,7 +22,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Spellings:
-    """Finds the known name that another is nearly; ``known``: what each known spelling means."""
+    """Finds the nearest known name; ``known``: the meaning of each known spelling."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self._by_words = {words_of(name): meant for name, meant in known.items()}
@@ -33,11 +33,11 @@ class Spellings:
             self._by_stem.setdefault(_stem(word), []).append(word)
         self._word_slips = _Slips(word for word in words if len(word) >= _WORD_LENGTH_MIN)
         self._joined_slips = _Slips(one for one in self._joined if len(one) >= _JOINED_LENGTH_MIN)
-        # The words of names repeat far more often than names do.
+        # Words repeat far more often than whole names do.
         self._likely = lru_cache(_WORDS_MAX)(self._likely_words)
 
     def nearest(self, name: str) -> str | None:
-        """What the name nearest to ``name`` means; None if none is near."""
+        """The meaning of the name nearest to ``name``; None if none is near."""
         words = words_of(name)
         if 1 < len(words) <= _NAME_WORDS_MAX:
             for slips in range(_SLIPS_MAX + 1):
@@ -50,7 +50,7 @@ class Spellings:
         return None
 
     def _with_slips(self, words: tuple[str, ...], slips: int) -> Iterator[tuple[str, ...]]:
-        """The words that may be meant if exactly so many of ``words`` are slips."""
+        """The words that may be meant if exactly ``slips`` of ``words`` are misspelt."""
         if len(words) < slips or not words:
             if not words:
                 yield ()
@@ -62,7 +62,7 @@ class Spellings:
                 yield from ((one, *rest) for one in likely)
 
     def _likely_words(self, word: str) -> tuple[str, ...]:
-        """The words of known names that this one may be meant to be, and is not."""
+        """The words of known names, other than ``word`` itself, that it may mean."""
         stem = _stem(word)
         same = self._by_stem.get(stem, ()) if len(stem) >= _STEM_LENGTH_MIN else ()
         found = dict.fromkeys((*same, *self._word_slips.of(word)))
@@ -70,9 +70,9 @@ class Spellings:
 
 
 class _Slips:
-    """Finds the words that one edit makes of another; all have 4 letters or more.
+    """Finds the words that are one edit away from another; all have 4 letters or more.
 
-    One edit leaves the first two letters as they are, or the last two, so only words that share
+    One edit leaves either the first two letters or the last two unchanged, so only words that share
     them are compared.
     """
 
@@ -83,13 +83,13 @@ class _Slips:
                 self._by_end.setdefault(end, []).append(word)
 
     def of(self, word: str) -> Iterator[str]:
-        """The words that are ``word`` but for one edit; it may be one of them itself."""
+        """The words at most one edit away from ``word``, possibly including itself."""
         for end in _ends(word):
             yield from (one for one in self._by_end.get(end, ()) if _is_one_edit(word, one))
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in lower case; a capital within a word begins another."""
+    """The words of a name in lower case; a capital letter inside a word starts a new one."""
     return tuple(word.lower() for word in _WORD.findall(_CAMEL.sub(" ", name)))
 
 
@@ -98,7 +98,7 @@ def _ends(word: str) -> tuple[str, str]:
 
 
 def _stem(word: str) -> str:
-    """The word without an ending of number or tense: "complete" and "completed" have one stem."""
+    """The word without its ending of number or tense: "complete" and "completed" have one stem."""
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= _STEM_LENGTH_MIN:
             word = word.removesuffix(ending)
@@ -109,7 +109,7 @@ def _stem(word: str) -> str:
 
 
 def _is_one_edit(one: str, other: str) -> bool:
-    """Whether one letter more, less or another, or two neighbours swapped, make one the other."""
+    """Whether one letter added, removed or replaced, or two swapped, make one the other."""
     if len(one) > len(other):
         one, other = other, one
     if len(other) - len(one) > 1:

@@ -1,4 +1,4 @@
-"""Moments as numbers and as texts: read in all the ways of ISO 8601, and written in one."""
+"""Moments as numbers and as texts: reads all forms of ISO 8601, and writes one."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -7,24 +7,24 @@ from typing import Final
 _DATE = r"(?P<year>\d{4})(?:-(?P<month>\d\d)-(?P<day>\d\d)|(?P<month_>\d\d)(?P<day_>\d\d))"
 _TIME = r"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?)?"
 _OFFSET = r"(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)"
-#: The zone's name behind the offset, which says it all.
+#: A zone's name after the offset, which is ignored.
 _ZONE = r"(?:\[[A-Za-z0-9_+/-]{1,32}\])?"
 _MOMENT = re.compile(rf"{_DATE}[Tt ]{_TIME} ?{_OFFSET}{_ZONE}", re.ASCII).fullmatch
 _LENGTH_MAX: Final = 64
-#: What is between the numbers of 2026-03-01T10:00:00.000Z.
+#: The separators in 2026-03-01T10:00:00.000Z.
 _USUAL_MARKS: Final = ("-", "-", "T", ".", "Z")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-#: The year 3000: a deadline that follows from an event before it can still be written as a date.
+#: The year 3000: a deadline that follows from an earlier event can still be written as a date.
 LATEST_MS = 32_503_680_000_000
 
 
 def moment_of(text: str) -> datetime | None:
     """The moment that ``text`` states, to the microsecond, rounded down; None if it states none.
 
-    The forms: extended and basic (``20260301T100000Z``), with minutes or seconds left out, a short
-    offset (``+01``), a blank for T, UTC or GMT for Z, and a zone's name in brackets behind the
-    offset. 24:00 is the next midnight, and a leap second the second after it, as computers count.
-    Without an offset, a text is no moment.
+    Accepted forms: extended and basic (``20260301T100000Z``), with minutes or seconds left out, a
+    short offset (``+01``), a blank for T, UTC or GMT for Z, and a zone's name in brackets after the
+    offset. 24:00 is the next midnight, and a leap second is the second after it, as in Unix time. A
+    text without an offset states no moment.
     """
     if (usual := _usual_moment_of(text)) is not None:
         return usual
@@ -65,8 +65,8 @@ def moment_of(text: str) -> datetime | None:
 
 
 def _usual_moment_of(text: str) -> datetime | None:
-    """The moment of a text as `iso` writes it, which is read ten times as fast; None for any
-    other, and for one that is no moment.
+    """The moment of a text in the form that `iso` writes, ten times as fast; None for any other
+    text, and for an invalid moment.
     """
     marks = text[4:5], text[7:8], text[10:11], text[19:20], text[23:]
     if marks != _USUAL_MARKS:
@@ -78,7 +78,7 @@ def _usual_moment_of(text: str) -> datetime | None:
 
 
 def _ends_a_day(moment: datetime) -> bool:
-    """Whether it is midnight in UTC, before which leap seconds come."""
+    """Whether it is midnight in UTC, the moment that follows a leap second."""
     utc = moment.astimezone(UTC)
     return (utc.hour, utc.minute, utc.second) == (0, 0, 0)
 
@@ -89,7 +89,7 @@ def milliseconds(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
 
 
-#: The pieces of a time of day. Formatting numbers is most of what a text costs, and a profile has
+#: The pieces of a time of day. Formatting numbers is most of the cost of a text, and a profile has
 #: forty times in it.
 _MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1_440))
 _SECONDS = tuple(f"{second:02d}." for second in range(60))

@@ -1,7 +1,7 @@
-"""Values of properties, read as their fields want them, where the strict decoder refuses them.
+"""Reads the values of properties as their fields need them, where the strict decoder refuses them.
 
-Each reader takes a value and its JSON path, and raises ``Rejected`` for what it cannot read; None
-leaves the field out.
+Each reader takes a value and its JSON path, and raises ``Rejected`` for a value it cannot read;
+None leaves the field out.
 """
 
 from math import copysign, isfinite
@@ -13,7 +13,7 @@ from models.events.numbers import number_in
 from models.events.priced import currency_text, money_in, priced_in
 from models.events.rejection import Reason, Rejected
 
-#: Not every larger integer is a float.
+#: Not every larger integer fits a float.
 _HUGE: Final = 1e300
 _NAMES_IN_OBJECTS: Final = ("name", "label", "value")
 _TRUTHS: Final = {
@@ -23,8 +23,8 @@ _TRUTHS: Final = {
 
 
 class AmountReading(NamedTuple):
-    """How amounts are read: whether a word for nothing is none, whether a minus says nothing, and
-    whether a currency beside one has a field to go to.
+    """How to read amounts: whether a word for nothing is an error, whether a minus is ignored, and
+    whether a currency beside an amount has a field.
     """
 
     is_exact: bool
@@ -33,7 +33,7 @@ class AmountReading(NamedTuple):
 
 
 def text_value(value: Any, path: str, *, length_max: int | None, is_needed: bool) -> str | None:
-    """A text; one that is needed is refused if it is none, and any other left out."""
+    """A text. If it is no text, a needed one is refused, and any other is left out."""
     value = _name_in(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -48,19 +48,19 @@ def text_value(value: Any, path: str, *, length_max: int | None, is_needed: bool
 
 
 def currency_value(value: Any, _path: str) -> str | None:
-    """What a currency is called."""
+    """The name of a currency."""
     return currency_text(value)
 
 
 def truth_value(value: Any, _path: str) -> Any:
-    """A truth value; whatever is neither stays, to be refused."""
+    """A truth value; any other value stays unchanged, and is refused later."""
     return _TRUTHS.get(str(value).strip().lower(), value)
 
 
 def number_value(
     value: Any, path: str, *, is_signed: bool, amounts: AmountReading, such_as: str
 ) -> Any:
-    """A number, also in a text, and one with its currency where that is kept."""
+    """A number, also from a text; an amount keeps its currency if that has a field."""
     if isinstance(value, dict) and amounts.has_currency:
         return money_in(value, path) or value
     if not isinstance(value, str):
@@ -90,13 +90,13 @@ def _not_below_0(number: float, path: str, amounts: AmountReading) -> float:
 
 
 def code_value(value: Any, _path: str) -> Any:
-    """A word of a list, however it is written."""
+    """A code in lower case and without surrounding blanks."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def either_value(value: Any, _path: str, *, is_whole: bool) -> Any:
-    """A number or a text; what is too large for a number is neither. ``is_whole``: a number that
-    has no fraction, however it is written.
+    """A number or a text; a number that is too large is left out. ``is_whole``: a number without a
+    fraction becomes an integer.
     """
     value = _name_in(value)
     if is_whole and isinstance(value, float) and value.is_integer() and abs(value) < EXACT_MAX:
@@ -115,7 +115,7 @@ def _name_in(value: Any) -> Any:
 
 
 def as_it_is_value(value: Any, path: str) -> Any:
-    """Whatever it is, if anything can be made of it."""
+    """The value unchanged, if it can be used at all."""
     if isinstance(value, float) and not isfinite(value):
         raise Rejected(Reason.OUT_OF_RANGE, path, "no finite number")
     return plain(value) if isinstance(value, str) else value

@@ -22,39 +22,41 @@ from models.events.names import EVENT_TYPES
 from models.events.rejection import Reason, Rejected, rejected_by
 from models.events.times import LATEST_MS, iso, milliseconds, moment_of
 
-#: What a sender may send in one event.
+#: The largest event that a sender may send.
 EVENT_BYTES_MAX = 32 * 1024
-#: The same event as a record of the log: in our words, with its source, and exported its position.
+#: The same event as a record of the log: re-encoded, with its source and, when exported, its
+#: position.
 LOG_BYTES_MAX = 2 * EVENT_BYTES_MAX
 _POSITION_BYTES_MAX = 128
-#: Customers come again, and each event's id is read at both hops.
+#: Customers return, and each event's id is read twice: by ingest and by profile.
 _IDS_REMEMBERED_MAX: Final = 32_768
 MESSAGE_ID_LENGTH_MAX = 256
-#: The format of records of ``customer-events``. Format 1, never released, did not state a format;
-#: in format 2 only clock records moved a partition's clock, and it decided aloud from the start.
+#: The format of records of ``customer-events``. Format 1 was never released and did not state a
+#: format. In format 2 only clock records moved a partition's clock, and there was no rehearsal.
 LOG_FORMAT = 3
 _LOG_FORMAT = msgspec.Raw(str(LOG_FORMAT).encode())
 _BEFORE_REHEARSAL = msgspec.Raw(b"2")
-#: The format of the records by which rows tell each other who is who (`models.events.link_record`).
-#: A release that does not know them stops at the first one.
+#: The format of link records (`models.events.link_record`). A release that does not know them stops
+#: at the first one.
 LINK_FORMAT = 4
 _LINK_FORMAT = msgspec.Raw(str(LINK_FORMAT).encode())
-#: Likewise of what erases somebody: requests, and what rows tell each other of it.
+#: The format of erasure requests, and of the link records about them.
 ERASE_FORMAT = 5
 _ERASE_FORMAT = msgspec.Raw(str(ERASE_FORMAT).encode())
 LINK_TYPES: Final = frozenset({"link", "unlink", "left", "graft", "forwarded", "release", "erase"})
-#: What is left of a record whose content is gone (`models.events.gone`), and its format.
+#: The type of what remains of a record whose content is gone (`models.events.gone`), and its
+#: format.
 GONE: Final = "gone"
 GONE_FORMAT = 6
 _GONE_FORMAT = msgspec.Raw(str(GONE_FORMAT).encode())
-#: They may have a row, or an event of the log, in them.
+#: Link records may contain a row, or an event of the log.
 LINK_BYTES_MAX = 768 * 1024
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
-    """``historical``: what the event brings about is rehearsed, not decided aloud. ``consent``: by
-    purpose, in the words of whoever asked for it; ``consent_management``: where RudderStack has it.
-    ``batched``: the hour of the event's time is that of its sender's batch.
+    """``historical``: decisions that follow from the event are only rehearsed. ``consent``: by
+    purpose, in the words of the system that asked for it; ``consent_management``: RudderStack's
+    place for it. ``batched``: the hour of the event's time is that of its sender's batch.
     """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
@@ -66,7 +68,7 @@ class Context(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A place in ``customer-events``, as an exported log names it."""
+    """A place in ``customer-events``, as an exported log states it."""
 
     partition: int
     offset: int
@@ -77,15 +79,15 @@ class Line(Struct, rename="camel", gc=False):
 
     type: str
     event: str | None = None
-    # Whatever a sender takes for an id; `identity` and `message_id_of` read them.
+    # Any value that a sender takes for an id; `identity` and `message_id_of` read them.
     message_id: Any = None
     user_id: Any = None
     anonymous_id: Any = None
-    # Of an alias: the id that somebody had before.
+    # In an alias: the customer's earlier id.
     previous_id: Any = None
     timestamp: Annotated[datetime, Meta(tz=True)] | None = None
     properties: msgspec.Raw = msgspec.Raw(b"null")
-    # Of an identify or a group; looked through for a no, too.
+    # In an identify or a group; also searched for a refusal of consent.
     traits: msgspec.Raw = msgspec.Raw(b"null")
     context: Context | None = None
     source: Source | None = None
@@ -93,49 +95,51 @@ class Line(Struct, rename="camel", gc=False):
     stated_version: int | float | str | None = msgspec.field(default=None, name="version")
     sha256: str | None = None
     horizon_days: Annotated[float, Meta(gt=0, le=3660)] | None = None
-    # Other spellings, which the decoder finds at no cost.
+    # Other spellings, which the decoder finds at no extra cost.
     other_id: Any = msgspec.field(default=None, name="user_id")
     id_in_capitals: Any = msgspec.field(default=None, name="userID")
     other_visitor: Any = msgspec.field(default=None, name="anonymous_id")
     other_message_id: Any = msgspec.field(default=None, name="message_id")
     # Client libraries may write anything here; it is read only in records of the log.
     log_format: msgspec.Raw = msgspec.Raw(b"1")
-    # Likewise: what is no time says nothing about the arrival.
+    # Any value is accepted: one that is no time is ignored.
     received_at: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def moves_clock(self) -> bool:
-        """Whether this event of the log moves its partition's clock, as since format 3. A request
-        to erase somebody does not: it is no news of the shop, which may be behind."""
+        """Whether this event of the log moves its partition's clock, as events do since format 3.
+        An erasure request does not: it is no activity of the shop, whose clock may be behind.
+        """
         return self.log_format == _LOG_FORMAT
 
     @property
     def is_before_rehearsal(self) -> bool:
-        """Whether a release that decided everything aloud wrote this record of the log."""
+        """Whether this record of the log is from a release without rehearsals."""
         if self.type == GONE:
             return self.stated_version == 2
         return self.log_format == _BEFORE_REHEARSAL
 
     @property
     def version(self) -> int | None:
-        """The version in a model record; None for anything else that a client library wrote."""
+        """The version in a model record; None for any other value that a client library wrote."""
         return self.stated_version if isinstance(self.stated_version, int) else None
 
 
 _DECODE = msgspec.json.Decoder(Line).decode
-#: What a field has that is left as it is, if the line does not have it.
+#: The default of a field whose raw value is kept, if the line lacks the field.
 NULL: Final = msgspec.Raw(b"null")
 
 
 class LogFormatError(ValueError):
-    """A record of ``customer-events`` was written in another release's format; the message says
-    what to do.
+    """A record of ``customer-events`` is in the format of another release; the message says what to
+    do.
     """
 
 
 def require_log_format(line: Line) -> None:
-    """Raise ``LogFormatError`` for a record that a worker wrote in another format, and ``Rejected``
-    for a watermark, which no worker writes: events would not move the clock any more.
+    """Raise ``LogFormatError`` for a record that a worker wrote in an unknown format, and
+    ``Rejected`` for a watermark: no worker writes one, and after it events would no longer move the
+    clock.
 
     A record that no worker wrote has no format; it is refused later, as a bad event.
     """
@@ -161,7 +165,7 @@ def require_log_format(line: Line) -> None:
 
 
 def _is_ours(line: Line) -> bool:
-    """Whether a worker of some release may have written it: its required fields are there."""
+    """Whether a worker of some release may have written it: the required fields are there."""
     match line.type:
         case "clock" | "live":
             return line.timestamp is not None
@@ -174,8 +178,8 @@ def _is_ours(line: Line) -> bool:
 def decode_line(raw: bytes) -> Line:
     """Read one JSON object, an event or a control line. Raises ``Rejected``.
 
-    What is not as it should be costs the line only if it is needed: fields are understood under
-    other spellings, and junk in those that nobody reads is left out.
+    A faulty field refuses the line only if it is needed: other spellings of fields are found, and
+    junk in fields that nobody reads is dropped.
     """
     if len(raw) > EVENT_BYTES_MAX:
         _require_size(raw, EVENT_BYTES_MAX)
@@ -183,9 +187,10 @@ def decode_line(raw: bytes) -> Line:
 
 
 def decode_log_line(raw: bytes) -> Line:
-    """As `decode_line`, for a record of the log or a line of an exported one.
+    """Like `decode_line`, for a record of the log or a line of an exported log.
 
-    What ingest let in may be larger by what it added; all else is held to the size of an event.
+    Records of the log may be larger by what ingest added; everything else is limited to the size of
+    an event.
     """
     if len(raw) > LOG_BYTES_MAX + _POSITION_BYTES_MAX:
         return _large_link_record(raw)
@@ -196,7 +201,7 @@ def decode_log_line(raw: bytes) -> Line:
 
 
 def _large_link_record(raw: bytes) -> Line:
-    """A record with a row in it may be larger than any event."""
+    """Decode a record that contains a row, and so may be larger than any event."""
     _require_size(raw, LINK_BYTES_MAX)
     try:
         line = _DECODE(raw)
@@ -222,17 +227,17 @@ def _decoded(raw: bytes) -> Line:
         return line
     is_short = line.timestamp is None or (line.user_id is None and line.anonymous_id is None)
     if is_short or _may_name_a_visitor(line, raw):
-        # What it lacks may be there in a way that the decoder does not know.
+        # A missing field may be there in a spelling that the decoder does not know.
         return _lenient_line(raw)
     return line
 
 
 def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
-    """Whether it may say who a user was in a spelling that the decoder does not know."""
+    """Whether it may name a user's earlier id in a spelling that the decoder does not know."""
     if line.source is not None and line.moves_clock:
         # In the log each field has one spelling.
         return False
-    # First in small letters: nearly always it is nowhere, and looked for once.
+    # Search in lower case first: the name is nearly always absent, so one search is enough.
     if (
         line.anonymous_id is None
         and b"nonymous" in raw.lower()
@@ -242,7 +247,7 @@ def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
     return line.type == "alias" and line.previous_id is None
 
 
-#: The fields of a line by their folded spelling; `originalTimestamp` is read apart.
+#: The fields of a line by their folded spelling; `originalTimestamp` is read separately.
 _FIELDS: Final = {
     folded(name): name
     for name in (field.encode_name for field in msgspec.structs.fields(Line))
@@ -251,7 +256,7 @@ _FIELDS: Final = {
 
 
 def _lenient_line(raw: bytes) -> Line:
-    """As `decode_line`, for what the strict decoder refused or did not find."""
+    """Like `decode_line`, for lines that the strict decoder refused or read incompletely."""
     tree = read_json(raw)
     if not isinstance(tree, dict):
         raise Rejected(Reason.WRONG_TYPE, "$", "an event is a JSON object")
@@ -276,17 +281,17 @@ def _lenient_line(raw: bytes) -> Line:
             except msgspec.ValidationError as error:
                 if line.type == "score" and name == "horizonDays":
                     raise rejected_by(error, within=f"$.{name}") from None
-                # Client libraries write anything under these names.
+                # Client libraries write any value under these names.
                 continue
             except UnicodeEncodeError:
-                # A lone surrogate in the name of a field in it.
+                # The field contains a name with a lone surrogate.
                 continue
             setattr(line, _ATTRIBUTES[name], value)
     return line
 
 
 _ATTRIBUTES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(Line)}
-#: What an event does without if it is not of its type.
+#: Fields that an event of another type does without, with their defaults.
 _OPTIONAL: Final[dict[str, Any]] = {
     field.encode_name: field.type
     for field in msgspec.structs.fields(Line)
@@ -303,7 +308,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def _context(value: Any) -> Context | None:
-    """Of a context each field that can be read: one that cannot costs no other."""
+    """Each readable field of a context: an unreadable field does not affect the others."""
     if not isinstance(value, dict):
         return None
     channel = value.get("channel")
@@ -314,14 +319,16 @@ def _context(value: Any) -> Context | None:
 
 
 def _escaped(value: Any) -> Any:
-    """A text with escapes for what cannot be written in UTF-8: other messages have other ids."""
+    """A text with escapes for what UTF-8 cannot encode, so that different messages keep different
+    ids.
+    """
     return escaped(value) if isinstance(value, str) else value
 
 
 def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
     path, value = "$.timestamp", fields.get("timestamp")
     if value is None:
-        # Some libraries leave the first to the server, which is not there.
+        # Some libraries leave the timestamp to a server, which does not exist here.
         path, value = "$.originalTimestamp", spelt(tree, _ORIGINAL).get("originalTimestamp")
     if value is None:
         return None
@@ -336,7 +343,7 @@ _CONTEXT_REST: Final = {
     for field in msgspec.structs.fields(Context)
     if field.name != "channel"
 }
-#: Lines that are nobody's.
+#: Lines without a customer.
 _CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model", GONE})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
 _NO_MOMENT: Final = (
@@ -347,12 +354,11 @@ _NO_MOMENT: Final = (
 def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tuple[str, bool]:
     """The customer's id, ``userId`` or else ``anonymousId``, and whether it was ``userId``.
 
-    Ids that stand for nobody, and those that the operator blocks, are nobody's. Raises
-    ``Rejected``.
+    Ids that identify nobody, and those that the operator blocks, do not count. Raises ``Rejected``.
     """
     user = _whose(line.user_id, "$.userId", is_blocked)
     if user is not None:
-        # Nearly always.
+        # The usual case.
         return user, True
     for value in (line.other_id, line.id_in_capitals):
         user = _whose(value, "$.userId", is_blocked)
@@ -366,17 +372,18 @@ def identity(line: Line, is_blocked: Callable[[str], bool] | None = None) -> tup
 
 
 def names_others(line: Line) -> bool:
-    """Whether `others_of` may find any; most events of users name none, and it is asked of all."""
+    """Whether `others_of` may find any. This quick check runs for all events; most name none."""
     return not (line.anonymous_id is line.other_visitor is line.previous_id is None)
 
 
 def others_of(
     line: Line, user: str, is_blocked: Callable[[str], bool] | None = None
 ) -> tuple[str | None, str | None]:
-    """The id that an event of ``user`` names besides, the anonymous one or of an alias the one that
-    they had before; and if an alias names two, that one second: each says by itself who they were.
-    None for one that is nobody's or no id: the event is the user's all the same. Raises
-    ``Rejected`` for an alias of nobody: it says nothing else.
+    """The other id that an event of ``user`` names: the anonymous id, or the earlier id of an
+    alias. If an alias names both, its earlier id comes second, because each of them says who the
+    user was. None for an id that is invalid or identifies nobody: the event is still the user's.
+    Raises ``Rejected`` for an alias whose earlier id identifies nobody, because it says nothing
+    else.
     """
     visitor = _other_in((line.anonymous_id, line.other_visitor), user, is_blocked)
     if line.type != "alias":
@@ -405,7 +412,7 @@ def _other_in(
 
 
 def _require_somebody(value: Any, is_blocked: Callable[[str], bool] | None) -> None:
-    """Raise ``Rejected`` for a ``previousId`` that is an id and nobody's."""
+    """Raise ``Rejected`` for a ``previousId`` that is an id but identifies nobody."""
     path = "$.previousId"
     if not isinstance(value, bool) and id_text(value, path) is not None:
         if _whose(value, path, is_blocked) is None:
@@ -413,10 +420,10 @@ def _require_somebody(value: Any, is_blocked: Callable[[str], bool] | None) -> N
 
 
 def _whose(value: Any, path: str, is_blocked: Callable[[str], bool] | None) -> str | None:
-    """The id of one customer; None if ``value`` is none or stands for nobody."""
+    """The id of one customer; None if ``value`` is missing or identifies nobody."""
     if value is None or value is True or value is False:
         return None
-    # Only texts are remembered: 1, 1.0 and True are one key, and not one id.
+    # Only texts are cached: 1, 1.0 and True are one cache key, but not one id.
     text = _remembered(value, path) if value.__class__ is str else _somebody(value, path)
     return None if is_blocked is not None and text is not None and is_blocked(text) else text
 
@@ -446,7 +453,7 @@ def message_id_of(line: Line, stand_in: str) -> str:
 
 
 def timestamp_ms(line: Line) -> int:
-    """When it happened, in ms since 1970. Raises ``Rejected``."""
+    """When the event happened, in ms since 1970. Raises ``Rejected``."""
     if line.timestamp is None:
         raise Rejected(Reason.REQUIRED_MISSING, "$.timestamp", "an event says when it happened")
     occurred_at_ms = milliseconds(line.timestamp)
@@ -457,7 +464,9 @@ def timestamp_ms(line: Line) -> int:
 
 
 def received_at_ms(line: Line) -> int | None:
-    """When whoever collected the event took it, in ms since 1970; None if the line does not say."""
+    """When the collecting system received the event, in ms since 1970; None if the line does not
+    say.
+    """
     if line.received_at == NULL:
         return None
     try:
@@ -473,7 +482,9 @@ def received_at_ms(line: Line) -> int | None:
 
 
 def encode_log_event(event: Event) -> bytes:
-    """The event as a record of the log. Raises ``Rejected`` for one too large to be read there."""
+    """The event as a record of the log. Raises ``Rejected`` if it is too large to be read from
+    there.
+    """
     record = encode_event(event)
     if len(record) > LOG_BYTES_MAX:
         _require_size(record, LOG_BYTES_MAX)
@@ -481,7 +492,7 @@ def encode_log_event(event: Event) -> bytes:
 
 
 class _Record(Struct, rename="camel", omit_defaults=True, kw_only=True, gc=False):
-    """An event as it is written: only the fields that are named here are passed on."""
+    """An event as it is written: only the fields listed here are passed on."""
 
     type: str
     event: str | None = None
@@ -502,7 +513,7 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 def encode_event(event: Event, position: Position | None = None) -> bytes:
-    """The event in wire format with only the fields that state needs."""
+    """The event in wire format, with only the fields that state needs."""
     name, customer, context = event.name, event.customer, None
     is_track = name not in EVENT_TYPES
     said = None if event.properties is NOTHING else event.properties

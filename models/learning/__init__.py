@@ -1,1 +1,1 @@
-"""Models of all customers together, learnt from check-ins and published as versioned snapshots."""
+"""Models of all customers together, learnt at check-ins and published as versioned snapshots."""

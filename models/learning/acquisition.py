@@ -1,4 +1,4 @@
-"""What it costs to win a customer, and what comes of it, by the channel they came through."""
+"""The cost of winning customers, and their return, by the channel through which they came."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -15,43 +15,47 @@ from models.learning.tallies import ACQUISITION_NAME
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
-#: Costs and customers of so many days are compared; whoever was first seen within these has had
-#: time to buy; and of whoever was won within a year it is asked what they brought.
+#: Windows in days: costs and won customers are compared over 28 days; people first seen within 90
+#: days count for conversion, so that they had time to buy; the return is measured for customers won
+#: within 365 days.
 COST_DAYS: Final = 28
 SEEN_DAYS: Final = 90
 RETURN_DAYS: Final = 365
-#: Whoever was won is followed for so many weeks after the one in which they were.
+#: Customers are followed for so many weeks after the week in which they were won.
 BROUGHT_WEEKS_MAX: Final = 52
-#: What is told of customers, by channel: see `models.customer.winning`. Who was won, and their
-#: margin, are of the day on which they were; the rest is of the cohort's month.
+#: The kinds of sums about customers, by channel: see `models.customer.winning`. ``SEEN`` and
+#: ``CONVERTED`` are booked on the day on which the person was first seen, ``WON`` and ``MARGIN`` on
+#: the day on which the customer was won, the others on the month of that day.
 SEEN, CONVERTED, WON, MARGIN = "seen", "converted", "won", "margin"
 VALUED, WORTH = "valued", "worth"
-#: What is told of costs.
+#: The kinds of sums about costs.
 _COST, _RETENTION = "cost", "retention"
 _NO_DAYS: Final[Days] = {}
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 def brought_in(weeks: int) -> str:
-    """What is told of the margin of so many weeks after customers were won."""
+    """The kind of the sum of margin ``weeks`` weeks after customers were won."""
     return f"brought{weeks}"
 
 
 @lru_cache(maxsize=4_096)
 def cohort_of(day: int) -> int:
-    """The first day of the calendar month of a UTC day since 1970: its customers are a cohort."""
+    """The first day of the calendar month of a UTC day since 1970. Customers won in a month are a
+    cohort.
+    """
     return date.fromordinal(_EPOCH + day).replace(day=1).toordinal() - _EPOCH
 
 
 @lru_cache(maxsize=4_096)
 def cohort_name(first_day: int) -> str:
-    """A cohort by its month, such as 2026-01."""
+    """The name of a cohort: its month, such as 2026-01."""
     return f"{date.fromordinal(_EPOCH + first_day):%Y-%m}"
 
 
 class Channel(Struct, array_like=True):
-    """What was ever spent on a channel, in minor units, and the customers won through it:
-    ``acquired`` at their first check-in, and ``won`` less those who got everything back.
+    """The total spent on a channel, in minor units, and the customers won through it: ``acquired``
+    counts them at their first check-in; ``won`` leaves out those who got everything back.
     """
 
     cost_minor: int = 0
@@ -60,14 +64,14 @@ class Channel(Struct, array_like=True):
 
     @property
     def customers(self) -> int:
-        """Customers won; those at check-ins where nothing else is told."""
+        """Customers won; without that count, those at their first check-in."""
         return self.won or self.acquired
 
 
 class AcquisitionState(Struct, rename="camel"):
     """Sums by channel. The order of lessons does not matter below `CHANNELS_MAX` channels.
 
-    ``days``: what was spent and who came, by what, channel and day, for as long as it is asked.
+    ``days``: amounts by kind, channel and day, kept for as long as they are needed.
     """
 
     channels: dict[str, Channel] = {}
@@ -75,12 +79,12 @@ class AcquisitionState(Struct, rename="camel"):
 
 
 class CohortView(Struct, frozen=True, rename="camel"):
-    """The customers whom a channel won in a month, or in a year; null where nobody can say.
+    """The customers whom a channel won in a month, or in a year; null where a value is unknown.
 
-    ``spent`` on it, in the shop's currency. ``payback_weeks``: how many weeks after they were won
-    their margin had come to what was spent, and stayed so. ``returns``: margin so far less what was
-    spent, over what was spent. ``lifetime_value`` of one of them, with what is expected of them;
-    ``value_to_cost``: that over the cost of one.
+    ``spent``: on the channel, in the shop's currency. ``payback_weeks``: the weeks after winning
+    them until their margin reached ``spent`` and stayed there. ``returns``: (margin so far - spent)
+    / spent. ``lifetime_value``: of one customer, including what is expected of them.
+    ``value_to_cost``: lifetime value divided by the cost of one customer.
     """
 
     won: int
@@ -92,11 +96,11 @@ class CohortView(Struct, frozen=True, rename="camel"):
 
 
 class ChannelView(Struct, frozen=True, rename="camel"):
-    """A channel lately; null where there is nothing to divide by.
+    """A channel in recent weeks; null where the divisor is 0.
 
-    ``cost`` of one of the ``won`` customers, with what was ``spent``, in the shop's currency;
-    ``conversion`` of those first ``seen``; ``year``: all who were won within a year as one, and
-    ``cohorts``: those of each month of it, such as 2026-01.
+    ``cost``: ``spent`` divided by the ``won`` customers, in the shop's currency. ``conversion``:
+    the share of those first ``seen`` who bought. ``year``: all customers won within a year as one
+    cohort; ``cohorts``: those of each month, such as 2026-01.
     """
 
     spent: float
@@ -110,8 +114,8 @@ class ChannelView(Struct, frozen=True, rename="camel"):
 
 class AcquisitionCosts(Struct, frozen=True, rename="camel"):
     """The cost of one customer in minor units, by channel, where both costs and customers are
-    known; ``lately``: each channel of which anything is known lately; ``retention_ratio``: what was
-    spent to keep customers over what was spent to win them.
+    known. ``lately``: each channel with recent data. ``retention_ratio``: spending to keep
+    customers divided by spending to win them.
     """
 
     by_channel_minor: dict[str, float] = {}
@@ -127,13 +131,13 @@ class AcquisitionLearner:
     def __init__(self, state: Any, parameters: Parameters) -> None:
         self._state: AcquisitionState = state or AcquisitionState()
         self._days = ChannelDays(self._state.days)
-        # Of the shop's currency.
+        # Minor units per unit of the shop's currency.
         self._unit = minor_per_unit(parameters.money.currency)
-        # By channel and month, until more is heard of the channel.
+        # A cache by channel and month; new data about a channel clears its entries.
         self._cohorts: dict[str, dict[int, CohortView]] = {}
 
     def learn(self, lesson: Observation | Cost | Tally | AddedUp) -> None:
-        """Add a cost, or count somebody under the channel of their first event."""
+        """Add a cost, or count a customer under the channel of the first event."""
         if isinstance(lesson, Observation):
             if lesson.acquired:
                 self._of(lesson.acquired).acquired += 1
@@ -148,7 +152,7 @@ class AcquisitionLearner:
             self._of(cost.channel).cost_minor += cost.amount_minor
         first_day, left_minor = cost.timestamp_ms // DAY_MS, cost.amount_minor
         for number in range(cost.period_days):
-            # The rest is spread over the days that are left, so that nothing is lost in rounding.
+            # Each day gets its share of what is left, so that rounding loses nothing.
             share_minor = left_minor // (cost.period_days - number)
             self._add(what, cost.channel, first_day + number, share_minor)
             left_minor -= share_minor
@@ -171,7 +175,7 @@ class AcquisitionLearner:
         return self._state
 
     def draw(self, now_ms: int) -> AcquisitionCosts:
-        """Costs divided by customers won, and each channel as it did lately."""
+        """Costs divided by customers won, and each channel in recent weeks."""
         today = now_ms // DAY_MS
         self._days.forget(today - RETURN_DAYS)
         known = self._days.by_channel
@@ -209,7 +213,9 @@ class AcquisitionLearner:
         )
 
     def _cohort(self, known: KnownDays, begin: int, end: int, months: list[int]) -> CohortView:
-        """Those who were won from ``begin`` to ``end``, what of them is told by month of these."""
+        """The customers won from ``begin`` to ``end``; ``months``: the cohorts whose monthly sums
+        count.
+        """
         spent_minor = _between(known, _COST, begin, end) if _COST in known else 0
         won = _between(known, WON, begin, end)
         valued, worth_minor = _of_months(known, VALUED, months), _of_months(known, WORTH, months)
@@ -249,14 +255,14 @@ def _of_months(known: KnownDays, what: str, months: list[int]) -> int:
 
 
 def _months(known: KnownDays, today: int) -> list[int]:
-    """The first days of the months of a year back in which anything was spent or anybody won."""
+    """The first days of the months within the last year with costs or won customers."""
     days = {*known.get(_COST, _NO_DAYS), *known.get(WON, _NO_DAYS)}
     firsts = {cohort_of(day) for day in days if day <= today}
     return sorted(first for first in firsts if first > today - RETURN_DAYS)
 
 
 def _payback_weeks(known: KnownDays, spent_minor: int, months: list[int]) -> int | None:
-    """The first week from which on the margin so far is what was spent, or more; None before."""
+    """The week in which the total margin reached what was spent and stayed there; None before."""
     total, paid_back = 0, None
     for week in range(BROUGHT_WEEKS_MAX + 1):
         total += _of_months(known, brought_in(week), months)
@@ -279,28 +285,28 @@ _NEW = Measure(
 )
 _CAC = Measure(
     "keepstream_acquisition_cost",
-    "Cost of a customer in the shop's currency: what was spent in 28 days over customers won",
+    "Cost of a customer in the shop's currency: spending in 28 days divided by customers won",
     ("channel",),
 )
 _SEEN = Measure("keepstream_acquisition_seen", "People first seen in 90 days", ("channel",))
 _CONVERSION = Measure(
     "keepstream_acquisition_conversion_ratio",
-    "Of people first seen in 90 days, how many are customers",
+    "Share of people first seen in 90 days who became customers",
     ("channel",),
 )
 _RETURNS = Measure(
     "keepstream_acquisition_returns_ratio",
-    "Margin of customers won in a year less what was spent on it, over what was spent",
+    "Margin of customers won in a year minus spending, divided by spending",
     ("channel",),
 )
 _PAYBACK = Measure(
     "keepstream_acquisition_payback_weeks",
-    "Weeks after customers of a year were won in which their margin came to what was spent",
+    "Weeks after winning customers of a year until their margin reached the spending",
     ("channel",),
 )
 _VALUE = Measure(
     "keepstream_acquisition_value_to_cost_ratio",
-    "Lifetime value of a customer won in a year, so far and expected, over the cost of one",
+    "Lifetime value of a customer won in a year, so far and expected, divided by the cost of one",
     ("channel",),
 )
 _COHORT_WON = Measure(
@@ -310,12 +316,12 @@ _COHORT_WON = Measure(
 )
 _COHORT_PAYBACK = Measure(
     "keepstream_cohort_payback_weeks",
-    "Weeks after customers of a month were won in which their margin came to what was spent",
+    "Weeks after winning customers of a month until their margin reached the spending",
     ("channel", "cohort"),
 )
 _COHORT_RETURNS = Measure(
     "keepstream_cohort_returns_ratio",
-    "Margin of customers won in a month less what was spent in it, over what was spent",
+    "Margin of customers won in a month minus spending in it, divided by spending",
     ("channel", "cohort"),
 )
 _COHORT_VALUE = Measure(
@@ -325,12 +331,12 @@ _COHORT_VALUE = Measure(
 )
 _COHORT_VALUE_TO_COST = Measure(
     "keepstream_cohort_value_to_cost_ratio",
-    "The same over the cost of one",
+    "Lifetime value of a customer won in a month, divided by the cost of one",
     ("channel", "cohort"),
 )
 _KEEPING = Measure(
     "keepstream_retention_spend_ratio",
-    "What was spent in 28 days to keep customers, over what was spent to win them",
+    "Spending in 28 days to keep customers, divided by spending to win them",
 )
 _OF_CHANNEL = (_SPENT, _NEW, _CAC, _SEEN, _CONVERSION, _RETURNS, _PAYBACK, _VALUE)
 _OF_COHORT = (
@@ -344,7 +350,7 @@ MEASURES = (*_OF_CHANNEL, *_OF_COHORT, _KEEPING)
 
 
 def samples(drawn: AcquisitionCosts) -> Iterator[Sample]:
-    """Each channel as it did lately, and its cohorts; nothing where nobody can say."""
+    """Each channel in recent weeks, and its cohorts, without unknown values."""
     for name, view in drawn.lately.items():
         year = view.year
         lately = (view.spent, view.won, view.cost, view.seen, view.conversion)

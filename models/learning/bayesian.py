@@ -5,11 +5,11 @@ filter: an example moves the mean by the prediction error, most in the direction
 uncertain. There is no learning rate to tune. K. Murphy (2023), "Probabilistic
 Machine Learning: Advanced Topics", 8.3.
 
-Both take: ``names``, features whose weights come first and in this order (others follow as they
-are first seen); ``prior_mean`` by feature, 0 by default; ``prior_variance``, the same for each
-weight, so put a scaler before them; ``forgetting`` (1: none), with which about the last
-1 / (1 - forgetting) examples count. ``prior_mean[INTERCEPT]`` is the intercept's. What they learn
-is the ``mean`` and ``covariance`` of ``weights``: exact doubles, which can be saved and restored.
+Both take these arguments. ``names``: features whose weights come first and in this order; others
+follow as they are first seen. ``prior_mean`` by feature, 0 by default; ``prior_mean[INTERCEPT]`` is
+the intercept's. ``prior_variance``, the same for each weight, so put a scaler before them.
+``forgetting`` (1: none): about the last 1 / (1 - forgetting) examples count. They learn the
+``mean`` and ``covariance`` of ``weights``: exact doubles, which can be saved and restored.
 """
 
 from collections.abc import Hashable, Mapping
@@ -24,7 +24,7 @@ from models.learning.log_odds import clipped, sigmoid
 
 __all__ = ["INTERCEPT", "BayesianLogisticRegression", "BayesianPoissonRegression"]
 
-#: e to the power of this is 7e10: more than one customer spends in minor units.
+#: e to the power of this is 7e10: more minor units than any customer spends.
 _LOG_MEAN_MAX = 25.0
 _STEPS_MAX = 100
 _TOLERANCE = 1e-12

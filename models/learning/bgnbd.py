@@ -12,8 +12,8 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-#: (x, T - t_x, T), the times in days. x and T - t_x are exact below 16 and kept to four leading
-#: bits above, so that a table stays small however many customers there are.
+#: (x, T - t_x, T), with times in days. x and T - t_x are exact below 16, and keep their four
+#: leading bits above, so that a table stays small for any number of customers.
 Cell = tuple[int, int, int]
 _DAYS_MAX = 3_660
 _BITS = 4
@@ -29,7 +29,7 @@ class BgNbd(Struct, frozen=True, cache_hash=True):
 
 
 def cell_of(repeats: int, last_days: float, life_days: float) -> Cell:
-    """The cell of the count table a customer is in."""
+    """The cell of the count table to which a customer belongs."""
     silence, life = round(life_days - last_days), round(life_days)
     silence = _DAYS_MAX if silence > _DAYS_MAX else silence if silence > 0 else 0
     return binned(repeats), binned(silence), life if life < _DAYS_MAX else _DAYS_MAX
@@ -42,14 +42,14 @@ def binned(number: int) -> int:
 
 
 def middles(bins: "_Vector") -> "_Vector":
-    """The middle of each bin that `binned` names."""
+    """The middle of each bin, given the lower ends that `binned` returns."""
     _, bits = np.frexp(bins)
     found: _Vector = bins + (np.exp2(np.maximum(bits - _BITS, 0)) - 1.0) / 2.0
     return found
 
 
 def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
-    """The most likely parameters for a table of customers by cell; None for an empty one, and
+    """The most likely parameters for a table of customers by cell; None for an empty table, and
     ``start`` if the search fails.
 
     Deterministic: cells are taken in order, and the search has no randomness.
@@ -63,7 +63,8 @@ def fit(counts: Mapping[Cell, int], start: BgNbd | None = None) -> BgNbd | None:
     repeats, life = middles(repeats), np.maximum(life, 1.0) / 7.0
     last = np.where(repeats > 0, np.maximum(life - middles(silence) / 7.0, 0.0), 0.0)
     begin = start or BgNbd(0.5, 5.0, 0.5, 2.0)
-    # Only the trainer fits, and scipy takes as long to import as all that a command needs.
+    # Imported here, because only the trainer fits, and scipy takes as long to import as everything
+    # else a command needs.
     from scipy.optimize import minimize  # noqa: PLC0415
 
     found = minimize(

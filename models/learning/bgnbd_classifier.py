@@ -1,4 +1,4 @@
-"""BG/NBD as a River classifier of customers who will not buy again within a horizon."""
+"""BG/NBD as a River classifier for customers who will not buy again within a horizon."""
 
 from math import inf, isfinite
 from typing import Any
@@ -16,9 +16,9 @@ _FIRST_FIT = 64
 class BgNbdClassifier(base.Classifier):
     """P(no purchase within ``horizon_weeks``) from how often and how recently a customer bought.
 
-    It reads three features and ignores all others: ``repeats``, the purchase days after the first;
-    ``last`` and ``life``, the days from the first purchase to the last one and to now. An example
-    without them is not counted and gets 0.5, as does every example before the first fit.
+    It reads three features and ignores all others: ``repeats``, the number of purchase days after
+    the first; ``last`` and ``life``, the days from the first purchase to the last one and to now.
+    An example without them is not counted and gets 0.5, as does every example before the first fit.
 
     Needs no label: `learn_one` counts one customer in the count table, whatever ``y`` is. Each
     example counts as another customer, so one that is seen twice has twice the weight. The
@@ -47,7 +47,7 @@ class BgNbdClassifier(base.Classifier):
         self._next_fit = min(_FIRST_FIT, refit_every)
 
     def learn_one(self, x: dict[Any, Any], y: ClfTarget) -> None:  # noqa: ARG002 - needs no label
-        """Count one customer, and fit anew when that is due."""
+        """Count one customer, and refit if that is due."""
         history = _history(x)
         if history is None:
             return
@@ -69,7 +69,7 @@ class BgNbdClassifier(base.Classifier):
 
 
 def _history(x: dict[Any, Any]) -> tuple[int, float, float] | None:
-    """Repeats, last and life in days; None where one of them is missing."""
+    """Repeats, last and life in days; None if one of them is missing."""
     if not all(name in x for name in NAMES):
         return None
     repeats, last, life = (float(x[name]) for name in NAMES)

@@ -1,7 +1,8 @@
-"""Sums by what is summed, channel and UTC day: what acquisition is told of customers and costs.
+"""Sums by kind, channel and UTC day: the data of acquisition about customers and costs.
 
-A snapshot is drawn each day, and most sums are as they were at the one before. So what a snapshot
-asks for is kept beside the sums: those of each channel, and where there may be days to forget.
+A snapshot is drawn each day, and most sums have not changed since the previous one. So an index
+beside the sums holds what a snapshot needs: the sums of each channel, and which sums may have days
+to forget.
 """
 
 from collections.abc import Mapping
@@ -12,19 +13,19 @@ CHANNELS_MAX: Final = 64
 OTHER: Final = "other"
 #: Sums by UTC day.
 Days = dict[int, int]
-#: Those of one channel, by what.
+#: Sums of one channel, by kind.
 KnownDays = dict[str, Days]
 
 
 class ChannelDays:
-    """Adds to sums, which are part of a learner's state and changed in place."""
+    """Adds to sums, which are part of a learner's state and are changed in place."""
 
     def __init__(self, sums: dict[str, dict[str, Days]]) -> None:
-        """``sums`` by what and channel."""
+        """``sums``: by kind and channel."""
         self._sums = sums
         self._by_channel: dict[str, KnownDays] = {}
-        # No later than the first day of each, and those that were added to since days were last
-        # forgotten: no other has come to nothing.
+        # A lower bound of the first day of each sum, and the sums that were added to since days
+        # were last forgotten: only those can have become 0.
         self._first_day: dict[tuple[str, str], int] = {}
         self._added: set[tuple[str, str]] = set()
         for what, channels in sums.items():
@@ -35,7 +36,7 @@ class ChannelDays:
 
     @property
     def by_channel(self) -> Mapping[str, KnownDays]:
-        """Every channel of which anything is known; read only."""
+        """Every channel with a sum; read only."""
         return self._by_channel
 
     def add(self, what: str, channel: str, day: int, amount: int) -> str:
@@ -54,7 +55,7 @@ class ChannelDays:
         return channel
 
     def forget(self, until_day: int) -> None:
-        """Let go of days up to this one, and of sums of which nothing is left."""
+        """Drop days up to this one, and sums that are empty then."""
         old = {place for place, first_day in self._first_day.items() if first_day <= until_day}
         for what, channel in old | self._added:
             days = self._sums[what][channel]

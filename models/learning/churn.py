@@ -22,7 +22,7 @@ class Source(StrEnum):
 class Churn(Struct, frozen=True):
     """P(no purchase in (t, t + horizon]), and each scorer's log odds.
 
-    The probability is that of the serving scorer's, kept in order with other horizons' (`score`).
+    The probability is that of the serving scorer, made consistent with other horizons (`score`).
     """
 
     probability: float

@@ -1,4 +1,4 @@
-"""The churn learner: every horizon's models, and how good each scorer has been."""
+"""The churn learner: every horizon's models, and the quality of each scorer's scores."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from models.learning.reliability import Reliability, auc, calibration_error, cur
 from models.learning.score_table import ScoreTable, bin_of, log_loss
 from models.learning.scorers import SCORERS, Said
 
-#: All scorers, and what was served.
+#: All scorers, and the scores that were served.
 _JUDGED = (*SCORERS, CHAMPION)
 
 
 class ChurnLearner:
-    """Learns each horizon by itself, and judges the scores that were given at each decision."""
+    """Learns each horizon separately, and judges the scores that were given at each decision."""
 
     knows_enough = True
 
@@ -31,7 +31,7 @@ class ChurnLearner:
         }
         # By the names of `ChurnState.reliability`, in the order in which they were first seen.
         self._tables = {name: ScoreTable(found) for name, found in known.reliability.items()}
-        #: The same by horizon and kind, in the order of `_JUDGED`.
+        #: The same tables by horizon and kind, in the order of `_JUDGED`.
         self._judged: dict[tuple[float, str], list[ScoreTable]] = {}
 
     def learn(self, example: Example) -> None:
@@ -68,7 +68,7 @@ class ChurnLearner:
             found, loss = bin_of(score), log_loss(score, churned)
             tables[place].add(score, churned, weight, found, loss)
             if place == said.served:
-                # What was served is counted once more, as what it is.
+                # The served score also counts in the table of served scores.
                 tables[-1].add(score, churned, weight, found, loss)
 
     def _tables_of(self, horizon_days: float, kind: str) -> list[ScoreTable]:
@@ -81,7 +81,7 @@ class ChurnLearner:
         return {name: table.state() for name, table in self._tables.items()}
 
     def _quality(self) -> list[Quality]:
-        """By horizon, kind of decision and scorer, and over all kinds."""
+        """The quality by horizon, kind of decision and scorer, and over all kinds."""
         known = self._reliability()
         tables = dict(known)
         for name, found in known.items():

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from models.measures import Measure, Sample
 
-#: The scores that were served, whichever scorer gave them; and all kinds of decisions together.
+#: The name of the served scores, whichever scorer gave them; and of all kinds of decisions
+#: together.
 CHAMPION, ALL_KINDS = "champion", "all"
 
 
@@ -21,7 +22,7 @@ class ChurnModels(Struct, frozen=True, rename="camel"):
     """The models of one horizon: two logistic models over the same standardized features.
 
     ``shift``: what recalibration adds to the log odds of the blend. ``champion``: the name of the
-    scorer whose scores are served; all others go on learning and are judged.
+    scorer whose scores are served; all others keep learning and are judged.
     """
 
     means: tuple[float, ...]
@@ -34,9 +35,10 @@ class ChurnModels(Struct, frozen=True, rename="camel"):
 
 
 class Quality(Struct, frozen=True, rename="camel"):
-    """How one scorer did for one horizon and kind of decision; None while it cannot be computed.
+    """The quality of one scorer for one horizon and kind of decision; None for a measure that
+    cannot be computed yet.
 
-    ``curve``: (mean score, share that came true) in bins of equal count, of served scores only.
+    ``curve``: (mean score, share that came true) in bins of equal count, only for served scores.
     """
 
     horizon_days: float
@@ -50,7 +52,7 @@ class Quality(Struct, frozen=True, rename="camel"):
 
 
 class ChurnScoring(Struct, frozen=True, rename="camel"):
-    """The models by horizon in days, and how every scorer has done."""
+    """The models by horizon in days, and the quality of every scorer."""
 
     models: dict[str, ChurnModels] = {}
     quality: tuple[Quality, ...] = ()
@@ -70,14 +72,14 @@ _CALIBRATION_ERROR = Measure(
 )
 _RELIABILITY = Measure(
     "keepstream_model_reliability",
-    "Reliability curve of what was served: mean score (of = said) and share that came true "
+    "Reliability curve of served scores: mean score (of = said) and share that came true "
     "(of = came_true) by bin of equal count, the lowest scores in bin 1",
     ("horizon_days", "kind", "bin", "of"),
 )
 _EXAMPLES = Measure("keepstream_model_examples", "Matured decisions scored", _SCORER)
 _SERVES = Measure(
     "keepstream_model_serves",
-    "Whether this scorer's word is acted on (1) or only judged (0)",
+    "Whether this scorer's scores are served (1) or only judged (0)",
     ("horizon_days", "scorer"),
 )
 MEASURES: tuple[Measure, ...] = (
@@ -91,7 +93,7 @@ MEASURES: tuple[Measure, ...] = (
 
 
 def samples(drawn: ChurnScoring, scorers: tuple[str, ...]) -> Iterator[Sample]:
-    """How good the models have been, and which of the ``scorers`` serves."""
+    """The quality of the models, and which of the ``scorers`` serves."""
     for horizon, model in drawn.models.items():
         for scorer in scorers:
             yield Sample(_SERVES, (horizon, scorer), float(scorer == model.champion))

@@ -1,4 +1,4 @@
-"""What a snapshot has of the churn learner."""
+"""The churn learner's state in a snapshot."""
 
 from msgspec import Struct
 
@@ -7,8 +7,8 @@ from models.learning.reliability import Reliability
 
 
 class ChurnState(Struct, rename="camel"):
-    """``horizons``: what was learnt, by horizon in days; ``reliability`` of the scores given at
-    decisions, by "horizon kind scorer", over examples that every scorer had scored.
+    """``horizons``: the learnt state, by horizon in days; ``reliability``: of the scores given at
+    decisions, by "horizon kind scorer", over the examples that every scorer had scored.
     """
 
     horizons: dict[str, OnlineState] = {}

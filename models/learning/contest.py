@@ -1,4 +1,4 @@
-"""Which scorer serves: the one with the lowest loss on matured decisions, by a clear lead."""
+"""Selects the serving scorer: the lowest loss on matured decisions wins, by a clear lead."""
 
 from math import inf, sqrt
 
@@ -8,16 +8,16 @@ from models.learning.scorers import SCORERS, Scorer
 #: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
 _JUDGED_MIN = 100
-#: A lead over the blend must be more than this many standard errors.
+#: A lead over the blend must exceed this many standard errors.
 _LUCK = 2.0
 _BLEND = SCORERS.index(Scorer.BLEND)
 
 
 class Contest:
-    """Running mean log losses in the order of `SCORERS`, and the index of the one that serves.
+    """Running mean log losses in the order of `SCORERS`, and the index of the serving scorer.
 
-    ``spreads``: the running mean square of each scorer's loss minus the blend's, per example.
-    The formula serves first, and again whenever the models fall behind it.
+    ``spreads``: the running mean square of each scorer's loss minus the blend's, per example. The
+    formula serves first, and again whenever the models fall behind it.
     """
 
     __slots__ = ("champion", "judged", "losses", "spreads")
@@ -30,18 +30,18 @@ class Contest:
         self.champion = state.champion
 
     def state(self) -> ContestState:
-        """The whole state, enough to go on."""
+        """The whole state, enough to continue from."""
         return ContestState(self.judged, tuple(self.losses), tuple(self.spreads), self.champion)
 
     @property
     def scorer(self) -> Scorer:
-        """The one that serves."""
+        """The serving scorer."""
         return SCORERS[self.champion]
 
     def judge(self, losses: list[float], margin: float) -> None:
-        """Count one example. A scorer takes over when its mean loss is lower by ``margin``, so
-        that nearly equal scorers don't alternate. Except for the blend, it must also beat the
-        blend by more than chance.
+        """Count one example. A scorer takes over when its mean loss is lower by ``margin``, so that
+        nearly equal scorers don't alternate. Except for the blend, it must also beat the blend
+        significantly.
         """
         self.judged += 1
         rate = max(_LOSS_RATE, 1.0 / self.judged)

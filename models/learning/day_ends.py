@@ -12,7 +12,7 @@ def day_end_ms(at_ms: int) -> int:
 
 
 def has_day_ended(before_ms: int, at_ms: int) -> bool:
-    """Whether the end of a day is after the one moment, and not after the other."""
+    """Whether a day ended after ``before_ms``, and at ``at_ms`` or earlier."""
     return (before_ms - _DAY_END_MS) // DAY_MS < (at_ms - _DAY_END_MS) // DAY_MS
 
 

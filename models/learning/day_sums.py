@@ -1,7 +1,7 @@
-"""Sums of all customers that wait for the end of their day, added up as they are told.
+"""Sums over all customers that wait for the end of their day, added up on arrival.
 
-Half of all lessons are sums, and in a large shop many are of the same keys. Adding them up needs no
-order, so of a day they are learnt once for each part.
+Half of all lessons are sums, and in a large shop many have the same keys. Adding them up does not
+depend on their order, so the sums of a day are learnt once for each part.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Final
 from models.learning.improvements import IMPROVEMENTS_NAME
 from models.learning.lessons import AddedUp, Tally
 
-#: Of these the time counts, too: each is kept as it was told. They are rare.
+#: The times of these tallies matter as well, so each is kept by itself. They are rare.
 _NOT_ADDED_UP: Final = frozenset({IMPROVEMENTS_NAME})
 
 
@@ -26,7 +26,9 @@ class _PartSums:
 
 
 class DaySums:
-    """What partitions told between two ends of days, whatever the order in which it was heard."""
+    """The sums that partitions reported between two ends of days, independent of the order of
+    arrival.
+    """
 
     __slots__ = ("_by_part", "_single")
 
@@ -53,7 +55,7 @@ class DaySums:
         known.tallies += 1
 
     def add_all(self, other: "DaySums") -> None:
-        """Add what another partition told of the same day."""
+        """Add the sums of another partition for the same day."""
         for part, sums in other._by_part.items():
             known = self._by_part.setdefault(part, _PartSums())
             for place, amount in sums.amounts.items():
@@ -63,7 +65,7 @@ class DaySums:
         self._single += other._single
 
     def told(self) -> Iterator[AddedUp]:
-        """What is to be learnt of it, in one order, whoever told it first."""
+        """The sums to learn, in an order that does not depend on the order of arrival."""
         for part, known in sorted(self._by_part.items()):
             sums = tuple([(key, day, by) for (key, day), by in sorted(known.amounts.items())])
             yield AddedUp(known.latest[0], part, known.latest[1], sums, known.tallies)
@@ -76,7 +78,7 @@ def _when(tally: Tally) -> tuple[int, str, tuple[tuple[str, int, int], ...]]:
 
 
 def joined(several: Sequence[DaySums]) -> DaySums:
-    """The sums of several partitions, to be read; of one it is those."""
+    """The sums of several partitions, read only; for a single one, its own object."""
     if len(several) == 1:
         return several[0]
     found = DaySums()

@@ -1,4 +1,4 @@
-"""Differences between two groups, with the interval that 95 of 100 such intervals hold true in."""
+"""Differences between two groups, with 95 % confidence intervals."""
 
 from math import sqrt
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ _Z: Final = 1.959963984540054
 
 
 class Ahead(NamedTuple):
-    """The first group less the second."""
+    """The first group's value minus the second's, with its interval."""
 
     estimate: float
     low: float
@@ -15,8 +15,8 @@ class Ahead(NamedTuple):
 
 
 def of_shares(count: int, size: int, other_count: int, other_size: int) -> Ahead:
-    """Of two shares of groups that are not empty: Newcombe's interval of Wilson's two (1998, method
-    10), which holds for small groups and for shares of 0 and 1.
+    """The difference of two shares, for groups that are not empty: Newcombe's interval from
+    Wilson's two (1998, method 10), which is valid for small groups and for shares of 0 and 1.
     """
     share, other = count / size, other_count / other_size
     low, high = _wilson(count, size)
@@ -35,7 +35,7 @@ def _wilson(count: int, size: int) -> tuple[float, float]:
 
 
 class Amounts(NamedTuple):
-    """How many amounts there are, two at least, their sum and that of their squares."""
+    """The number of amounts (at least two), their sum, and the sum of their squares."""
 
     size: int
     total: float
@@ -52,7 +52,7 @@ class Amounts(NamedTuple):
 
 
 def of_means(amounts: Amounts, others: Amounts) -> Ahead:
-    """Of two means: Welch's interval, for groups that are spread differently."""
+    """The difference of two means: Welch's interval, for groups with different variances."""
     estimate = amounts.mean - others.mean
     one, other = amounts.variance_of_mean, others.variance_of_mean
     if not one + other:
@@ -65,7 +65,7 @@ def of_means(amounts: Amounts, others: Amounts) -> Ahead:
 
 
 def _quantile(freedom: float) -> float:
-    """The .975 quantile of Student's t, by the series of Fisher and Cornish; within 1e-4 of it from
+    """The .975 quantile of Student's t, by the series of Fisher and Cornish; accurate to 1e-4 from
     20 degrees of freedom on.
     """
     z = _Z

@@ -40,7 +40,7 @@ STREAMS = (RESIDUAL_GAP, *FEATURES)
 #: Features are watched for customers of at least this tenure: the share of new customers changes
 #: as a shop grows.
 SETTLED_DAYS = 56.0
-#: An alarm is a mean that moved by this many standard deviations.
+#: A mean must move by this many standard deviations to raise an alarm.
 EFFECT_MIN = 0.15
 WARM_UP_COUNT = 500
 #: Values that a new window needs before its mean is compared.
@@ -55,7 +55,7 @@ _SETTLED = log1p(SETTLED_DAYS)
 
 
 class DriftAlarm(Struct, frozen=True, rename="camel"):
-    """The mean of a stream has moved from ``before`` to ``after``, as noticed at ``timestamp``."""
+    """The mean of a stream has moved from ``before`` to ``after``, as detected at ``timestamp``."""
 
     stream: str
     timestamp: str
@@ -80,7 +80,7 @@ class _Stream:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # Importing it takes a second or two, which a command that learns nothing need not wait for.
+        # Importing it takes a second or two, which commands that learn nothing need not wait for.
         from river.drift import ADWIN  # noqa: PLC0415
 
         # River's methods have no types.
@@ -94,7 +94,7 @@ class _Stream:
         self.means = [0.0] * 7
 
     def learn(self, value: float, at_ms: int) -> DriftAlarm | None:
-        """Count one value; an alarm if it shows that the mean has moved for good."""
+        """Count one value; return an alarm if it shows that the mean has moved for good."""
         weekday = at_ms // DAY_MS % 7
         if self.reference is None:
             self._warm_up(value, weekday, at_ms)
@@ -137,7 +137,7 @@ class _Stream:
         # River's `variance` is the sum of squared deviations over the window.
         deviation = sqrt(max(self.detector.variance, 0.0) / self.detector.width)
         if abs(after - before) < max(EFFECT_MIN * deviation, 1e-9):
-            # The reference stays: small steps one way add up to an alarm all the same.
+            # The reference stays, so that small steps in one direction add up to an alarm.
             return None
         self.reference, self.quiet_until_ms = after, at_ms + COOLDOWN_MS
         direction = "up" if after > before else "down"
@@ -158,7 +158,7 @@ class DriftMonitor:
         self.alarms: deque[DriftAlarm] = deque(maxlen=ALARMS_MAX)
 
     def learn(self, observation: Observation) -> list[DriftAlarm]:
-        """Return the alarms that one check-in raises; the latest `ALARMS_MAX` are remembered."""
+        """Return the alarms that one check-in raises; the latest `ALARMS_MAX` are kept."""
         at_ms = observation.timestamp_ms
         residual = self._streams[RESIDUAL_GAP]
         told = [residual.learn(value, at_ms) for value in observation.gap_residuals]
@@ -185,7 +185,7 @@ class DriftMonitor:
 
 
 def _settled(observation: Observation) -> tuple[float, ...] | None:
-    """The features of a settled customer; None for others, and for those of another release."""
+    """The features of a settled customer; None for others, and for features of another release."""
     if not observation.features or observation.recency_days > SETTLED_DAYS:
         return None
     try:

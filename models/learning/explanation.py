@@ -1,6 +1,6 @@
-"""Why a score is what it is: what each group of features adds to its log odds, with words.
+"""Explains a score: what each group of features adds to its log odds, in words.
 
-Computed when a decision fires or a profile is read, never for a score by itself.
+Computed when a decision fires or a profile is read, never for a score alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ class Parts(NamedTuple):
     """A score's ``log_odds`` as a sum; ``base`` is the same for every customer.
 
     ``terms``: what each feature adds, in the order of `feature_names.NAMES`; ``formula``: what
-    BG/NBD adds. The sum may differ from ``log_odds``, which are limited: to ±`LOG_ODDS_MAX`, and by
+    BG/NBD adds. The sum may differ from ``log_odds``, which are limited to ±`LOG_ODDS_MAX` and by
     the scores of other horizons.
     """
 
@@ -105,7 +105,7 @@ class GroupContribution(Struct, frozen=True):
 class Explanation(Struct, frozen=True, rename="camel"):
     """``base`` and the contributions add up to ``log_odds``, those of the served score.
 
-    ``groups``: those with a contribution, the strongest first.
+    ``groups``: the groups with a contribution, strongest first.
     """
 
     base: float
@@ -116,8 +116,8 @@ class Explanation(Struct, frozen=True, rename="camel"):
 def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
     """The contribution of each group, added up in a fixed order.
 
-    If the score was limited, what was cut off is a group of its own, so that the sum is still the
-    score's.
+    If the score was limited, the cut-off part is a group of its own, so that the sum still equals
+    the score.
     """
     sums = dict.fromkeys(_GROUPS, 0.0)
     for group, term in zip(_GROUP_OF_TERMS, parts.terms, strict=True):
@@ -138,16 +138,16 @@ def explained(parts: Parts, words: Callable[[Group], str]) -> Explanation:
         for group, contribution in sums.items()
         if contribution
     ]
-    # Ties stay in the order of the groups: sorting keeps it.
+    # The sort is stable, so ties stay in the order of the groups.
     groups.sort(key=lambda found: -abs(found.contribution))
     return Explanation(parts.base, tuple(groups), parts.log_odds)
 
 
 def parts_of(features: Features, churn: Churn, snapshot: Snapshot, parameters: Parameters) -> Parts:
-    """What the served score's log odds are made of, whichever scorer served.
+    """The parts of the served score's log odds, whichever scorer served.
 
-    ``base`` is an average customer's log odds for the models, and those of ``churn.prior``, the
-    score of a customer without purchases, for the formula and the prior.
+    ``base``: for the models, an average customer's log odds; for the formula and the prior, those
+    of ``churn.prior``, the score of a customer without purchases.
     """
     models = snapshot.of(ChurnScoring).models.get(name_of(churn.horizon_days))
     formula = churn.said.log_odds[_BASELINE]

@@ -35,7 +35,7 @@ _LAYOUT = Layout(f"<{len(NAMES)}f")
 
 
 def pack(values: Features) -> bytes:
-    """Features as single precision floats: half the bytes, and precise enough."""
+    """Features as single-precision floats: half the bytes, and precise enough."""
     return _LAYOUT.pack(*values)
 
 

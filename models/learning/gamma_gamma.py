@@ -1,4 +1,4 @@
-"""Gamma-gamma: what a customer spends on a purchase day, from what they spent so far.
+"""Gamma-gamma: a customer's expected spend on a purchase day, from their spend so far.
 
 P. Fader, B. Hardie (2013), "The Gamma-Gamma Model of Monetary Value", note 25 of brucehardie.com;
 P. Fader, B. Hardie, K. L. Lee (2005), "RFM and CLV: Using Iso-Value Curves for Customer Base
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from models.learning.bgnbd import binned, middles
 
-#: (purchase days, mean net spend on one in minor units): days exact below 16 and kept to four
-#: leading bits above, spend in bins of 5 %.
+#: (purchase days, mean net spend per day in minor units). Days are exact below 16 and keep their
+#: four leading bits above; spend is in bins of 5 %.
 SpendCell = tuple[int, int]
 #: The bin of customers who spent nothing, which the fit leaves out.
 NOTHING = -1
@@ -41,24 +41,24 @@ class GammaGamma(Struct, frozen=True):
 
 
 def cell_of(days: int, net_minor: int) -> SpendCell:
-    """The cell of the count table of somebody who spent ``net_minor`` on ``days`` days."""
+    """The cell of the count table for a customer who spent ``net_minor`` on ``days`` days."""
     if net_minor <= 0:
         return binned(days), NOTHING
     return binned(days), max(round(log2(net_minor / days) * _BINS_PER_DOUBLING), 0)
 
 
 def expected_spend_minor(model: GammaGamma, days: int, net_minor: int) -> float:
-    """The expected net spend on one purchase day to come, in minor units.
+    """The expected net spend on one future purchase day, in minor units.
 
-    A weighted mean of the customer's own and the population's: each purchase day adds weight to
-    their own.
+    A weighted mean of the customer's own mean and the population's: each purchase day adds weight
+    to the customer's own.
     """
     return model.p * (model.v + max(net_minor, 0)) / (model.p * days + model.q - 1.0)
 
 
 def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> GammaGamma | None:
-    """The most likely parameters for a table of customers by cell; ``start`` if it is empty, or
-    the search fails.
+    """The most likely parameters for a table of customers by cell; ``start`` if the table is empty
+    or the search fails.
 
     Deterministic: cells are taken in order, and the search has no randomness.
     """
@@ -71,7 +71,8 @@ def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> Gam
     # Spend relative to its geometric mean, so that the search is the same in every currency.
     unit = float(np.exp((weight * np.log(spend)).sum() / weight.sum()))
     begin = start or GammaGamma(4.0, 3.0, 0.75 * unit)
-    # Only the trainer fits, and scipy takes as long to import as all that a command needs.
+    # Imported here, because only the trainer fits, and scipy takes as long to import as everything
+    # else a command needs.
     from scipy.optimize import minimize  # noqa: PLC0415
 
     found = minimize(

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-#: The name of the weight whose input is always 1; no feature has it by accident.
+#: The name of the weight whose input is always 1; the brackets keep it apart from feature names.
 INTERCEPT = "(intercept)"
 _VARIANCE_MIN = 1e-300
 _LENGTH_MAX = 1e100
-#: `Vector.sum` without what it does besides.
+#: `Vector.sum` without its overhead.
 _sum = np.add.reduce
 _most = np.maximum.reduce
 
@@ -34,16 +34,16 @@ class Projection(NamedTuple):
 
 
 def with_intercept(values: list[float]) -> Vector:
-    """The vector of an example whose values are in the order of the weights' names."""
+    """The input vector of an example whose values are in the order of the weights' names."""
     return np.array([1.0, *values])
 
 
 class GaussianWeights:
     """Mean and covariance of the weights: the intercept's first, then by feature as first seen.
 
-    The same examples give the same bits: products are rounded, then added in one order; a matrix
-    library's order depends on the processor. The covariance stays exactly symmetric, because only
-    outer products of a vector with itself are subtracted from it.
+    The same examples give the same bits: products are rounded, then added in one order, whereas the
+    order in a matrix library depends on the processor. The covariance stays exactly symmetric,
+    because only outer products of a vector with itself are subtracted from it.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class GaussianWeights:
         self._places: dict[Hashable, int] = {}
         self._mean: Vector = np.zeros(0)
         self._covariance: Vector = np.zeros((0, 0))
-        # For products of the covariance's shape: new memory for each would take as long as they do.
+        # A buffer for products of the covariance's shape: allocating one for each would take as
+        # long as the products.
         self._products: Vector = np.zeros((0, 0))
         # Features with a prior have their weight from the start, so that a prediction before the
         # first example uses it.
@@ -82,7 +83,7 @@ class GaussianWeights:
 
     @property
     def mean(self) -> Vector:
-        """A copy; what is assigned is copied too."""
+        """A copy; an assigned value is copied, too."""
         return self._mean.copy()
 
     @mean.setter
@@ -91,7 +92,7 @@ class GaussianWeights:
 
     @property
     def covariance(self) -> Vector:
-        """A copy; what is assigned is copied too."""
+        """A copy; an assigned value is copied, too."""
         return self._covariance.copy()
 
     @covariance.setter
@@ -102,11 +103,11 @@ class GaussianWeights:
         self._covariance = found
 
     def stored(self) -> tuple[bytes, bytes]:
-        """Mean and covariance as packed doubles, by which `restore` has the same bits."""
+        """Mean and covariance as packed doubles, from which `restore` gets the same bits."""
         return self._mean.tobytes(), self._covariance.tobytes()
 
     def restore(self, mean: bytes, covariance: bytes) -> None:
-        """Have what `stored` gave, of the same weights."""
+        """Restore the mean and covariance that `stored` returned, for the same weights."""
         size = len(self._places)
         self.mean = np.frombuffer(mean)
         self.covariance = np.frombuffer(covariance).reshape(size, size)
@@ -126,7 +127,9 @@ class GaussianWeights:
         self._products = np.zeros((size, size))
 
     def vector(self, x: Mapping[Any, float]) -> Vector:
-        """The example in the order of the weights, 0 for missing features, without new ones."""
+        """The example in the order of the weights: 0 for missing features; new features are
+        ignored.
+        """
         vector = np.zeros(len(self._places))
         for name, value in x.items():
             place = self._places.get(name)
@@ -136,12 +139,12 @@ class GaussianWeights:
         return vector
 
     def center(self, vector: Vector) -> float:
-        """The linear predictor by the mean of the weights."""
+        """The linear predictor, computed with the mean of the weights."""
         return float(_sum(self._mean * vector))
 
     def project(self, vector: Vector) -> Projection:
-        """Raises ``ValueError`` for an example that is not finite: it would make all weights NaN
-        for good.
+        """The linear predictor of an example. Raises ``ValueError`` for values that are not finite:
+        they would make all weights NaN for good.
         """
         if not hypot(*vector.tolist()) <= _LENGTH_MAX:
             raise ValueError("an example has a value that is missing, infinite or above 1e100")
@@ -175,9 +178,10 @@ class GaussianWeights:
         self._forget()
 
     def _forget(self) -> None:
-        """Inflate the covariance by 1 / forgetting: about the last 1 / (1 - forgetting) examples
-        count. A variance never exceeds the prior's, or that of an unused weight would grow without
-        bound. Rows and columns are scaled alike, so the matrix stays positive definite.
+        """Inflate the covariance by 1 / forgetting, so that about the last 1 / (1 - forgetting)
+        examples count. A variance never exceeds the prior's; otherwise that of an unused weight
+        would grow without bound. Rows and columns are scaled alike, so the matrix stays positive
+        definite.
         """
         if self._forgetting == 1.0:
             return

@@ -1,8 +1,8 @@
-"""Histograms with log-spaced bins, merged by addition, in any order."""
+"""Histograms with log-spaced bins, which can be merged by addition, in any order."""
 
 from math import exp2, floor, log2
 
-#: Eight bins a doubling: an edge is within 9 % of any value in its bin.
+#: Eight bins per doubling: an edge is within 9 % of any value in its bin.
 BINS_PER_DOUBLING = 8
 
 Histogram = dict[int, int]

@@ -24,10 +24,10 @@ class History(NamedTuple):
 
 
 def past_at(at_ms: int, days: Days, repeats: int, first_day: int, last_day: int) -> History:
-    """The history at a moment of somebody who bought first and last on these days."""
+    """The history at a moment of a customer who bought first and last on these days."""
     today, last = at_ms / DAY_MS, float(last_day - first_day)
     life, recency = today - first_day, today - last_day
-    # Compared by hand: everybody is asked, and a call takes longer.
+    # Compared inline: this runs for every customer, and a call takes longer.
     if life < last:
         life = last
     return History(days, repeats, last, life, recency if recency > 0.0 else 0.0)
@@ -41,8 +41,8 @@ def days_since(past: History, since_ms: int) -> int:
 def is_known_since(past: History, since_ms: int) -> bool:
     """Whether ``days`` has every purchase day after the day of ``since_ms``.
 
-    Days that it lacks are older than those it has: of somebody who buys very often, they may be
-    recent all the same.
+    The missing days are older than those it has, but for a customer who buys very often they may
+    still be recent.
     """
     days = past.days
     return len(days) > past.repeats or not days or days[0] <= since_ms // DAY_MS

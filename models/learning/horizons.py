@@ -1,6 +1,6 @@
-"""Horizons by the names under which models are kept, and the models' horizons in order.
+"""Names of horizons, under which models are stored, and the models' horizons in order.
 
-Asked at every score of every customer, of few names: so each is worked out once.
+Cached, because every score of every customer needs them, and there are few names.
 """
 
 from functools import lru_cache
@@ -16,5 +16,5 @@ def name_of(horizon_days: float) -> str:
 
 @lru_cache(_KNOWN_MAX)
 def ascending(names: tuple[str, ...]) -> tuple[float, ...]:
-    """The horizons of these names in days, the shortest first."""
+    """The horizons of these names in days, shortest first."""
     return tuple(sorted(map(float, names)))

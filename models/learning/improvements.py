@@ -1,4 +1,4 @@
-"""What the shop has improved, by the reason to leave that it answers: known to all customers."""
+"""The shop's improvements, by the reason to leave that they answer; shared by all customers."""
 
 from typing import Any, Final
 
@@ -11,13 +11,13 @@ IMPROVEMENTS_NAME: Final = "improvements"
 
 
 class Improvements(Struct, frozen=True, rename="camel"):
-    """When the latest improvement for each reason was released."""
+    """The release time of the latest improvement for each reason."""
 
     latest_ms: dict[str, int] = {}
 
 
 class ImprovementsState(Struct, rename="camel"):
-    """The same, as told so far; the order of lessons does not matter."""
+    """The release times learnt so far; the order of lessons does not matter."""
 
     latest_ms: dict[str, int] = {}
 
@@ -31,7 +31,7 @@ class ImprovementsLearner:
         self._state: ImprovementsState = state or ImprovementsState()
 
     def learn(self, tally: Tally | AddedUp) -> None:
-        """Note an improvement."""
+        """Note the release of an improvement."""
         if tally.part != IMPROVEMENTS_NAME:
             return
         latest_ms = self._state.latest_ms
@@ -43,5 +43,5 @@ class ImprovementsLearner:
         return self._state
 
     def draw(self, _now_ms: int) -> Improvements:
-        """What has been released so far."""
+        """The improvements released so far."""
         return Improvements(dict(self._state.latest_ms))

@@ -1,7 +1,7 @@
-"""How many decision points wait for their labels, when one trainer is to keep up with all of them.
+"""Limits how many decision points wait for their labels, so that one trainer can keep up.
 
-Whoever decides asks the snapshot, whose hash is in the log: a replay keeps the same points. Each
-that is kept stands for those that are not, by its weight, so that nothing is biased.
+Deciding uses the snapshot, whose hash is in the log, so a replay keeps the same points. Each kept
+point stands for those left out, by its weight, so nothing is biased.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,15 @@ from config.parameters import Parameters
 from models.learning.lessons import Observation
 from models.measures import Measure, Sample
 
-#: Fewer are left out only when the rate has fallen this far below the limit: rates vary by weekday.
+#: The sampling is relaxed only when the rate has fallen this far below the limit, because rates
+#: vary by weekday.
 _SPARE = 0.8
 
 
 class LabelSampling(Struct, frozen=True, rename="camel"):
-    """Of the decision points that a customer's bounds allow, one in ``one_in`` is kept, by a hash:
-    1 or a higher power of two. ``labels_per_s``: how many labels there would be of all of them, in
-    a second of event time; 0 while nobody asks.
+    """Of the decision points within a customer's bounds, one in ``one_in`` is kept, chosen by a
+    hash; ``one_in`` is a power of two. ``labels_per_s``: the rate of labels if all were kept, per
+    second of event time; 0 without a limit.
     """
 
     one_in: int = 1
@@ -29,19 +30,19 @@ class LabelSampling(Struct, frozen=True, rename="camel"):
 
 _ONE_IN = Measure(
     "keepstream_labels_one_in",
-    "One in this many decision points waits for its labels; more than 1 by learning.lessons_per_s",
+    "One in so many decision points waits for its labels; above 1 only with learning.lessons_per_s",
 )
 MEASURES: tuple[Measure, ...] = (_ONE_IN,)
 
 
 def samples(drawn: LabelSampling) -> Iterator[Sample]:
-    """The share that is kept."""
+    """The number of decision points of which one is kept."""
     yield Sample(_ONE_IN, (), float(drawn.one_in))
 
 
 class LabelSamplingState(Struct, rename="camel"):
-    """``expected_thousandths``: labels to be expected of the customers observed since ``since_ms``,
-    each a thousand; whole numbers, so that their sum is the same in any order.
+    """``expected_thousandths``: labels expected from the customers observed since ``since_ms``, in
+    thousandths; integers, so that their sum is the same in any order.
     """
 
     since_ms: int = 0
@@ -59,7 +60,7 @@ class LabelSamplingLearner:
         self._most_per_s = parameters.learning.lessons_per_s
 
     def learn(self, observation: Observation) -> None:
-        """Count the labels that are expected of one customer."""
+        """Count the labels that are expected from one customer."""
         if not self._state.since_ms:
             self._state.since_ms = observation.timestamp_ms
         self._state.expected_thousandths += observation.labels_thousandths
@@ -69,12 +70,12 @@ class LabelSamplingLearner:
         return self._state
 
     def draw(self, now_ms: int) -> LabelSampling:
-        """What is to be kept from now on, by the rate since this was last asked."""
+        """The sampling from now on, by the rate since the last draw."""
         state = self._state
         if not self._most_per_s:
             self._state = LabelSamplingState()
         elif state.since_ms and now_ms > state.since_ms:
-            # Thousandths a millisecond are units a second.
+            # Thousandths per millisecond are units per second.
             rate = state.expected_thousandths / (now_ms - state.since_ms)
             one_in = _one_in(rate / self._most_per_s, state.drawn.one_in)
             self._state = LabelSamplingState(now_ms, 0, LabelSampling(one_in, rate))
@@ -82,7 +83,7 @@ class LabelSamplingLearner:
 
 
 def _one_in(times_too_many: float, before: int) -> int:
-    """The lowest power of two that brings the rate below its limit; but not lower than ``before``
+    """The lowest power of two that brings the rate below its limit, but not lower than ``before``
     unless there is room to spare.
     """
     one_in = 1

@@ -1,8 +1,8 @@
-"""Whether a customer has lapsed, by what is usual for them: no purchase within their own window.
+"""Whether a customer has lapsed by their own standards: no purchase within their own window.
 
-A score asks for no purchase within a horizon of the shop's. Where people buy seldom it is high for
-everybody, most of all in the second of a purchase, and says nothing of leaving. Here the horizon
-follows the customer: twice their expected gap, and never less than the shop's.
+A score predicts no purchase within a horizon of the shop. Where people buy seldom, it is high for
+everybody, even right after a purchase, and says nothing about leaving. Here the horizon follows the
+customer: twice their expected gap, but at least the shop's horizon.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,15 @@ from models.learning.scorers import log_odds_of
 
 #: A customer's own window, in expected gaps.
 WINDOW_GAPS = 2.0
-#: How far the risk follows the formula from the shop's horizon to the customer's window. All of the
-#: way is calibrated, a quarter of it ranks better: the formula knows less than the score it moves.
+#: How far the risk moves, by the formula, from the shop's horizon to the customer's window. Moving
+#: all the way is calibrated, but moving a quarter of it ranks better: the formula knows less than
+#: the score it moves.
 _RISK_SHARE = 0.25
 
 
 class Lapse(NamedTuple):
-    """``probability``: of no purchase within ``window_days``; ``risk``: the same, a quarter of
-    the way, and 0 before a purchase is expected at all.
+    """``probability``: of no purchase within ``window_days``; ``risk``: the same moved only a
+    quarter of the way, and 0 before a purchase is expected at all.
     """
 
     window_days: float
@@ -34,11 +35,11 @@ class Lapse(NamedTuple):
 def lapse(
     past: History, score: Churn, rhythm: BgNbd | None, expected_days: float, silent_days: float
 ) -> Lapse:
-    """The served score, moved to the customer's own window as BG/NBD would move its own.
+    """The served score, moved to the customer's own window by as much as BG/NBD's own score moves.
 
-    ``expected_days``: from the last purchase to the next, by the customer's own clock. A purchase
-    is never a sign of leaving: before that time has come there is no risk. Before BG/NBD is fitted
-    the score stands for itself.
+    ``expected_days``: the customer's expected time from the last purchase to the next. Until then
+    the risk is 0, because a purchase is never a sign of leaving. Before BG/NBD is fitted, the score
+    is not moved.
     """
     window_days = max(score.horizon_days, WINDOW_GAPS * expected_days)
     own = log_odds_of(score.probability)

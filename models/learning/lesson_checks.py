@@ -1,6 +1,6 @@
-"""Whether a lesson can be learnt: nothing in it that a worker can have written breaks a learner.
+"""Checks that a lesson can be learnt, so that no lesson breaks a learner.
 
-A lesson that breaks one would break it again at every start, and half of it would be learnt before.
+A lesson that broke a learner would break it again at every start, after being learnt by half.
 """
 
 from base64 import b64decode
@@ -24,12 +24,12 @@ from models.learning.lessons import (
 from models.learning.scorers import LOG_ODDS_MAX, SCORERS, unpack_said
 from models.learning.spend_models import NAMES as SEEN
 
-#: Beyond every amount and count there can be, and exact as a float.
+#: Above every real amount and count, and exact as a float.
 AMOUNT_MAX = 2**53
 #: In days; three hundred years.
 DAYS_MAX = 110_000
 NAME_LENGTH_MAX = 256
-#: A cost that is spread is spread over a year at most.
+#: A cost is spread over a year at most.
 PERIOD_DAYS_MAX = 366
 #: Events may be ahead of the broker's clock by minutes.
 AHEAD_MAX_MS = DAY_MS
@@ -43,8 +43,8 @@ def learnable_lesson(content: bytes) -> Lesson:
 
 
 def require_past(lesson: Lesson, now_ms: int) -> None:
-    """Raise ``Foreign`` for a lesson of a time that is still to come: it would hold back all
-    snapshots until then.
+    """Raise ``Foreign`` for a lesson with a time in the future: it would hold back all snapshots
+    until then.
     """
     if lesson.timestamp_ms > now_ms + AHEAD_MAX_MS:
         raise Foreign("not a lesson: its time is still to come")
@@ -86,7 +86,7 @@ def _check_observation(lesson: Observation) -> None:
     try:
         _require_finite(lesson.values() if lesson.features else (), "features")
     except ValueError as error:
-        # Another release's are learnt without them.
+        # Features of another release: the lesson is learnt without them.
         if isinstance(error, Foreign):
             raise
     _require_within(len(lesson.acquired or ""), 0, NAME_LENGTH_MAX, "channel")
@@ -97,7 +97,7 @@ def _check_example(lesson: Example) -> None:
     _require_within(lesson.horizon_days, 0.01, DAYS_MAX, "horizon")
     _require_within(lesson.weight, 1, AMOUNT_MAX, "weight")
     _require_within(lesson.spent_minor, -AMOUNT_MAX, AMOUNT_MAX, "amount")
-    # The names of tables are made of it.
+    # The kind becomes part of table names, so it must be one word.
     if not lesson.kind or lesson.kind.split() != [lesson.kind]:
         raise Foreign("not a lesson: its kind is none")
     _require_within(len(lesson.kind), 1, NAME_LENGTH_MAX, "kind")
@@ -153,6 +153,6 @@ def _require_finite(values: Iterable[float], what: str) -> None:
 
 
 def _require_within(value: float, least: float, most: float, what: str) -> None:
-    # Not a number is within nothing.
+    # NaN fails this comparison, too.
     if not least <= value <= most:
         raise Foreign(f"not a lesson: its {what} is beyond what can be")

@@ -1,8 +1,8 @@
 """The trainer's input: observations at check-ins, examples with a matured label, costs, and sums
 over all customers.
 
-No lesson names its customer. Each has a position (partition, offset, index) in
-``customer-events``, by which the trainer drops repeats.
+No lesson names its customer. Each has a position (partition, offset, index) in ``customer-events``,
+by which the trainer drops repeats.
 """
 
 from binascii import a2b_base64, b2a_base64
@@ -22,8 +22,8 @@ Counted = tuple[int, int, int]
 
 
 class Forecast(Struct, frozen=True, array_like=True, gc=False):
-    """Expected spend within the horizon, by formula and by challenger. Amounts are in minor units;
-    ``features`` are the challenger's, ``order_minor`` was a typical order at the time.
+    """Expected spend within the horizon, by the formula and by the challenger. Amounts are in minor
+    units; ``features`` are the challenger's; ``order_minor``: the typical order at the time.
     """
 
     formula_minor: float
@@ -35,7 +35,7 @@ class Forecast(Struct, frozen=True, array_like=True, gc=False):
 class Taught(Struct, rename="camel", tag_field="type", kw_only=True):
     """The position in ``customer-events``; ``index`` counts the lessons of one record.
 
-    To ask whether something is a lesson, ask for this: of the union it takes several times as long.
+    Use this type to test for a lesson: ``isinstance`` with the union takes several times as long.
     """
 
     partition: int = 0
@@ -44,16 +44,16 @@ class Taught(Struct, rename="camel", tag_field="type", kw_only=True):
 
 
 class Observation(Taught, tag="observation", kw_only=False):
-    """One customer as a check-in found them.
+    """One customer at a check-in.
 
     The customer moves from one cell of the count table to another, so that the table counts every
     customer once, at their latest check-in. ``spend_enters`` and ``spend_leaves`` do the same for
     money. ``acquired``: at the first check-in, the channel of the first event, which may be empty.
 
     ``features`` are packed, in base64; ``gap_residuals`` are those of the purchase days since the
-    last check-in. Both show drift without waiting for labels. ``labels_thousandths``: how many
-    labels are expected of the decision points since then, each a thousand; 0 unless
-    ``learning.lessons_per_s`` bounds them.
+    last check-in. Both show drift without waiting for labels. ``labels_thousandths``: labels
+    expected from the decision points since then, in thousandths; 0 unless
+    ``learning.lessons_per_s`` limits them.
     """
 
     timestamp_ms: int
@@ -78,9 +78,9 @@ class Observation(Taught, tag="observation", kw_only=False):
 class Example(Taught, tag="example", kw_only=False):
     """A decision point and its label: ``churned`` if nothing was bought in the horizon after it.
 
-    ``weight``: how many decision points this one, which was kept, stands for.
-    ``features`` and ``said``: features and log odds at the decision, packed, in base64.
-    ``spent_minor``: net revenue within the horizon; ``forecast``: the spend expected then.
+    ``weight``: how many decision points this kept one stands for. ``features`` and ``said``:
+    features and log odds at the decision, packed, in base64. ``spent_minor``: net revenue within
+    the horizon; ``forecast``: the spend expected at the decision.
     """
 
     timestamp_ms: int
@@ -103,8 +103,8 @@ class Example(Taught, tag="example", kw_only=False):
 
 
 class Cost(Taught, tag="cost", kw_only=False):
-    """What was spent on a channel, in minor units, spread evenly over ``period_days`` from then on;
-    ``is_retention``: to keep customers, and not to win them.
+    """The cost of a channel, in minor units, spread evenly over ``period_days`` from its time on;
+    ``is_retention``: spent to keep customers rather than to win them.
     """
 
     timestamp_ms: int
@@ -125,13 +125,13 @@ class Tally(Taught, tag="tally", kw_only=False):
     part: str
     window_days: int
     sums: tuple[tuple[str, int, int], ...]
-    #: It is one; `AddedUp` are several.
+    #: A tally counts as one; `AddedUp` counts several.
     tallies: ClassVar[int] = 1
 
 
 class AddedUp(NamedTuple):
-    """What so many ``tallies`` of a part add up to, in the order of keys and days; ``timestamp_ms``
-    is the time of the latest one, and ``window_days`` what it says.
+    """The sum of several ``tallies`` of a part, in the order of keys and days; ``timestamp_ms`` and
+    ``window_days`` are those of the latest one.
     """
 
     timestamp_ms: int
@@ -168,8 +168,8 @@ def decode_lesson(content: bytes) -> Lesson:
 
 
 def own_lesson(content: bytes) -> Lesson:
-    """Read what `encode_lesson` wrote in this process; `decode_lesson` reads what may be
-    anybody's.
+    """Read what `encode_lesson` wrote in this process; use `decode_lesson` for content from
+    elsewhere.
     """
     return _DECODER.decode(content)
 

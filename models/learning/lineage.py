@@ -1,7 +1,8 @@
-"""Which snapshots the trainer can have drawn, as far as snapshots themselves show it.
+"""Checks whether snapshots can be the trainer's, as far as the snapshots themselves show it.
 
-Each goes on from the one before: by its version, its hash, and by what was learnt. Whoever may
-write to ``model-snapshots`` can still imitate that; access to the topic is what keeps them out.
+Each one continues its predecessor: by its version, by its hash, and by what was learnt. A program
+that may write to ``model-snapshots`` can still imitate that; only access control on the topic keeps
+it out.
 """
 
 import msgspec
@@ -11,15 +12,15 @@ from config.duration import DAY_MS
 from models.events.foreign import UNREADABLE
 from models.learning.snapshot import Snapshot, SnapshotError
 
-#: Versions whose descent is remembered: the one before is asked for, and late repeats.
+#: Versions that are remembered: the previous one is needed, and those of late repeats.
 KNOWN_MAX = 512
-#: A snapshot is as of a lesson's time, which no sound event puts further ahead of now.
+#: A snapshot has the time of a lesson, which no valid event puts further into the future.
 AHEAD_MAX_MS = DAY_MS
 
 
 class _Learnt(Struct, rename="camel"):
-    """What a trainer's state says of its past. ``previous``: the hash of the snapshot that it went
-    on from; empty in the first, and in those of releases that did not say it.
+    """What a trainer's state says about its past. ``previous``: the hash of the snapshot it
+    continued from; empty in the first snapshot, and in those of releases that did not record it.
     """
 
     lessons: int = 0
@@ -33,16 +34,17 @@ class _Drawn(Struct):
 
 
 class Lineage:
-    """The snapshots that go on from each other, taken in the order of their topic."""
+    """The chain of snapshots, in the order of their topic."""
 
     def __init__(self) -> None:
         self._known: dict[int, dict[str, _Drawn]] = {}
         self._first = 0
 
     def admit(self, snapshot: Snapshot, *, now_ms: int, is_cut: bool = False) -> None:
-        """Take the next snapshot. Raises ``SnapshotError``, which says why it is not the trainer's.
+        """Add the next snapshot. Raises ``SnapshotError``, which says why it can't be the
+        trainer's.
 
-        ``is_cut``: the topic's first records were deleted, so that any version may be the first.
+        ``is_cut``: the topic's first records were deleted, so any version may be the first.
         """
         drawn = _Drawn(snapshot.created_at_ms, _learnt(snapshot))
         if drawn.created_at_ms > now_ms + AHEAD_MAX_MS:
@@ -79,8 +81,8 @@ def _learnt(snapshot: Snapshot) -> _Learnt:
 
 
 def _goes_on(later: _Drawn, earlier: _Drawn) -> bool:
-    """Whether nothing was unlearnt. The place in the topic of lessons is only asked of snapshots
-    that do not name their parent: it begins anew with a topic that was made anew.
+    """Whether nothing was unlearnt. The position in the topic of lessons is compared only for
+    snapshots that do not name their parent, because it restarts when the topic is created anew.
     """
     return (
         later.created_at_ms >= earlier.created_at_ms

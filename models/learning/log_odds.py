@@ -1,16 +1,16 @@
-"""Between probabilities and log odds."""
+"""Conversion between probabilities and log odds."""
 
 from collections.abc import Mapping
 from math import exp, log
 from typing import Any
 
-#: Log odds are clipped to this, either way; a probability is never nearer to 0 or 1 than 1e-13.
+#: Log odds are clipped to ± this; a probability is never nearer to 0 or 1 than 1e-13.
 LOGIT_MAX = 30.0
 
 
 def clipped(value: float, limit: float) -> float:
     """``value``, limited to ±``limit``."""
-    # Compared by hand: this is asked of every number, and a call of `min` takes twice as long.
+    # Compared inline: this runs for every number, and a call of `min` takes twice as long.
     if value < -limit:
         return -limit
     if value > limit:

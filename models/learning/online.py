@@ -1,5 +1,5 @@
 """The churn models of one horizon, learnt one example at a time: two logistic models over the same
-standardized features, a recalibration of their blend, and which scorer serves.
+standardized features, a recalibration of their blend, and the contest for the serving scorer.
 """
 
 from config.parameters import Parameters
@@ -19,7 +19,7 @@ _RECALIBRATED = SCORERS.index(Scorer.RECALIBRATED)
 
 
 class OnlineLearner:
-    """Standardizes, is judged, and learns, one example at a time."""
+    """Standardizes an example, judges the scorers by it, and learns from it."""
 
     def __init__(self, state: OnlineState, parameters: Parameters) -> None:
         learning = parameters.learning
@@ -46,9 +46,9 @@ class OnlineLearner:
     ) -> None:
         """Judge the scorers by one example, then learn from it.
 
-        ``said``: their log odds at the decision. Models without a score then are judged by their
-        present one, before they learn from the example. Without a score of the baseline no scorer
-        is judged.
+        ``said``: their log odds at the decision. A model that had no score then is judged by its
+        present one, before it learns from the example. If the baseline had no score, no scorer is
+        judged.
         """
         if said is not None and said[_BASELINE] is not None:
             self._judge(self._now(features, said) if None in said else said, churned)
@@ -58,13 +58,13 @@ class OnlineLearner:
     def _judge(self, said: LogOdds, churned: bool) -> None:
         log_odds = [odds for odds in said if odds is not None]
         assert len(log_odds) == len(SCORERS)
-        # Recalibrated by the present shift: it is one number, and the blend's log odds are known.
+        # Recalibrated with the present shift, which needs only the blend's log odds.
         log_odds[_RECALIBRATED] = self._shift.apply(log_odds[_BLEND])
         self._contest.judge([loss_of(odds, churned) for odds in log_odds], self._margin)
         self._shift.learn(log_odds[_BLEND], churned)
 
     def _now(self, features: tuple[float, ...], said: LogOdds) -> LogOdds:
-        """The models' present log odds, with the baseline's of the decision."""
+        """The models' present log odds, with the baseline's from the decision."""
         standardized = self._logistic.standardized(features)
         logistic = log_odds_of(sigmoid(self._logistic.log_odds(standardized)))
         bayesian = self._bayesian.center(with_intercept(standardized))
@@ -84,7 +84,7 @@ class OnlineLearner:
         return state
 
     def models(self) -> ChurnModels | None:
-        """The models to score with; None before there are enough examples."""
+        """The models for scoring; None before there are enough examples."""
         logistic = self._logistic
         if logistic.count < self._minimum_examples:
             return None

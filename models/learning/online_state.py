@@ -1,4 +1,4 @@
-"""What a snapshot has of a churn learner, so that another one goes on bit for bit."""
+"""The state of a churn learner in a snapshot, from which another one continues bit for bit."""
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +28,7 @@ class OnlineState(Struct, rename="camel"):
     """An `OnlineLearner`.
 
     ``belief`` and ``covariance`` are the Bayesian model's, the intercept's first, as packed
-    doubles, because text would make up most of a snapshot.
+    doubles, because as text they would make up most of a snapshot.
     """
 
     count: int = 0

@@ -42,7 +42,7 @@ class Population(Struct, frozen=True, rename="camel"):
 
 _REVENUE_SHARE = Measure(
     "keepstream_revenue_share_top_fifth",
-    "Part of a year's net revenue that the best fifth of customers brought",
+    "Share of a year's net revenue that the best fifth of customers brought",
 )
 MEASURES: tuple[Measure, ...] = (_REVENUE_SHARE,)
 
@@ -54,7 +54,7 @@ def samples(drawn: Population) -> Iterator[Sample]:
 
 
 def prior_population(parameters: Parameters) -> Population:
-    """The operator's priors, in force before anything is learnt."""
+    """The operator's priors, used before anything is learnt."""
     rfm, currency = parameters.rfm, parameters.money.currency
     first, second, third, fourth = (float(minor_units(amount, currency)) for amount in rfm.monetary)
     order_minor = minor_units(parameters.value.typical_order, currency)
@@ -120,7 +120,7 @@ class PopulationLearner:
         return self._state
 
     def draw(self, now_ms: int) -> Population:
-        """The statistics so far, with the operator's priors where no customer was seen yet."""
+        """The statistics so far; the operator's priors where no customer was seen yet."""
         self._refit(now_ms)
         state, prior = self._state, prior_population(self._parameters)
         gaps = state.histograms.get("gap_days")
@@ -145,8 +145,8 @@ class PopulationLearner:
         return first, second, third, fourth
 
     def _refit(self, now_ms: int) -> None:
-        """Refit the formulas if the last fit is old enough, or observations have doubled since:
-        the first weeks show little of long silences.
+        """Refit the formulas if the last fit is old enough, or if observations have doubled since:
+        the first weeks show little about long silences.
         """
         state = self._state
         is_old = now_ms >= state.fitted_at_ms + self._parameters.learning.refit_every

@@ -1,4 +1,4 @@
-"""Whether a customer will buy, expected purchase days and lifetime, by BG/NBD.
+"""The probability that a customer buys, expected purchase days and lifetime, by BG/NBD.
 
 The expectation is equation (10) of Fader, Hardie and Lee (2005), see `bgnbd`. Written with Euler's
 transformation of the hypergeometric function, its powers of r + x cancel, so that hundreds of
@@ -13,12 +13,12 @@ from config.duration import DAY_MS
 from models.learning.bgnbd import BgNbd
 from models.learning.history import History
 
-#: What was worked out last is remembered: features, scores, forecasts and risk of one customer at
-#: one moment all ask for it.
+#: The latest results are cached: features, scores, forecasts and risk of one customer at one moment
+#: all need them.
 _LATEST = 64
 _WEEKS_A_YEAR = 365.25 / 7.0
-#: The formula divides by a - 1 and by a + b + x - 1. Where one of them is 0 it has a limit, which
-#: its value at this distance from 0 practically equals.
+#: The formula divides by a - 1 and by a + b + x - 1. Where one of them is 0, the formula has a
+#: limit, which it practically reaches at this distance from 0.
 _NEAR = 1e-5
 
 
@@ -41,7 +41,8 @@ def p_no_purchase(
 ) -> float:
     """P0(H): the probability of no purchase within the horizon, dropped out or not.
 
-    Not 1 - P(alive): for a one-time buyer P(alive) is always 1, however long ago they bought.
+    This is not 1 - P(alive): for a one-time buyer P(alive) is always 1, however long ago they
+    bought.
     """
     alive = p_alive(model, repeats, last_weeks, life_weeks)
     quiet = exp(-(model.r + repeats) * log1p(horizon_weeks / (model.alpha + life_weeks)))
@@ -108,10 +109,10 @@ def lifetime_years(
 ) -> float:
     """The expected years of buying within ``limit_ms``.
 
-    Purchases expected within the limit divided by the yearly rate of a customer who stays, so that
-    rate times lifetime gives those purchases. Without a limit the mean is infinite for a <= 1: too
-    many customers of the model never leave. ``discount``: a purchase in a year counts
-    1 / (1 + discount), as of the middle of its quarter of a year.
+    The purchases expected within the limit, divided by the yearly rate of a customer who stays, so
+    that rate times lifetime gives these purchases. Without a limit the mean is infinite for a <= 1,
+    because too many customers of the model never leave. ``discount``: a purchase in one year counts
+    1 / (1 + discount), each dated to the middle of its quarter of a year.
     """
     weeks = limit_ms / (7 * DAY_MS)
     ends = [weeks] if not discount else _quarters(weeks)
@@ -125,7 +126,7 @@ def lifetime_years(
 
 
 def _quarters(weeks: float) -> list[float]:
-    """The ends of the quarters of a year until then, the last of which may be shorter."""
+    """The ends of the quarters of a year up to ``weeks``; the last one may be shorter."""
     quarter = _WEEKS_A_YEAR / 4.0
     whole = [quarter * number for number in range(1, ceil(weeks / quarter))]
     return [*whole, weeks]

@@ -1,7 +1,8 @@
-"""Every learner, one line each. The trainer, snapshots and metrics have no other list.
+"""Every learner, one line each. The trainer, snapshots and metrics use no other list.
 
-What a learner draws is quick to import, because every worker decides with it. The learner itself
-may not be (River takes a second or two), so it is imported when it is started.
+The value that a learner draws must be quick to import, because every worker decides with it. The
+learner itself may be slow to import (River takes a second or two), so it is imported when it is
+started.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,14 +32,14 @@ from models.measures import Measure, Sample
 class Learner(Protocol):
     """Learns in place. Its state is a function of its lessons in their order.
 
-    ``knows_enough``: False while the first snapshot has to wait for this learner.
+    ``knows_enough``: False while the first snapshot must wait for this learner.
     """
 
     @property
     def knows_enough(self) -> bool: ...
 
     def learn(self, lesson: Any) -> object:
-        """Learn one lesson. A list that is returned holds alarms."""
+        """Learn one lesson. A returned list holds alarms."""
         ...
 
     def state(self) -> Struct | None:
@@ -54,9 +55,9 @@ class Learning(NamedTuple):
     """A learner's description, available without starting it.
 
     ``name``: its key in a snapshot. ``learns``: the lesson types it receives. ``start`` makes a
-    learner, new or from an earlier one's encoded state. ``drawn``: the type of what it draws;
-    ``prior`` makes the value in force before that. ``measures`` and ``samples``: its metrics on
-    /metrics. ``sums_of``: of tallies it receives those of this part alone; None for all.
+    learner, new or from an encoded state. ``drawn``: the type of what it draws; ``prior`` makes the
+    value used before the first draw. ``measures`` and ``samples``: its metrics on /metrics.
+    ``sums_of``: the part whose tallies it receives; None for all parts.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""How good scores are: log loss, AUC and calibration, from one mergeable histogram.
+"""The quality of scores: log loss, AUC and calibration, from one mergeable histogram.
 
 Each score is counted in a bin of its logit (`ScoreTable`), so that quality can be computed at any
-time without keeping the scores; AUC and calibration are exact up to the width of a bin.
+time without keeping the scores. AUC and calibration are exact up to the width of a bin.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Point(NamedTuple):
 
 
 class Reliability(Struct, rename="camel"):
-    """Scores against what came true. All but ``examples`` count each score by its weight."""
+    """Scores and outcomes. All fields but ``examples`` count each score by its weight."""
 
     bins: dict[int, Bin] = {}
     count: int = 0
@@ -45,8 +45,8 @@ class Reliability(Struct, rename="camel"):
 
     @property
     def auc(self) -> float | None:
-        """P(a score that came true is above one that didn't), ties counting half; None unless there
-        are both.
+        """The probability that a score that came true is above one that didn't, ties counting half;
+        None unless there are both.
         """
         return auc(self.in_order(), self.count, self.positives)
 
@@ -56,7 +56,7 @@ class Reliability(Struct, rename="camel"):
         return calibration_error(curve(self.in_order(), self.count), self.count)
 
     def in_order(self) -> list[Bin]:
-        """The bins, the lowest scores first."""
+        """The bins, lowest scores first."""
         bins = self.bins
         return [bins[index] for index in sorted(bins)]
 
@@ -82,7 +82,7 @@ class Reliability(Struct, rename="camel"):
         )
 
     def since(self, earlier: "Reliability") -> "Reliability | None":
-        """What was counted since ``earlier``, a part of this; None if it is no part of it."""
+        """What was counted since ``earlier``, an earlier state of this; None if it is not one."""
         bins: dict[int, Bin] = {}
         for index in sorted(self.bins.keys() | earlier.bins.keys()):
             found, before = self.bins.get(index, Bin()), earlier.bins.get(index, Bin())
@@ -101,7 +101,7 @@ class Reliability(Struct, rename="camel"):
 
 
 def auc(bins: Sequence[Bin], count: int, positives: int) -> float | None:
-    """`Reliability.auc` of bins in order, in which there are so many scores."""
+    """`Reliability.auc` of bins in order that hold ``count`` scores."""
     negatives = count - positives
     if not negatives or not positives:
         return None
@@ -115,7 +115,7 @@ def auc(bins: Sequence[Bin], count: int, positives: int) -> float | None:
 
 
 def curve(bins: Sequence[Bin], count: int) -> list[Point]:
-    """The reliability curve of bins in order: bins of equal count, the lowest scores first."""
+    """The reliability curve of bins in order: bins of equal count, lowest scores first."""
     size = count / CALIBRATION_BINS
     points: list[Point] = []
     said = true = held = 0.0
@@ -124,7 +124,8 @@ def curve(bins: Sequence[Bin], count: int) -> list[Point]:
         number, scores, positives = float(found.count), found.scores, found.positives
         left = number
         while left > 0.0:
-            # A histogram bin that crosses the edge of an equal-count bin is shared out.
+            # A histogram bin that crosses the edge of an equal-count bin is divided between the
+            # two.
             part = left if left <= room else room
             said += scores * part / number
             true += positives * part / number
@@ -139,7 +140,7 @@ def curve(bins: Sequence[Bin], count: int) -> list[Point]:
 
 
 def calibration_error(points: Sequence[Point], count: int) -> float | None:
-    """`Reliability.calibration_error` by the curve of so many scores."""
+    """`Reliability.calibration_error` from the curve of ``count`` scores."""
     if not count:
         return None
     gaps = 0.0

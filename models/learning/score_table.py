@@ -1,4 +1,4 @@
-"""Counts scores against what came true, each in a bin of its logit."""
+"""Counts scores and their outcomes, each in a bin of its logit."""
 
 from math import floor, log
 
@@ -12,7 +12,7 @@ _SURE = 1.0 - _EPSILON
 
 
 class _Counts:
-    """What `Bin` keeps."""
+    """The mutable counts of a `Bin`."""
 
     __slots__ = ("count", "positives", "scores")
 
@@ -23,7 +23,7 @@ class _Counts:
 
 
 class ScoreTable:
-    """A `Reliability` that goes on counting."""
+    """A `Reliability` that keeps counting."""
 
     __slots__ = (
         "_bins",
@@ -43,7 +43,7 @@ class ScoreTable:
         }
         # In the order in which they were first seen.
         self._stored = dict(state.bins)
-        # The bins that are not as they are stored, the one that was counted in first at the front.
+        # The bins that differ from their stored version, in the order of their first change.
         self._grown: dict[int, _Counts] = {}
         self._count = state.count
         self._positives = state.positives
@@ -51,11 +51,11 @@ class ScoreTable:
         self._examples = state.examples
 
     def learn(self, score: float, came_true: bool, weight: int = 1) -> None:
-        """Count one score, as many times as ``weight`` says."""
+        """Count one score ``weight`` times."""
         self.add(score, came_true, weight, bin_of(score), log_loss(score, came_true))
 
     def add(self, score: float, came_true: bool, weight: int, place: int, loss: float) -> None:
-        """As `learn`, of a score whose bin and loss are known: several tables count the same."""
+        """Like `learn`, with known bin and loss, because several tables count the same score."""
         found = self._bins.get(place)
         if found is None:
             found = self._bins[place] = _Counts()
@@ -70,7 +70,7 @@ class ScoreTable:
         self._examples += 1
 
     def state(self) -> Reliability:
-        """What was counted so far; read only, for what does not change is in the next one too."""
+        """The counts so far. Read only: unchanged bins are shared with the next state."""
         for place, found in self._grown.items():
             self._stored[place] = Bin(found.count, found.positives, found.scores)
         self._grown.clear()
@@ -84,8 +84,8 @@ class ScoreTable:
 
 
 def log_loss(score: float, came_true: bool) -> float:
-    """Minus the logarithm of the probability given to what happened; bounded."""
-    # Compared by hand, as below: this is asked of every score, and a call takes longer.
+    """Minus the logarithm of the probability given to the outcome; bounded."""
+    # Compared inline, as below: this runs for every score, and a call takes longer.
     if score < _EPSILON:
         score = _EPSILON
     elif score > _SURE:

@@ -1,4 +1,4 @@
-"""The scorers that run side by side, and the log odds of churn that each of them gives."""
+"""The scorers that run side by side, and the log odds of churn that each one gives."""
 
 from enum import StrEnum
 from math import exp, isnan, log1p, nan
@@ -43,10 +43,10 @@ class Said(NamedTuple):
 
 
 def say(models: ChurnModels | None, features: tuple[float, ...], formula: float | None) -> LogOdds:
-    """Every scorer's log odds; ``formula`` is the probability by BG/NBD, None before it is fitted.
+    """Every scorer's log odds; ``formula``: BG/NBD's probability, None before it is fitted.
 
-    Added up in the order of the features: the last bits of a matrix product may depend on the
-    number of rows.
+    Added up in the order of the features, because the last bits of a matrix product may depend on
+    the number of rows.
     """
     baseline = None if formula is None else log_odds_of(formula)
     if models is None:
@@ -55,7 +55,7 @@ def say(models: ChurnModels | None, features: tuple[float, ...], formula: float 
     means = models.means
     if len(features) != len(means):
         raise ValueError(f"{len(features)} features, where the models know {len(means)}")
-    # A zip that compares lengths would be no loop to the compiler.
+    # The compiler does not make a loop of a strict zip.
     for value, mean, deviation, one, other in zip(  # noqa: B905
         features, means, models.deviations, models.logistic.weights, models.bayesian.weights
     ):
@@ -67,7 +67,7 @@ def say(models: ChurnModels | None, features: tuple[float, ...], formula: float 
 
 
 def combined(baseline: float | None, logistic: float, bayesian: float, shift: float) -> LogOdds:
-    """The log odds of formula and models, with their mean, and the mean recalibrated."""
+    """The log odds of the formula and the models, of their mean, and of the mean recalibrated."""
     logistic = clipped(logistic, LOG_ODDS_MAX)
     bayesian = clipped(bayesian, LOG_ODDS_MAX)
     if baseline is None:
@@ -89,25 +89,25 @@ def shares(scorer: Scorer, has_formula: bool) -> tuple[float, float, float]:
 
 
 def pack_said(said: Said) -> bytes:
-    """As single precision floats, which are precise enough."""
+    """Encode as single-precision floats, which are precise enough."""
     return _LAYOUT.pack(*[nan if odds is None else odds for odds in said.log_odds], said.served)
 
 
 def unpack_said(content: bytes) -> Said:
-    """Read what `pack_said` wrote. Raises ``ValueError`` if it had other scorers."""
+    """Read what `pack_said` wrote. Raises ``ValueError`` if it is of other scorers."""
     if len(content) != _LAYOUT.size:
         raise ValueError(f"not what the {len(SCORERS)} scorers of this release said")
     *log_odds, served = _LAYOUT.unpack(content)
-    # A list first: a tuple of a generator takes several times as long.
+    # A tuple from a list: one from a generator takes several times as long.
     return Said(tuple([None if isnan(odds) else odds for odds in log_odds]), served)
 
 
 def log_odds_of(probability: float) -> float:
-    """Limited to ±`LOG_ODDS_MAX`."""
+    """The log odds of a probability, limited to ±`LOG_ODDS_MAX`."""
     return logit(probability, LOG_ODDS_MAX)
 
 
 def loss_of(log_odds: float, came_true: bool) -> float:
-    """Minus the logarithm of the probability given to what happened."""
+    """Minus the logarithm of the probability given to the outcome."""
     against = -log_odds if came_true else log_odds
     return log1p(exp(against)) if against < 0.0 else against + log1p(exp(-against))

@@ -1,4 +1,4 @@
-"""Scores a customer: what each scorer says, and the probability that is served."""
+"""Scores a customer: every scorer's log odds, and the probability that is served."""
 
 from collections.abc import Iterable, Sequence
 
@@ -43,14 +43,15 @@ def score(
 ) -> Churn:
     """The score for one horizon, which is never above that of a shorter one.
 
-    The models of several horizons know nothing of each other, and the formula knows of none. So a
-    shorter horizon's model is the most that a longer one may say, and what is said for a horizon
-    between theirs lies between them. ``known``: scores of the same moment, not to be made again.
+    The models of different horizons do not know of each other, and the formula knows of none. So
+    the score of a shorter horizon's model is an upper bound for a longer horizon, and a score for a
+    horizon between two models' lies between their scores. ``known``: scores of the same moment,
+    which are not computed again.
     """
     found = _by_itself(seen, horizon_days, snapshot, parameters)
     learnt = ascending(tuple(snapshot.of(ChurnScoring).models))
     if seen is None or not learnt or learnt[0] == horizon_days:
-        # There is no shorter one: of rules, nearly always.
+        # There is no shorter horizon; in rules this is the usual case.
         return found
     least, most = 0.0, 1.0
     for days in learnt:
@@ -68,7 +69,7 @@ def score(
 
 
 def _known_for(horizon_days: float, known: Sequence[Churn]) -> float | None:
-    """What was scored for a horizon already."""
+    """The score for a horizon, if it was already computed."""
     for one in known:
         if one.horizon_days == horizon_days:
             return one.probability
@@ -78,9 +79,9 @@ def _known_for(horizon_days: float, known: Sequence[Churn]) -> float | None:
 def _by_itself(
     seen: Seen | None, horizon_days: float, snapshot: Snapshot, parameters: Parameters
 ) -> Churn:
-    """What the serving scorer says. BG/NBD scores any horizon, the models only those they learnt.
+    """The serving scorer's score. BG/NBD scores any horizon, the models only those they learnt.
 
-    The prior for customers without a purchase.
+    Customers without a purchase get the prior.
     """
     if seen is None:
         return Churn(parameters.churn.prior, horizon_days, Source.PRIOR, snapshot.version, _NOBODY)

@@ -1,21 +1,21 @@
 """Online recalibration of probabilities by a shift of their log odds.
 
-One number, on purpose. Labels are a horizon old; when the population buys more or less meanwhile,
-all customers' log odds move alike. Learning a slope as well improved no data set we have, and
-makes the order of customers unstable over time.
+The shift is a single number on purpose. Labels are a horizon old; when the population buys more or
+less meanwhile, all customers' log odds move alike. Learning a slope as well improved none of our
+data sets, and makes the order of customers unstable over time.
 """
 
 from models.learning.log_odds import sigmoid
 
 #: Variance of the shift before anything is learnt.
 PRIOR_VARIANCE = 0.1
-#: Added to the variance with each example: about the last 10,000 examples count.
+#: Added to the variance with each example, so that about the last 10,000 examples count.
 DRIFT = 1e-7
 
 
 class Shift:
-    """What to add to log odds to calibrate them: a Gaussian, conditioned on each example by an
-    extended Kalman filter.
+    """The amount to add to log odds to calibrate them: a Gaussian, conditioned on each example by
+    an extended Kalman filter.
 
     >>> boastful = Shift()
     >>> for came_true in [True, True, True, False] * 1000:

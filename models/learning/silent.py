@@ -1,8 +1,8 @@
 """Silent churn: customers who buy less often than they used to, long before they count as lost.
 
 It needs no label of its own: the tail of a Poisson distribution compares recent purchases with the
-customer's own rate, and the churn score adds what all customers have taught. docs/learning.md says
-how it was evaluated.
+customer's own rate, and the churn score adds what was learnt from all customers. docs/learning.md
+describes the evaluation.
 """
 
 from math import exp, sqrt
@@ -10,7 +10,7 @@ from math import exp, sqrt
 from config.duration import DAY_MS
 from models.learning.history import History, days_since, is_known_since
 
-#: With less history than this there is no rate to compare with.
+#: With less history than this, there is no rate to compare with.
 LIFE_DAYS_MIN = 84.0
 PURCHASE_DAYS_MIN = 8
 #: The short window of recent purchases reacts early, the long one confirms.
@@ -18,13 +18,13 @@ WINDOW_DAYS = (14, 56)
 
 
 def silent_churn(past: History, churn_probability: float, at_ms: int) -> float | None:
-    """How strong the evidence of silent churn is, in 0..1; None with too little history, or with
-    purchase days in the windows that are no longer known.
+    """The strength of the evidence for silent churn, in 0..1; None with too little history, or if
+    purchase days within the windows are no longer known.
 
     Bayes' rule with the churn score as the prior. The likelihood of so few recent purchase days is
     the geometric mean of `rhythm_tails` for a customer who stays, and 1 for one who is leaving. It
     ranks customers, but is not a calibrated probability: the windows overlap, and people are less
-    regular than a Poisson process.
+    random than a Poisson process.
     """
     if not has_rhythm(past, at_ms):
         return None

@@ -11,7 +11,7 @@ from config.parameters import Parameters
 from models.events.foreign import UNREADABLE
 from models.learning.registry import DRAWN_TYPES, LEARNERS
 
-#: Raised when a snapshot's layout changes. Formats 1 and 2 had a field for each model.
+#: Increased when a snapshot's layout changes. Formats 1 and 2 had a field for each model.
 SNAPSHOT_FORMAT = 3
 
 
@@ -27,16 +27,16 @@ class SnapshotFormatError(SnapshotError):
 
 
 class UnknownSnapshot(SnapshotError):
-    """No snapshot has the version and the hash that were asked for; the message says what to do."""
+    """No snapshot has the requested version and hash; the message says what to do."""
 
 
 class Snapshot:
     """The models that decisions use, as of ``created_at_ms`` of event time.
 
-    ``drawn``: what each learner drew, by the learner's name; `of` looks it up by type. ``trainer``
-    is the trainer's encoded state; only the trainer reads it. ``stored_sha256``: of the bytes that
-    it was read from, which is its name for ever: another release may encode it differently. Empty
-    for a snapshot that was not stored yet.
+    ``drawn``: what each learner drew, by the learner's name; `of` looks it up by type. ``trainer``:
+    the trainer's encoded state, which only the trainer reads. ``stored_sha256``: the hash of the
+    bytes it was read from. It identifies the snapshot forever, because another release may encode
+    it differently. Empty for a snapshot that is not stored yet.
     """
 
     __slots__ = ("_by_type", "created_at_ms", "drawn", "stored_sha256", "trainer", "version")
@@ -75,7 +75,7 @@ class Snapshot:
 
     @property
     def sha256(self) -> str:
-        """The name under which it is announced: the SHA-256 of its stored bytes."""
+        """The hash under which it is announced: the SHA-256 of its stored bytes."""
         return self.stored_sha256 or encode_snapshot(self)[1]
 
 
@@ -93,7 +93,7 @@ _DECODER = msgspec.json.Decoder(_Stored)
 
 
 def prior_snapshot(parameters: Parameters) -> Snapshot:
-    """Version 0: the operator's priors, in force before anything is learnt."""
+    """Version 0: the operator's priors, used before anything is learnt."""
     priors = {one.name: one.prior(parameters) for one in LEARNERS if one.prior is not None}
     return Snapshot(0, 0, priors)
 
@@ -121,8 +121,8 @@ def decode_snapshot(content: bytes, expected_sha256: str | None = None) -> Snaps
     _require_format(content)
     try:
         stored = _DECODER.decode(content)
-        # Values of learners that this release does not have are dropped, and a learner that is
-        # newer than the snapshot has its type's default.
+        # Values of learners that this release does not have are dropped; a learner that is newer
+        # than the snapshot gets its type's default.
         drawn = {
             name: msgspec.json.decode(stored.drawn.get(name, b"{}"), type=kind)
             for name, kind in DRAWN_TYPES.items()
@@ -134,7 +134,7 @@ def decode_snapshot(content: bytes, expected_sha256: str | None = None) -> Snaps
 
 
 class _Format(Struct):
-    """The fields that snapshots of every release have; the first ones had no format."""
+    """The fields that snapshots of all releases share; the first ones had no format."""
 
     version: int
     created_at_ms: int = msgspec.field(name="createdAtMs")

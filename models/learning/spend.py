@@ -1,4 +1,4 @@
-"""The challenger of the value formula: what a customer spends within a horizon, learnt online.
+"""The challenger of the value formula: a customer's spend within a horizon, learnt online.
 
 A Poisson regression with a logarithmic link and a Gaussian over its weights: each example updates
 it by one step of an extended Kalman filter, and its variance grows with time. M. West,
@@ -27,13 +27,13 @@ from models.learning.spend_models import (
     spend_quality,
 )
 
-#: The share of a weight's first variance that is added each day.
+#: The share of a weight's initial variance that is added each day.
 _DRIFT_A_DAY = 0.01
-#: Variance of spend divided by its mean, in typical orders: spend varies more than a count, 1.
+#: The variance of spend divided by its mean, in typical orders; it would be 1 for a count.
 _DISPERSION = 5.0
 _LEAST_ORDERS = 1e-6
 _LOG_MAX = 12.0
-#: Added to spend a day, in typical orders, so that none has a logarithm.
+#: Added to the spend per day, in typical orders, so that a spend of 0 has a logarithm.
 _SPEND_FLOOR = 0.03
 #: Weight of the latest example in the running losses: about the last 1,000 examples count.
 _LOSS_RATE = 0.001
@@ -45,11 +45,11 @@ def features(
 ) -> tuple[float, ...]:
     """The challenger's features, in the order of `NAMES`.
 
-    Labels that wait make them again: with another formula, the part that keeps labels gets another
-    version, and reads this one by this formula.
+    They are recomputed for waiting labels. So if this formula changes, the part that keeps labels
+    needs a new version, which reads old labels by the old formula.
     """
     days = past.repeats + 1
-    # Compared by hand, as below: this is asked at every decision point, and a call takes longer.
+    # Compared inline, as below: this runs at every decision point, and a call takes longer.
     return (
         log(_LEAST_ORDERS if formula_orders < _LEAST_ORDERS else formula_orders),
         log1p(past.recency),
@@ -61,7 +61,7 @@ def features(
 
 
 def spent_behind(spend_a_day: float, repeats: int, order_minor: float) -> int:
-    """The net spend of which `features` made this ``spend_a_day``; 0 if there was none."""
+    """The net spend from which `features` computed this ``spend_a_day``; 0 if there was none."""
     return round((exp(spend_a_day) - _SPEND_FLOOR) * (repeats + 1) * order_minor)
 
 
@@ -74,7 +74,7 @@ def expected_orders(weights: tuple[float, ...], seen: tuple[float, ...]) -> floa
 
 
 def deviance(said: float, came: float) -> float:
-    """The Poisson deviance of one forecast: 0 when it was right, more the further it was off."""
+    """The Poisson deviance of one forecast: 0 if it was exact, larger the further it was off."""
     if said < _LEAST_ORDERS:
         said = _LEAST_ORDERS
     return 2.0 * ((came * log(came / said) if came > 0 else 0.0) - (came - said))
@@ -85,8 +85,8 @@ def learn_spend(
 ) -> None:
     """Judge the forecast that matured at ``at_ms``, and learn from it.
 
-    The challenger is judged by its present weights. The scorer that serves changes only when the
-    other one leads by ``margin`` (a share) of the formula's loss.
+    The challenger is judged with its present weights. The serving scorer changes only when the
+    other one leads by ``margin``, a share of the formula's loss.
     """
     came = spent_minor / forecast.order_minor
     seen = forecast.features
@@ -101,7 +101,7 @@ def learn_spend(
 def _judge(
     state: SpendState, forecast: Forecast, by_now: float, came: float, margin: float
 ) -> None:
-    """``by_now``: what the challenger's present weights expect."""
+    """``by_now``: the forecast with the challenger's present weights."""
     judged = state.examples + 1
     rate = max(_LOSS_RATE, 1.0 / judged)
     formula = forecast.formula_minor / forecast.order_minor
@@ -122,11 +122,11 @@ def _judge(
 
 
 def _update(state: SpendState, x: tuple[float, ...], said: float, came: float, days: float) -> None:
-    """Increase the variances by the ``days`` since the last example, and learn one example of which
-    the weights ``said`` something.
+    """Increase the variances by the ``days`` since the last example, and learn one example, for
+    which the weights forecast ``said``.
 
-    Plain sums in one order: the same bits on every machine. Written out by column, for a loop of
-    seven takes twice as long.
+    Plain sums in one order give the same bits on every machine. The columns are written out,
+    because a loop over seven takes twice as long.
     """
     looser = _DRIFT_A_DAY * days * PRIOR_VARIANCE
     covariance = [list(row) for row in state.covariance]
@@ -140,7 +140,7 @@ def _update(state: SpendState, x: tuple[float, ...], said: float, came: float, d
     variance = 0.0 + s0 * x0 + s1 * x1 + s2 * x2 + s3 * x3 + s4 * x4 + s5 * x5 + s6 * x6
     total = variance + _DISPERSION / said
     gain = (came - said) / said / total
-    # Lists first: a tuple of a generator takes several times as long.
+    # A tuple from a list: one from a generator takes several times as long.
     state.weights = tuple([w + gain * s for w, s in zip(state.weights, spread, strict=True)])
     state.covariance = tuple(
         [
@@ -159,7 +159,7 @@ def _update(state: SpendState, x: tuple[float, ...], said: float, came: float, d
 
 
 class SpendLearner:
-    """Learns each horizon by itself."""
+    """Learns each horizon separately."""
 
     knows_enough = True
 

@@ -1,6 +1,4 @@
-"""The challengers that spend is expected with, what a snapshot has of their learner, and how good
-they were.
-"""
+"""The challengers that forecast spend, their learner's state in a snapshot, and their quality."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,7 +16,7 @@ PRIOR_VARIANCE = 0.0625
 
 class SpendModel(Struct, frozen=True, rename="camel"):
     """The weights for `expected_orders`, the intercept's first. ``serves``: whether this model is
-    used, and not the formula.
+    used instead of the formula.
     """
 
     weights: tuple[float, ...]
@@ -27,8 +25,9 @@ class SpendModel(Struct, frozen=True, rename="camel"):
 
 
 class SpendQuality(Struct, frozen=True, rename="camel"):
-    """How one scorer forecast spend: ``ratio`` is total expected divided by total actual spend,
-    ``deviance`` the mean Poisson deviance in typical orders; over forecasts that both made.
+    """The quality of one scorer's forecasts of spend: ``ratio`` is total forecast divided by total
+    actual spend; ``deviance`` is the mean Poisson deviance in typical orders. Both cover the
+    forecasts that both scorers made.
     """
 
     horizon_days: float
@@ -39,7 +38,7 @@ class SpendQuality(Struct, frozen=True, rename="camel"):
 
 
 class SpendScoring(Struct, frozen=True, rename="camel"):
-    """The models by horizon in days, and how both scorers have done."""
+    """The models by horizon in days, and the quality of both scorers."""
 
     models: dict[str, SpendModel] = {}
     quality: tuple[SpendQuality, ...] = ()
@@ -48,7 +47,7 @@ class SpendScoring(Struct, frozen=True, rename="camel"):
 _SCORER = ("horizon_days", "scorer")
 _RATIO = Measure(
     "keepstream_spend_expected_ratio",
-    "All spend expected at matured decisions over all that came",
+    "Total spend forecast at matured decisions, divided by total actual spend",
     _SCORER,
 )
 _DEVIANCE = Measure(
@@ -65,7 +64,7 @@ MEASURES: tuple[Measure, ...] = (_RATIO, _DEVIANCE, _SERVES)
 
 
 def samples(drawn: SpendScoring) -> Iterator[Sample]:
-    """How good forecasts of spend have been, and which of them is served."""
+    """The quality of forecasts of spend, and which scorer serves."""
     for horizon, model in drawn.models.items():
         yield Sample(_SERVES, (horizon,), float(model.serves))
     for told in drawn.quality:
@@ -75,11 +74,11 @@ def samples(drawn: SpendScoring) -> Iterator[Sample]:
 
 
 class SpendState(Struct, rename="camel"):
-    """A learner's whole state: a restored one goes on bit for bit.
+    """A learner's whole state: a restored one continues bit for bit.
 
-    The losses are running means of the Poisson deviance, by which the scorer that serves is
-    chosen; ``formula_orders``, ``challenger_orders`` and ``spent_orders`` are sums of forecasts and
-    of actual spend over all examples that both scorers forecast.
+    The losses are running means of the Poisson deviance, which decide the serving scorer.
+    ``formula_orders``, ``challenger_orders`` and ``spent_orders`` are sums of forecasts and of
+    actual spend over all examples that both scorers forecast.
     """
 
     weights: tuple[float, ...] = _PRIOR
@@ -101,13 +100,13 @@ class SpendState(Struct, rename="camel"):
 
 
 class SpendStates(Struct, rename="camel"):
-    """What is learnt, by horizon in days."""
+    """The state of each horizon, by its days."""
 
     horizons: dict[str, SpendState] = {}
 
 
 def model_of(state: SpendState, minimum_examples: int) -> SpendModel | None:
-    """The model to forecast with; None before there are enough examples."""
+    """The model for forecasts; None before there are enough examples."""
     if state.examples < minimum_examples:
         return None
     return SpendModel(state.weights, state.examples, state.serves)

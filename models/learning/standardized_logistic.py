@@ -1,21 +1,21 @@
 """A logistic regression on standardized features, learnt one example at a time.
 
-The arithmetic is that of River's ``StandardScaler() | LogisticRegression(SGD(rate), l2=0)``, to the
-last bit, over one fixed list of features instead of a dictionary an example, which costs several
-times as much. `tests/models/test_standardized_logistic.py` compares it with River itself.
+The arithmetic equals that of River's ``StandardScaler() | LogisticRegression(SGD(rate), l2=0)`` to
+the last bit. It uses one fixed list of features instead of a dictionary per example, which costs
+several times as much. `tests/models/test_standardized_logistic.py` compares it with River itself.
 """
 
 from math import exp
 
-#: River's learning rate of the intercept.
+#: River's learning rate for the intercept.
 INTERCEPT_RATE = 0.01
-#: Beyond this, River takes the loss for linear or for nought.
+#: Beyond this, River treats the loss as linear or as zero.
 _CERTAIN = 18.0
 
 
 class StandardizedLogistic:
-    """``means`` and ``variances`` of the ``count`` examples so far, by which features are
-    standardized, and the ``weights`` of the standardized features, all in one order.
+    """``means`` and ``variances`` of the ``count`` examples so far, which standardize features, and
+    the ``weights`` of the standardized features, all in one order.
     """
 
     __slots__ = ("count", "intercept", "means", "rate", "variances", "weights")
@@ -29,8 +29,8 @@ class StandardizedLogistic:
         self.intercept = 0.0
 
     def learn(self, features: tuple[float, ...], came_true: bool) -> list[float]:
-        """Count one example into means and variances, then learn its outcome; the example as it was
-        learnt, standardized.
+        """Count one example into means and variances, then learn its outcome. Return the
+        standardized example as it was learnt.
         """
         self.count = count = self.count + 1
         means, variances, weights = self.means, self.variances, self.weights
@@ -53,7 +53,7 @@ class StandardizedLogistic:
         return standardized
 
     def standardized(self, features: tuple[float, ...]) -> list[float]:
-        """The features as they are now standardized; 0 for one that never varied."""
+        """The features, standardized by present statistics; 0 for a feature that never varied."""
         means, variances = self.means, self.variances
         standardized = [0.0] * len(features)
         for place, value in enumerate(features):
@@ -62,7 +62,7 @@ class StandardizedLogistic:
         return standardized
 
     def log_odds(self, standardized: list[float]) -> float:
-        """The log odds of an example that is standardized."""
+        """The log odds of a standardized example."""
         total, weights = 0.0, self.weights
         for place, scaled in enumerate(standardized):
             total += weights[place] * scaled
@@ -70,7 +70,7 @@ class StandardizedLogistic:
 
 
 def _gradient(log_odds: float, came_true: bool) -> float:
-    """The derivative of the log loss by the log odds."""
+    """The derivative of the log loss with respect to the log odds."""
     sign = 1 if came_true else -1
     margin = log_odds * sign
     if margin > _CERTAIN:

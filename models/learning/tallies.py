@@ -9,19 +9,19 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.lessons import AddedUp, Tally
 
-#: The day of sums without a day: they count whatever the window is.
+#: The day of sums without a day, which count whatever the window is.
 NO_DAY = 0
-#: Before every day that a sum may be of, and after.
+#: Before and after every possible day of a sum.
 _LONG_AGO, _NEVER = -(1 << 62), 1 << 62
 
 
-#: Of channels: how many people were first seen, and how many customers were won.
+#: The part of the sums about channels: people first seen, customers won.
 ACQUISITION_NAME = "acquisition"
 
 
 class Tallied(Struct, rename="camel"):
-    """One part's sums of whole numbers by key and UTC day; only ``window_days`` are kept, 0 for
-    all.
+    """One part's integer sums by key and UTC day; only the last ``window_days`` are kept, all if it
+    is 0.
     """
 
     window_days: int = 0
@@ -41,9 +41,9 @@ class Tallies(Struct, frozen=True, rename="camel"):
 
 
 class _Known:
-    """What follows from one part's sums and is asked with every snapshot: the ``totals`` of each
-    key over all days, and the keys that there are of a day, of which the first and the last are
-    none outside of these two.
+    """An index of one part's sums, needed for every snapshot: ``totals``, the sum of each key over
+    all days; the keys of each day; and bounds: no day is before ``first_day`` or after
+    ``last_day``.
     """
 
     __slots__ = ("first_day", "keys_of", "last_day", "totals")
@@ -60,7 +60,7 @@ class _Known:
                     self.note(key, day)
 
     def note(self, key: str, day: int) -> None:
-        """Note that the key has a sum of this day."""
+        """Note that the key has a sum for this day."""
         if day in self.keys_of:
             self.keys_of[day].add(key)
             return
@@ -68,7 +68,7 @@ class _Known:
         self.first_day, self.last_day = min(day, self.first_day), max(day, self.last_day)
 
     def forget(self, until_day: int) -> list[tuple[int, set[str]]]:
-        """Let go of days up to this one; return them, with the keys that there were of each."""
+        """Drop days up to this one; return them, each with its keys."""
         if self.first_day > until_day:
             return []
         old = [day for day in self.keys_of if day <= until_day]
@@ -77,7 +77,7 @@ class _Known:
         return gone
 
     def is_within(self, first_day: int, today: int) -> bool:
-        """Whether all days are within these two."""
+        """Whether all days are between these two."""
         return self.first_day >= first_day and self.last_day <= today
 
 
@@ -91,8 +91,8 @@ class TallyLearner:
         self._known = {name: _Known(found) for name, found in self._state.parts.items()}
 
     def learn(self, tally: Tally | AddedUp) -> None:
-        """Add a tally's amounts to the sums of their keys and days; channels have any names, and
-        are kept by the learner of acquisition, which has a bound for them.
+        """Add a tally's amounts to the sums of their keys and days. Tallies about channels are
+        ignored: channels may have any names, and the acquisition learner keeps them within a limit.
         """
         if tally.part == ACQUISITION_NAME:
             return
@@ -123,8 +123,8 @@ class TallyLearner:
         return self._state
 
     def so_far(self, now_ms: int, waiting: Iterable[Tally | AddedUp] = ()) -> Tallies:
-        """The sums over (now - window, now] by event day, with what is ``waiting`` to be learnt;
-        later days do not count yet.
+        """The sums over (now - window, now] by event day, including tallies that are ``waiting`` to
+        be learnt; later days do not count yet.
         """
         today = now_ms // DAY_MS
         found = {name: self._within(name, today) for name in self._state.parts}
@@ -138,7 +138,7 @@ class TallyLearner:
         return Tallies(found)
 
     def draw(self, now_ms: int) -> Tallies:
-        """Return `so_far`, and drop days outside the window."""
+        """Return `so_far`, after dropping days outside the window."""
         self.forget(now_ms)
         return self.so_far(now_ms)
 
@@ -169,5 +169,5 @@ class TallyLearner:
 
 
 def _last_day(window_days: int, today: int) -> int:
-    """The latest day that is before the window."""
+    """The last day before the window."""
     return today - window_days if window_days > 0 else _LONG_AGO

@@ -1,8 +1,8 @@
-"""How customers are spread by what makes a value tier: how often they buy, for how much an order,
-how often they come, and how much is expected of them.
+"""The distributions of customers that value tiers are based on: how often they buy, their average
+order, how often they come, and how much is expected of them.
 
-Cut points are drawn anew every ``tiers.recut`` alone: with each snapshot they would move customers
-who did nothing.
+Cut points are redrawn only every ``tiers.recut``: if they changed with each snapshot, they would
+move customers who did nothing.
 """
 
 from bisect import bisect_left
@@ -25,7 +25,7 @@ TIERS_NAME: Final = "tiers"
 
 class TierParameters(Section, frozen=True):
     """``frequency``, ``average_order``, ``active_days`` and ``expected``: cut points between fifths
-    of customers until enough of them were seen; amounts in the shop's currency.
+    of customers, used until enough customers were seen; amounts are in the shop's currency.
     """
 
     section = TIERS_NAME
@@ -43,8 +43,8 @@ class TierParameters(Section, frozen=True):
     expected: tuple[NotNegative, ...]
 
     def rank(self, side: "Side", value: float, typical_order: float) -> float:
-        """The share of customers at or below the value of a side, by these cut points, of which
-        those of amounts are not in typical orders.
+        """The share of customers at or below a value of a side, by these cut points. Cut points of
+        amounts are in the currency, so ``typical_order`` converts the value.
         """
         cuts: tuple[float, ...] = getattr(self, side)
         is_amount = side in (Side.AVERAGE_ORDER, Side.EXPECTED)
@@ -53,8 +53,9 @@ class TierParameters(Section, frozen=True):
 
 
 class Side(StrEnum):
-    """What customers are ranked by: orders of 365 days, net of one of these, active days of 28, and
-    net expected within 90 days. Amounts are in typical orders of the shop, as the operator says.
+    """The measures that customers are ranked by: orders within 365 days, the net amount of one of
+    these, active days within 28, and net revenue expected within 90 days. Amounts are in typical
+    orders of the shop, as the operator configures it.
     """
 
     FREQUENCY = "frequency"
@@ -64,25 +65,25 @@ class Side(StrEnum):
 
 
 _AMOUNTS = tuple(2.0 ** (step / 2) for step in range(-8, 9))
-#: The upper ends of bins; there is one more above them.
+#: The upper ends of bins; one more bin is above them.
 ENDS: Final[Mapping[Side, tuple[float, ...]]] = {
     Side.FREQUENCY: (1, 2, 3, 4, 5, 7, 10, 15, 22, 32),
     Side.AVERAGE_ORDER: _AMOUNTS,
     Side.ACTIVE_DAYS: (0, 1, 2, 3, 4, 6, 9, 14, 20),
     Side.EXPECTED: _AMOUNTS,
 }
-#: Sides of whose bins no part is counted.
+#: Sides whose bins are always counted whole.
 _WHOLE: Final = frozenset({Side.FREQUENCY, Side.ACTIVE_DAYS})
 
 
 def bin_of(side: Side, value: float) -> int:
-    """The bin that a value is in; its upper end belongs to it."""
+    """The bin of a value; a bin includes its upper end."""
     return bisect_left(ENDS[side], value)
 
 
 class TierCuts(Struct, frozen=True, rename="camel"):
-    """How many customers were in each bin, by side, when cut points were drawn; nothing before
-    enough of them were seen.
+    """The number of customers in each bin, by side, when cut points were drawn; empty before enough
+    customers were seen.
     """
 
     drawn_at_ms: int = 0
@@ -94,15 +95,15 @@ class TierCuts(Struct, frozen=True, rename="camel"):
         return None if spread is None else spread.rank(bin_of(side, value), value)
 
     def spread(self, side: Side) -> "Spread | None":
-        """How customers are spread on a side; None before there are cut points. Of nobody is known
-        what is expected of them, before there is a model.
+        """The distribution of customers on a side; None before there are cut points. Expected
+        revenue has none before there is a model.
         """
         counts = self.counts.get(side)
         return _spread(side, counts) if counts is not None and any(counts) else None
 
 
 class Spread:
-    """How customers are spread over the bins of one side."""
+    """The distribution of customers over the bins of one side."""
 
     __slots__ = ("_begins", "_below", "_counts", "_ends", "_whole", "_whole_from")
 
@@ -110,15 +111,15 @@ class Spread:
         self._ends = ENDS[side]
         self._begins = (0.0, *self._ends)
         self._counts = counts
-        # How many there are before each bin, and at last in all.
+        # The number of customers below each bin, and finally of all.
         self._below = below = tuple(accumulate(counts, initial=0))
-        # Bins of days and orders, and the last one, are counted whole.
+        # Bins of days and orders, and the last bin, are counted whole.
         self._whole_from = 0 if side in _WHOLE else len(self._ends)
         self._whole = tuple(up_to / below[-1] for up_to in below[1:])
 
     def rank(self, place: int, value: float) -> float:
-        """The share of customers at or below a value that is in the bin at this place, of whose
-        customers as many are as if they were spread evenly.
+        """The share of customers at or below ``value``, which is in the bin at ``place``. Within
+        that bin customers count as evenly distributed.
         """
         if place >= self._whole_from:
             return self._whole[place]
@@ -129,18 +130,18 @@ class Spread:
 
 @lru_cache(maxsize=64)
 def _spread(side: Side, counts: tuple[int, ...]) -> Spread:
-    # Cut points are those of many snapshots.
+    # Many snapshots share their cut points, so this is cached.
     return Spread(side, counts)
 
 
 def key_of(side: Side, place: int) -> str:
-    """The key of a bin in the sums of all customers."""
+    """The key of a bin in the sums over all customers."""
     return f"{side}:{place}"
 
 
 class TierCutsState(Struct, rename="camel"):
-    """``counts``: customers by the key of a bin, each as of their latest look; ``looks`` at which
-    one of them moved, so far.
+    """``counts``: customers by the key of a bin, each as of their latest look; ``looks``: how many
+    looks so far moved a customer.
     """
 
     counts: dict[str, int] = {}
@@ -149,7 +150,7 @@ class TierCutsState(Struct, rename="camel"):
 
 
 class TierCutsLearner:
-    """Counts customers by bin, in any order, and draws cut points now and then."""
+    """Counts customers by bin, in any order, and redraws cut points now and then."""
 
     knows_enough = True
 
@@ -158,7 +159,7 @@ class TierCutsLearner:
         self._parameters = parameters
 
     def learn(self, tally: Tally | AddedUp) -> None:
-        """Count the customers that came to a bin or left it."""
+        """Count the customers that entered or left a bin."""
         if tally.part != TIERS_NAME:
             return
         counts = self._state.counts
@@ -172,7 +173,9 @@ class TierCutsLearner:
         return self._state
 
     def draw(self, now_ms: int) -> TierCuts:
-        """The cut points in force: new ones if those are old enough, after enough looks."""
+        """The cut points in force. They are redrawn if they are old enough, once there were enough
+        looks.
+        """
         state, section = self._state, self._parameters.of(TierParameters)
         drawn = state.drawn
         is_due = not drawn.counts or now_ms >= drawn.drawn_at_ms + section.recut

@@ -1,7 +1,8 @@
 """The trainer: lessons in, snapshots out.
 
-A function of the lessons in their order: folding the topic again gives every snapshot bit for bit.
-And of a day's lessons in any order, as long as partitions keep together: `WholeDays`.
+It is a function of the lessons in their order: folding the topic again gives every snapshot bit for
+bit. The order within a day does not matter either, as long as partitions keep together: see
+`WholeDays`.
 """
 
 import msgspec
@@ -17,15 +18,15 @@ from models.learning.whole_days import Day, WholeDays, lesson_of
 
 
 class TrainerState(Struct, rename="camel"):
-    """A trainer's state, part of every snapshot. It knows nothing of lessons that wait for the end
-    of their day: these are heard again.
+    """A trainer's state, part of every snapshot. It does not include lessons that wait for the end
+    of their day, which are read again.
 
     ``latest_ms``: event time of the latest lesson for a model; ``heard_ms``: of any lesson.
     ``positions``: the (offset, index) of the last lesson of each partition of ``customer-events``;
-    ``consumed``: where to read on in the topic of lessons; ``learners``: the state of each.
-    ``clocks_ms``: up to which time each partition's lessons are learnt; ``began_ms``: the first end
-    of a day that any of them told; ``previous``: the hash of the snapshot before this one, by which
-    forged ones are told.
+    ``consumed``: where to continue reading the topic of lessons; ``learners``: the state of each
+    learner. ``clocks_ms``: the time up to which each partition's lessons are learnt; ``began_ms``:
+    the first end of a day that any partition reported; ``previous``: the hash of the previous
+    snapshot, by which forged ones are recognized.
     """
 
     lessons: int = 0
@@ -40,7 +41,7 @@ class TrainerState(Struct, rename="camel"):
 
 
 class Trainer:
-    """Hands each lesson to its learners, and draws the next snapshot when one is due.
+    """Passes each lesson to its learners, and draws the next snapshot when one is due.
 
     ``alarms``: those that the last lesson raised.
     """
@@ -48,8 +49,8 @@ class Trainer:
     def __init__(
         self, parameters: Parameters, snapshot: Snapshot | None = None, *, partitions: int = 0
     ) -> None:
-        """``partitions``: how many tell lessons and the ends of their days, which are waited for;
-        with 0, each lesson is learnt as it comes.
+        """``partitions``: how many partitions send lessons and the ends of their days, which are
+        waited for; with 0, each lesson is learnt on arrival.
         """
         self._parameters = parameters
         self.snapshot = snapshot or prior_snapshot(parameters)
@@ -81,9 +82,9 @@ class Trainer:
         return self._state.lessons
 
     def learn(self, lesson: Lesson, place: int = 0) -> bool:
-        """Hear a lesson, at ``place`` in the topic of lessons; False when it is a repeat.
+        """Accept a lesson, at ``place`` in the topic of lessons; return False if it is a repeat.
 
-        It is for `learn_next` to learn it, when its day is whole.
+        `learn_next` learns it once its day is complete.
         """
         if not self._days.hear(lesson, place):
             return False
@@ -94,10 +95,10 @@ class Trainer:
         return True
 
     def learn_next(self) -> bool:
-        """Learn the next lesson of a whole day; False when there is none.
+        """Learn the next lesson of a complete day; return False when there is none.
 
-        Whether a snapshot is due is to be asked after each. Raises ``ValueError`` for a lesson that
-        cannot be learnt; the next call goes on with the one after it.
+        After each call, check whether a snapshot is due. Raises ``ValueError`` for a lesson that
+        cannot be learnt; the next call continues with the one after it.
         """
         self.alarms = []
         while self._day is None or not self._day.lessons:
@@ -105,7 +106,7 @@ class Trainer:
             if self._day is None:
                 return False
             self._learn_sums(self._day)
-            # The first is taken from the end.
+            # Reversed, because lessons are popped from the end.
             self._day.lessons.reverse()
             if not self._day.lessons:
                 self._end_day(self._day)
@@ -136,7 +137,7 @@ class Trainer:
             self._state.heard_ms = at_ms
 
     def learn_all(self) -> list[DriftAlarm]:
-        """Learn all that was heard, whole days or not; the alarms that it raised."""
+        """Learn everything received, from complete days or not; return the alarms raised."""
         self._days.end()
         raised: list[DriftAlarm] = []
         while self.learn_next():
@@ -149,7 +150,7 @@ class Trainer:
         self._state.clocks_ms.update(day.clocks_ms)
 
     def tallies(self, now_ms: int) -> Tallies:
-        """The parts' sums over all customers as of ``now_ms``, of everything that was heard."""
+        """The parts' sums over all customers as of ``now_ms``, including those not learnt yet."""
         return self._tallies.so_far(now_ms, self._days.waiting_sums().told())
 
     def drift_means(self) -> dict[str, float]:
@@ -165,7 +166,7 @@ class Trainer:
 
     @property
     def heard_ms(self) -> int:
-        """Event time of the latest lesson heard, the time at which sums are read."""
+        """Event time of the latest lesson received, as of which sums are read."""
         return self._heard_ms
 
     @property
@@ -174,8 +175,8 @@ class Trainer:
         return all(learner.knows_enough for learner in self.learners.values())
 
     def clock_ms(self, partition: int) -> int:
-        """Up to which time this partition has told all its lessons, and those of whole days are
-        learnt; 0 if it never said.
+        """The time up to which this partition has sent all its lessons and complete days are
+        learnt; 0 before the first report.
         """
         is_learnt = self._day is None and self._days.is_clear
         clocks_ms = self._days.clocks_ms if is_learnt else self._state.clocks_ms
@@ -183,13 +184,13 @@ class Trainer:
 
     @property
     def consumed(self) -> int:
-        """Where to read on in the topic of lessons after the last snapshot."""
+        """Where to continue reading the topic of lessons after the last snapshot."""
         return self._state.consumed
 
     @property
     def is_due(self) -> bool:
-        """Whether enough is known, enough event time went by, and no day is half learnt, for the
-        next snapshot.
+        """Whether the next snapshot is due: enough is known, enough event time has passed, and no
+        day is half learnt.
         """
         age_ms = self._state.latest_ms - self.snapshot.created_at_ms
         if age_ms < self._parameters.learning.snapshot_every or not self.knows_enough:
@@ -197,12 +198,12 @@ class Trainer:
         return self._day is None or not self._day.lessons
 
     def draw(self, consumed: int = 0) -> Snapshot:
-        """The next snapshot, of what is learnt; ``consumed`` is the next position of the topic of
-        lessons.
+        """The next snapshot, of what is learnt so far; ``consumed``: the next position in the topic
+        of lessons.
         """
         state = self._state
         state.consumed, state.began_ms = self._days.first_place(consumed), self._days.began_ms
-        # In one order, whoever was heard of first.
+        # Sorted, so that the order of arrival does not matter.
         state.positions = dict(sorted(state.positions.items()))
         state.clocks_ms = dict(sorted(state.clocks_ms.items()))
         state.previous = self.snapshot.sha256 if self.snapshot.version else ""
@@ -217,7 +218,7 @@ class Trainer:
             version=self.snapshot.version + 1,
             created_at_ms=state.latest_ms,
             drawn={name: drawn for name, drawn in found.items() if drawn is not None},
-            # Not sorted: keys stay in the order in which they were first seen.
+            # Keys are not sorted: they stay in the order in which they were first seen.
             trainer=msgspec.json.encode(state),
         )
         return self.snapshot

@@ -1,4 +1,4 @@
-"""What a customer is expected to bring: purchases and spend within any time, and lifetime value."""
+"""A customer's expected value: purchases and spend within any horizon, and lifetime value."""
 
 from enum import StrEnum
 from math import inf
@@ -21,7 +21,7 @@ from models.money import minor_per_unit
 
 
 class Worth(StrEnum):
-    """Where an expectation comes from: BG/NBD times gamma-gamma, or the model that corrects it."""
+    """The source of an expectation: BG/NBD times gamma-gamma, or the model that corrects it."""
 
     FORMULA = "formula"
     CHALLENGER = "challenger"
@@ -37,7 +37,7 @@ class Expectation(NamedTuple):
 
 
 class HorizonView(Struct, frozen=True, rename="camel"):
-    """Purchase days and spend expected within a horizon; net, in the shop's currency."""
+    """Expected purchase days and spend within a horizon; net, in the shop's currency."""
 
     horizon_days: float
     purchases: float
@@ -46,7 +46,7 @@ class HorizonView(Struct, frozen=True, rename="camel"):
 
 
 class Lifetime(NamedTuple):
-    """The terms of a lifetime value, in the shop's currency and years; see `ValueView`."""
+    """The terms of a lifetime value, in the shop's currency and in years; see `ValueView`."""
 
     annual_revenue: float
     years: float
@@ -57,9 +57,9 @@ class Lifetime(NamedTuple):
 class ValueView(Struct, frozen=True, rename="camel"):
     """``clv`` = annual revenue * gross margin * lifetime in years - acquisition cost.
 
-    Amounts are in the shop's currency. ``annual_revenue`` is net revenue a year while the customer
-    stays, ``gross_margin`` that of what they buy, ``lifetime_years`` the expected years of buying
-    within `value.lifetime_max`, later ones counting less by `value.discount`.
+    Amounts are in the shop's currency. ``annual_revenue``: net revenue per year while the customer
+    stays. ``gross_margin``: of what they buy. ``lifetime_years``: the expected years of buying
+    within `value.lifetime_max`, where later years are discounted by `value.discount`.
     """
 
     annual_revenue: float
@@ -95,7 +95,7 @@ def expect(
 def expected_spend(
     past: History, net_minor: int, horizon_days: float, snapshot: Snapshot
 ) -> float | None:
-    """The spend that `expect` gives, in minor units, without the forecast that is learnt from."""
+    """Only the spend of `expect`, in minor units, without the forecast to learn from."""
     population = snapshot.of(Population)
     formula = _by_formula(past, net_minor, horizon_days, population)
     model = snapshot.of(SpendScoring).models.get(name_of(horizon_days))
@@ -121,11 +121,11 @@ def _by_formula(
 def expect_in_order(
     past: History, net_minor: int, horizon_days: float, snapshot: Snapshot
 ) -> Expectation | None:
-    """The expectation, with a spend that never falls with a longer horizon.
+    """The expectation, with a spend that never falls as the horizon grows.
 
-    Challengers of several horizons know nothing of each other, and the formula knows of none. So a
-    shorter horizon's challenger is the least of what a longer one may say, and what is said for a
-    horizon between theirs lies between them.
+    The challengers of different horizons do not know of each other, and the formula knows of none.
+    So the spend of a shorter horizon's challenger is a lower bound for a longer horizon, and the
+    spend for a horizon between two challengers' lies between theirs.
     """
     found = expect(past, net_minor, horizon_days, snapshot)
     if found is None:
@@ -143,7 +143,7 @@ def expect_in_order(
 
 
 def _served_days(snapshot: Snapshot) -> tuple[float, ...]:
-    """The horizons for which a challenger serves, the shortest first."""
+    """The horizons for which a challenger serves, shortest first."""
     models = snapshot.of(SpendScoring).models
     return ascending(tuple([name for name, model in models.items() if model.serves]))
 
@@ -170,8 +170,8 @@ def value(
     snapshot: Snapshot,
     parameters: Parameters,
 ) -> ValueView | None:
-    """The customer's value with each of its terms, as in `lifetime`, and what is expected within
-    each horizon; None before there is a model.
+    """The customer's value with each of its terms, as in `lifetime`, and the expectations for each
+    horizon; None before there is a model.
     """
     found = lifetime(past, net_minor, channel, margin, snapshot, parameters)
     if found is None:
@@ -196,8 +196,8 @@ def lifetime(
 ) -> Lifetime | None:
     """The customer's lifetime value; None before there is a model.
 
-    ``net_minor``: net spend so far, in minor units; ``channel``: that of the first event;
-    ``margin``: the part of what they buy that is left.
+    ``net_minor``: net spend so far, in minor units; ``channel``: of the first event; ``margin``:
+    the gross margin of what they buy, as a share.
     """
     population = snapshot.of(Population)
     rhythm, money = population.bgnbd, population.gamma_gamma

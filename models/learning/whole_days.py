@@ -1,9 +1,10 @@
-"""Lessons wait for the end of their day, and are learnt in an order that no partition has a say in.
+"""Lessons wait for the end of their day, and are learnt in an order that no partition influences.
 
-How the lessons of partitions interleave is chance, and a model that learns one by one notices. So a
-day is learnt once every partition has told its end: by event time and, since most lessons fall on
-the same second, in the order of a hash of what they say. It shuffles them, as such models like it,
-and needs neither the customer's name nor the partition. Sums need no order: they are added up.
+The interleaving of partitions' lessons is random, and an online model depends on the order. So a
+day is learnt once every partition has reported its end: ordered by event time and, since most
+lessons have the same second, by a hash of their content. The hash shuffles them, which suits such
+models, and needs neither the customer's name nor the partition. Sums need no order: they are added
+up.
 """
 
 from collections.abc import Mapping
@@ -15,9 +16,10 @@ from models.learning.day_ends import last_day_end_ms
 from models.learning.day_sums import DaySums, joined
 from models.learning.lessons import DayEnd, Lesson, Tally, encode_lesson, own_lesson
 
-#: A partition more days than this behind the one that is ahead is not waited for.
+#: A partition that is further than this behind the most advanced one is not waited for.
 BEHIND_MAX_MS = 2 * DAY_MS
-#: With this many lessons waiting, all are learnt: half a gigabyte at most, whatever partitions do.
+#: With this many lessons waiting, all are learnt: this limits memory to half a gigabyte, whatever
+#: partitions do.
 WAITING_MAX = 500_000
 #: Bytes of a lesson's time, and of the hash that follows it.
 _TIME_SIZE, _HASH_SIZE = 8, 8
@@ -28,8 +30,8 @@ Position = tuple[int, int]
 
 
 class Day(NamedTuple):
-    """What is learnt together: the sums that were told, lessons in their order, and up to which
-    position and clock each partition's are learnt with them.
+    """What is learnt together: the sums, the lessons in order, and the position and clock up to
+    which each partition is learnt by it.
     """
 
     sums: DaySums
@@ -39,11 +41,11 @@ class Day(NamedTuple):
 
 
 class _Told:
-    """What a partition told between two ends of days, as far as it was heard.
+    """What was received from a partition between two ends of days.
 
-    ``first_place`` and ``last``: where it begins in the topic of lessons, and its last position.
-    ``clock_ms``: the partition's clock at the end; 0 while there is none. ``heard``: how many
-    lessons it was, sums among them.
+    ``first_place``: its start in the topic of lessons; ``last``: its last position. ``clock_ms``:
+    the partition's clock at the end of the day; 0 before that. ``heard``: the number of lessons,
+    sums included.
     """
 
     __slots__ = ("clock_ms", "first_place", "heard", "last", "lessons", "partition", "sums")
@@ -59,11 +61,11 @@ class _Told:
 
 
 class WholeDays:
-    """Takes lessons as they are told, drops repeats, and gives whole days.
+    """Accepts lessons on arrival, drops repeats, and returns complete days.
 
-    As long as nobody is more than `BEHIND_MAX_MS` behind, the days are the same however partitions
-    interleave. What is given is a function of the lessons in their order in any case; whoever
-    begins with what was learnt, and hears from `first_place` on, gives the same days from there.
+    While no partition is more than `BEHIND_MAX_MS` behind, the days are the same however partitions
+    interleave. In any case they are a function of the lessons in their order: an instance that
+    starts from the learnt state, and reads from `first_place` on, returns the same days from there.
     """
 
     def __init__(
@@ -73,8 +75,8 @@ class WholeDays:
         clocks_ms: Mapping[str, int],
         began_ms: int,
     ) -> None:
-        """``partitions``: how many there are. The rest is what is learnt: positions and clocks as
-        in `Day`, and the first end of a day that anybody told, 0 for none.
+        """``partitions``: their number. The rest is the learnt state: positions and clocks as in
+        `Day`, and the first end of a day that any partition reported, 0 for none.
         """
         self._numbers = [str(number) for number in range(partitions)]
         self._heard = dict(positions)
@@ -83,14 +85,14 @@ class WholeDays:
         self._open: dict[str, _Told] = {}
         self._ended: list[_Told] = []
         self._waiting = 0
-        # Whether a day may have become whole since it was looked for.
+        # Whether a day may have become complete since the last check.
         self._is_new = False
         self._is_over = False
 
     def hear(self, lesson: Lesson, place: int) -> bool:
-        """Take a lesson that stands at ``place`` in the topic of lessons; False for a repeat.
+        """Accept a lesson at ``place`` in the topic of lessons; return False for a repeat.
 
-        Raises ``ValueError`` for a time that cannot be.
+        Raises ``ValueError`` for an impossible time.
         """
         if not 0 <= lesson.timestamp_ms < 1 << 63:
             raise ValueError(f"a lesson of the time {lesson.timestamp_ms} ms")
@@ -118,11 +120,11 @@ class WholeDays:
         return True
 
     def end(self) -> None:
-        """Let everything that waits be given as one day: nothing is to come that belongs to it."""
+        """Return everything that waits as one day: nothing more will arrive for it."""
         self._is_over = True
 
     def next_day(self) -> Day | None:
-        """The next day that is whole; None while there is none."""
+        """The next complete day; None while there is none."""
         if self._is_over:
             self._is_over = self._is_new = False
             return self._taken([*self._ended, *self._open.values()])
@@ -134,23 +136,23 @@ class WholeDays:
         if any(self._ended_ms(partition) < end_ms for partition in awaited):
             self._is_new = False
             return None
-        # Who is not waited for may not tell ends of days at all: an older release did not.
+        # A partition that is not waited for may never report ends of days: older releases did not.
         unended = [self._open[partition] for partition in behind if partition in self._open]
         ended = [told for told in self._ended if last_day_end_ms(told.clock_ms) <= end_ms]
         return self._taken([*ended, *unended])
 
     def waiting_sums(self) -> DaySums:
-        """Those of days that were not given yet."""
+        """The sums of days that were not returned yet."""
         return joined([told.sums for told in (*self._ended, *self._open.values())])
 
     @property
     def is_clear(self) -> bool:
-        """Whether no day may be whole that was not given yet."""
+        """Whether no complete day is waiting to be returned."""
         return not (self._is_new or self._is_over)
 
     def first_place(self, next_place: int) -> int:
-        """From where lessons must be heard again by whoever begins with what was given so far:
-        ``next_place`` if none waits.
+        """The place from which lessons must be read again to continue after the days returned so
+        far; ``next_place`` if none is waiting.
         """
         waiting = [*self._ended, *self._open.values()]
         return min([told.first_place for told in waiting], default=next_place)
@@ -162,18 +164,20 @@ class WholeDays:
         self._is_new = True
 
     def _ended_ms(self, partition: str) -> int:
-        """The last end of a day that a partition told. Who told none yet begins with the others."""
+        """The last end of a day that a partition reported. One that reported none starts with the
+        others.
+        """
         clock_ms = self.clocks_ms.get(partition)
         return self.began_ms - DAY_MS if clock_ms is None else last_day_end_ms(clock_ms)
 
     def _far_behind(self) -> set[str]:
-        """The partitions that are not waited for, with those that have told lessons only."""
+        """The partitions that are not waited for, including those that have sent only lessons."""
         ahead_ms = max(map(last_day_end_ms, self.clocks_ms.values()))
         everybody = {*self._numbers, *self.clocks_ms, *self._open}
         return {one for one in everybody if ahead_ms - self._ended_ms(one) > BEHIND_MAX_MS}
 
     def _taken(self, parts: list[_Told]) -> Day:
-        """The day that these make up, which wait no longer."""
+        """Make a day of these parts, and stop waiting for them."""
         day = Day(joined([told.sums for told in parts]), [], {}, {})
         for told in parts:
             self._waiting -= told.heard
@@ -189,13 +193,15 @@ class WholeDays:
 
 
 def _in_order(lesson: Lesson) -> bytes:
-    """A lesson such that sorting gives the order of learning. It says nothing of who told it."""
+    """A lesson in an encoding that sorts in the order of learning. It does not contain its
+    position.
+    """
     position = lesson.partition, lesson.offset, lesson.index
     lesson.partition = lesson.offset = lesson.index = 0
     try:
         content = encode_lesson(lesson)
     finally:
-        # Its own again: a copy would cost as much as all the rest.
+        # Restored, because copying the lesson would cost as much as everything else here.
         lesson.partition, lesson.offset, lesson.index = position
     shuffle = _EMPTY.copy()
     shuffle.update(content)
@@ -203,5 +209,5 @@ def _in_order(lesson: Lesson) -> bytes:
 
 
 def lesson_of(in_order: bytes) -> Lesson:
-    """The lesson of a day's entry."""
+    """The lesson in an entry of a day."""
     return own_lesson(in_order[_TIME_SIZE + _HASH_SIZE :])

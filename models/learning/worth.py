@@ -1,4 +1,6 @@
-"""How spend is spread over customers: gamma-gamma's count table, and the top customers' share."""
+"""The distribution of spend over customers: gamma-gamma's count table, and the top customers'
+share.
+"""
 
 from msgspec import Struct
 
@@ -8,7 +10,7 @@ from models.learning.lessons import Counted
 
 
 class Level(Struct, array_like=True):
-    """The customers in one bin of yearly net revenue, and that revenue in minor units."""
+    """The customers in one bin of yearly net revenue, and their total revenue in minor units."""
 
     customers: int = 0
     net_minor: int = 0
@@ -17,8 +19,8 @@ class Level(Struct, array_like=True):
 class WorthTable(Struct, rename="camel"):
     """Every customer once, as of their latest check-in.
 
-    ``cells``: customers by `SpendCell`, its numbers joined by a blank; ``levels``: customers by
-    the bin of their net revenue within a year.
+    ``cells``: customers by `SpendCell`, its numbers joined by a blank; ``levels``: customers by the
+    bin of their net revenue within a year.
     """
 
     cells: dict[str, int] = {}

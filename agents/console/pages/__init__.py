@@ -1,1 +1,1 @@
-"""What the pages say: documents in, words and places of bars out. No I/O and no clock."""
+"""The content of the pages: documents in, words and positions of bars out. No I/O and no clock."""

@@ -1,4 +1,4 @@
-"""A customer as a person reads them: numbers, rhythm, scores with their parts, what was decided."""
+"""A customer's page: numbers, purchase rhythm, scores with their parts, decisions."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,14 +14,14 @@ from models.customer.words import counted, how_long_before
 from streams.decision_ledger import Found
 
 _MINOR = 100
-#: What the page tells in another way.
+#: Lines that the page shows in another form.
 _TOLD_ELSEWHERE = frozenset(
     {"action", "decided", "held back", "nothing done", "trigger", "happened"}
 )
 
 
 class Tile(NamedTuple):
-    """A number that is seen at once."""
+    """A number shown in large type."""
 
     name: str
     figure: str
@@ -29,7 +29,7 @@ class Tile(NamedTuple):
 
 
 class ScoreParts(NamedTuple):
-    """A score within one horizon, and what it is the sum of."""
+    """A score for one horizon, and the parts it is the sum of."""
 
     title: str
     share: str
@@ -47,7 +47,7 @@ class Happening(NamedTuple):
 
 
 class ActionView(NamedTuple):
-    """An action that was decided, and what came of it."""
+    """An action that was decided, and its outcome."""
 
     at: str
     action: str
@@ -57,7 +57,7 @@ class ActionView(NamedTuple):
 
 
 class HeldBack(NamedTuple):
-    """An action that a gate kept from answering."""
+    """An action that a gate suppressed."""
 
     at: str
     action: str
@@ -66,8 +66,8 @@ class HeldBack(NamedTuple):
 
 
 class CustomerView(NamedTuple):
-    """Everything about one customer. ``segment``: by RFM; ``segments``: those of the operator's;
-    ``entries``: their latest moments, the newest first; ``words``: all else that the profile says.
+    """Everything about one customer. ``segment``: the RFM segment; ``segments``: the operator's
+    segments; ``entries``: the latest moments, newest first; ``words``: the rest of the profile.
     """
 
     id: str
@@ -86,7 +86,7 @@ class CustomerView(NamedTuple):
 
 
 def customer_view(profile: Any, currency: str, moments: Sequence[Found]) -> CustomerView:
-    """The profile, and the customer's moments that are remembered, the newest first."""
+    """The page from the profile and the customer's remembered moments, newest first."""
     reason = profile.churn_reason
     entries = [entry_of(found, currency) for found in moments]
     return CustomerView(
@@ -173,7 +173,7 @@ def _timeline(profile: Any, currency: str) -> list[Happening]:
 
 
 def _words(profile: Any, currency: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What `keepstream customers show` says, lines of one name together."""
+    """The lines of `keepstream customers show`, grouped by name."""
     found: dict[str, list[str]] = {}
     for name, words in lines(profile, currency):
         if name not in _TOLD_ELSEWHERE:

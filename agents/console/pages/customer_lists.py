@@ -1,4 +1,4 @@
-"""Lists of customers: what may be asked, and the answer as a table and as CSV."""
+"""Lists of customers: the possible queries, and the answer as a table and as CSV."""
 
 import csv
 import io
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from models.customer_list import CustomerList
 
-#: What a spreadsheet would take for a formula.
+#: First characters of cells that a spreadsheet would run as a formula.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ListExample(NamedTuple):
-    """A list that is worth a look."""
+    """An example of a useful list."""
 
     name: str
     where: str
@@ -38,7 +38,7 @@ EXAMPLES = (
 
 
 class Asked(NamedTuple):
-    """A list that is asked for."""
+    """A query for a list."""
 
     where: str = ""
     by: str = ""
@@ -49,7 +49,7 @@ class Asked(NamedTuple):
         return any(self)
 
     def query(self, top: int, cursor: str = "") -> dict[str, str]:
-        """The question as a worker is asked it; what partitions are missing is told."""
+        """The query as sent to a worker. It accepts missing partitions, which the page names."""
         wanted = {**self._asdict(), "top": str(top), "cursor": cursor, "partial": "true"}
         return {name: value for name, value in wanted.items() if value}
 
@@ -59,7 +59,7 @@ Cell = float | str | None
 
 class ListView(NamedTuple):
     """A list as a table: a customer, and a cell for each column. ``missing``: partitions that did
-    not answer, and why.
+    not answer, with the reason.
     """
 
     columns: tuple[str, ...]
@@ -70,7 +70,7 @@ class ListView(NamedTuple):
 
 
 def list_view(found: CustomerList, by: str = "") -> ListView:
-    """The table; ``by``: what it is ordered by, in a column of its own that comes first."""
+    """The table; ``by``: the value it is ordered by, shown as the first column."""
     has_number = any(one.by is not None for one in found.customers)
     facts = [name for name in (found.customers[0].facts if found.customers else ()) if name != by]
     columns = (*([by or "by"] if has_number else []), *facts)
@@ -85,7 +85,7 @@ def list_view(found: CustomerList, by: str = "") -> ListView:
 
 
 def shown(cell: Cell) -> str:
-    """A cell as a page shows it: amounts to the cent, and what is less than one to three places."""
+    """A cell as a page shows it: amounts to the cent, values below 1 to three decimal places."""
     if cell is None or isinstance(cell, str):
         return cell or ""
     if cell == round(cell):
@@ -94,7 +94,9 @@ def shown(cell: Cell) -> str:
 
 
 def list_as_csv(view: ListView) -> str:
-    """The table as CSV. A cell that a spreadsheet would run has a quotation mark before it."""
+    """The table as CSV. A cell that a spreadsheet would run as a formula is prefixed with an
+    apostrophe.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["customer", *view.columns])

@@ -1,4 +1,4 @@
-"""What an event would do, step by step, in words."""
+"""The effects of an event, step by step, in words."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from models.engine import Fate
 from streams.decision_ledger import Found
 
 _Profile = dict[str, Any] | None
-#: What becomes of an event.
+#: The fates of an event, in words.
 _FATES = {
     Fate.APPLIED: "It counts.",
     Fate.DUPLICATE: "An event with this messageId has counted already: nothing changes.",
@@ -26,7 +26,7 @@ _FATES = {
     "become a dead letter.",
     Fate.ERASED: "Its customer was erased: nothing comes of it.",
 }
-#: Of the profile, what says how far the rest can be relied on, and what is told in another way.
+#: Fields of the profile that are left out: its metadata, and what is shown elsewhere.
 _LEFT_OUT = frozenset({"asOf", "sections", "nextDeadlineAt", "modelVersion"})
 _TOLD_ELSEWHERE = frozenset({
     "action", "decided", "happened", "held back", "looked at again", "nothing done", "shared model",
@@ -42,7 +42,7 @@ _LESSONS = {
 
 
 class ProfileChange(NamedTuple):
-    """A line of the profile, or a field of it, without the event and with it."""
+    """A line or field of the profile, without and with the event."""
 
     name: str
     before: tuple[str, ...]
@@ -50,7 +50,7 @@ class ProfileChange(NamedTuple):
 
 
 class LookView(NamedTuple):
-    """A rule as it was looked at. ``why``: what keeps it from firing."""
+    """A rule that was evaluated. ``why``: the reason it does not fire."""
 
     rule: str
     fires: bool
@@ -60,15 +60,15 @@ class LookView(NamedTuple):
 
 
 class DecidedMoment(NamedTuple):
-    """A moment at which something would be decided, and its receipt."""
+    """A moment with a decision, and its receipt."""
 
     entry: LiveEntry
     receipt: Receipt | None
 
 
 class DryRunView(NamedTuple):
-    """All of it. ``fate`` is empty for what is refused; ``quiet``: why nothing would be decided
-    aloud; ``fields``: what changes in the profile, exactly.
+    """The whole dry run. ``fate``: empty for a refused event; ``quiet``: why no decision would be
+    written; ``fields``: the exact changes of the profile.
     """
 
     run: DryRun
@@ -87,7 +87,7 @@ def dry_run_view(run: DryRun, currency: str) -> DryRunView:
     return DryRunView(
         run,
         _FATES[Fate(run.fate)] if run.fate is not None else "",
-        "The partition rehearses: until it is live, nothing is decided aloud."
+        "The partition rehearses: until it is live, no decisions are written."
         if run.is_rehearsing
         else "",
         tuple(_changes(run.before, run.after, currency)),
@@ -100,7 +100,7 @@ def dry_run_view(run: DryRun, currency: str) -> DryRunView:
 
 
 def _changes(before: _Profile, after: _Profile, currency: str) -> Iterator[ProfileChange]:
-    """The lines that differ, as `keepstream customers show` says them."""
+    """The lines that differ, as `keepstream customers show` prints them."""
     earlier, later = _lines(before, currency), _lines(after, currency)
     for name in dict.fromkeys((*later, *earlier)):
         one, other = earlier.get(name, ()), later.get(name, ())
@@ -117,7 +117,7 @@ def _lines(told: _Profile, currency: str) -> dict[str, tuple[str, ...]]:
 
 
 def _fields(before: _Profile, after: _Profile) -> Iterator[ProfileChange]:
-    """The fields that differ, by their paths."""
+    """The fields that differ, by path."""
     earlier, later = dict(_flat(before)), dict(_flat(after))
     for path in sorted(earlier.keys() | later.keys()):
         one, other = earlier.get(path), later.get(path)

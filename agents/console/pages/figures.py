@@ -1,17 +1,17 @@
-"""Figures for people: shares, amounts, times, and the places of bars in a drawing."""
+"""Figures for people: shares, amounts, times, and the positions of bars in a drawing."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from math import inf
 from typing import NamedTuple
 
-#: Drawings are this many units wide, so that places are percentages.
+#: Drawings are this many units wide, so that positions are percentages.
 WIDTH = 100.0
 
 
 class Bar(NamedTuple):
-    """A bar of a chart: where it begins and how wide it is, of `WIDTH`. ``figure``: its value, to
-    be read; ``tone``: what its color is about.
+    """A bar of a chart: its start and width, in units of `WIDTH`. ``figure``: its value as text;
+    ``tone``: what its color means.
     """
 
     label: str
@@ -22,8 +22,8 @@ class Bar(NamedTuple):
 
 
 def diverging(values: Iterable[tuple[str, float]]) -> tuple[Bar, ...]:
-    """Bars from the middle: to the right for what raises, to the left for what lowers. The longest
-    reaches the edge.
+    """Bars from the middle: to the right for values that raise the total, to the left for those
+    that lower it. The longest bar reaches the edge.
     """
     known = list(values)
     most = max((abs(value) for _, value in known), default=0.0) or 1.0
@@ -37,8 +37,8 @@ def diverging(values: Iterable[tuple[str, float]]) -> tuple[Bar, ...]:
 
 
 def from_left(values: Sequence[tuple[str, float, str]]) -> tuple[Bar, ...]:
-    """Bars from the left edge, of label, value and tone; the highest value fills the width, and
-    nothing is drawn for one below 0.
+    """Bars from the left edge, from label, value and tone. The highest value fills the width; a
+    value below 0 has no bar.
     """
     most = max((value for _, value, _ in values), default=0.0)
     most = most if most > 0 else inf
@@ -49,7 +49,7 @@ def from_left(values: Sequence[tuple[str, float, str]]) -> tuple[Bar, ...]:
 
 
 def percent(share: float) -> str:
-    """``16%``; less than one as ``0.4%``, so that it is not nothing."""
+    """``16%``; below one percent ``0.4%``, so that it does not round to zero."""
     return f"{share:.1%}" if 0 < share < 0.01 else f"{share:.0%}"
 
 

@@ -1,4 +1,4 @@
-"""What actions bring, as the shop's page says it."""
+"""The lift of actions, as the shop's page shows it."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from models.measures import Sample
 
 
 class LiftView(NamedTuple):
-    """An action, and each for its reason: whom it was for, and a line for each comparison."""
+    """An action, or an action for one reason: its customers, and a line for each comparison."""
 
     about: str
     compared: tuple[str, ...]
@@ -28,5 +28,5 @@ def lift_views(samples: Iterable[Sample], parameters: Parameters) -> tuple[LiftV
 
 
 def without_lift(samples: Iterable[Sample]) -> list[Sample]:
-    """All others: what is said in words is no table besides."""
+    """The samples without those of lift, which are shown in words and need no table."""
     return [sample for sample in samples if sample.measure not in MEASURES]

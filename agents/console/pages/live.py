@@ -1,4 +1,4 @@
-"""The live page: each moment at which something was decided, in a sentence."""
+"""The live page: each moment with a decision, in one sentence."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,28 +11,28 @@ from models.customer.words import counted
 from models.decisions.trigger import ActionWithdrawn, NextBestAction, ReasonCode
 from streams.decision_ledger import Found
 
-#: What a moment came to, which the page can be narrowed to.
+#: The outcomes of a moment, by which the page can be filtered.
 TONES = {
     "action": "Actions",
     "control": "Control group",
     "nothing": "Nothing done",
     "withdrawn": "Withdrawn",
 }
-#: The gate of an action that is for other triggers: no news in a sentence.
+#: The gate of an action that answers other triggers; not mentioned in the sentence.
 ANSWERS = "answers"
 _GATES_TOLD, _FACTS_TOLD = 2, 3
 
 
 class SignView(NamedTuple):
-    """What was the matter with a customer, and the facts it was seen by."""
+    """A trigger that fired, and the facts behind it."""
 
     kind: str
     facts: str
 
 
 class LiveEntry(NamedTuple):
-    """One moment. ``id``: of a decision of it; ``outcome``: what is done; ``because``: of nothing,
-    why; ``tone``: one of `TONES`.
+    """One moment. ``id``: the id of one of its decisions; ``outcome``: what is done; ``because``:
+    if nothing is done, why; ``tone``: one of `TONES`.
     """
 
     id: str
@@ -45,7 +45,7 @@ class LiveEntry(NamedTuple):
 
 
 def entry_of(found: Found, currency: str) -> LiveEntry | None:
-    """The moment in a sentence; None for one without a decision."""
+    """The moment as an entry; None for one without a decision."""
     if found.withdrawal is not None:
         return _withdrawn(found.withdrawal)
     first = found.action or (found.triggers[0] if found.triggers else None)
@@ -60,7 +60,7 @@ def entry_of(found: Found, currency: str) -> LiveEntry | None:
 
 
 def _facts(reasons: Sequence[ReasonCode]) -> str:
-    """The first facts: the receipt has all of them."""
+    """The first few facts; the receipt has all of them."""
     facts = [reason.words for reason in reasons if reason.contribution is None]
     return ", ".join(facts[:_FACTS_TOLD])
 
@@ -84,7 +84,7 @@ def _outcome(action: NextBestAction | None, currency: str) -> tuple[str, str, st
 
 
 def why_nothing(action: NextBestAction) -> str:
-    """What kept the actions that could have answered, the first gates of the order."""
+    """The gates that suppressed the possible actions: the first ones, in the order of the gates."""
     by_gate: dict[str, list[str]] = {}
     for shut in action.suppressed:
         if shut.by != ANSWERS:

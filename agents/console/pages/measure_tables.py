@@ -1,4 +1,4 @@
-"""Measures that are told apart by three things or more, such as step, channel and who."""
+"""Tables of measures with three or more labels, such as step, channel and who."""
 
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
@@ -9,7 +9,7 @@ from models.measures import Measure, Sample
 
 
 class TableRow(NamedTuple):
-    """What a row is of, and a value by column; empty where there is none."""
+    """The labels of a row, and its value in each column; empty where there is none."""
 
     labels: tuple[str, ...]
     values: tuple[str, ...]
@@ -21,7 +21,7 @@ class TableColumn(NamedTuple):
 
 
 class MeasureTable(NamedTuple):
-    """Measures of one subject that are told apart by the same things."""
+    """Measures of one subject that have the same labels."""
 
     name: str
     labels: tuple[str, ...]
@@ -30,7 +30,7 @@ class MeasureTable(NamedTuple):
 
 
 def measure_tables(samples: Iterable[Sample]) -> tuple[MeasureTable, ...]:
-    """A table for those whose names begin alike, in the order in which they are told."""
+    """A table for each group of measures whose names begin with the same word, in their order."""
     groups: dict[tuple[str, tuple[str, ...]], list[Sample]] = {}
     for sample in samples:
         if len(sample.measure.labels) > LABELS_MAX:
@@ -65,7 +65,7 @@ def _table(samples: Sequence[Sample]) -> MeasureTable:
 
 
 def _subject(measures: Sequence[Measure]) -> str:
-    """The words that all of their names begin with."""
+    """The words with which all of their names begin."""
     named = [words_of(measure.name).split() for measure in measures]
     alike = takewhile(lambda words: len(set(words)) == 1, zip(*named, strict=False))
     return " ".join(words[0] for words in alike)

@@ -1,4 +1,4 @@
-"""The models: who serves, how good every scorer has been, and whether scores come true."""
+"""The models: which serves, how good every scorer was, and how well scores are calibrated."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from models.learning.snapshot import Snapshot
 from streams.findings import span
 from streams.vitals import DeploymentFacts
 
-#: What is told of a measure that cannot be computed yet.
+#: Shown for a measure that cannot be computed yet.
 _UNKNOWN = "not yet"
 
 
 class ScorerView(NamedTuple):
-    """How one scorer did: lower is better for log loss and calibration, higher for AUC."""
+    """The quality of one scorer: lower is better for log loss and calibration, higher for AUC."""
 
     name: str
     serves: bool
@@ -28,7 +28,7 @@ class ScorerView(NamedTuple):
 
 
 class CurvePoint(NamedTuple):
-    """Scores of one bin: its place in the drawing, and the same in words."""
+    """The scores of one bin: its position in the drawing, and the same in words."""
 
     x: float
     y: float
@@ -36,8 +36,8 @@ class CurvePoint(NamedTuple):
 
 
 class HorizonModel(NamedTuple):
-    """The scores within one horizon, in days. ``curve``: of what was served, the lowest scores
-    first.
+    """The scores for one horizon, in days. ``curve``: the calibration of served scores, lowest
+    scores first.
     """
 
     horizon: str
@@ -48,7 +48,7 @@ class HorizonModel(NamedTuple):
 
 
 def model_views(snapshot: Snapshot | None) -> tuple[HorizonModel, ...]:
-    """The models of a snapshot, by horizon; none before there is one."""
+    """The models of a snapshot, by horizon; none before the first snapshot."""
     if snapshot is None:
         return ()
     scoring = snapshot.of(ChurnScoring)
@@ -73,7 +73,7 @@ def model_views(snapshot: Snapshot | None) -> tuple[HorizonModel, ...]:
 
 
 def standing_of(facts: DeploymentFacts) -> tuple[Tile, ...]:
-    """How current the models are; nothing before there is one."""
+    """How current the models are; empty before the first snapshot."""
     snapshot = facts.snapshot
     if snapshot is None:
         return ()
@@ -106,7 +106,7 @@ def _figure(value: float | None) -> str:
 
 
 def _points(curve: Iterable[tuple[float, float]]) -> Iterable[CurvePoint]:
-    """From the lower left to the upper right, as a diagram has it."""
+    """The points from the lower left to the upper right."""
     for said, came_true in curve:
         words = f"said {percent(said)}, came true {percent(came_true)}"
         yield CurvePoint(round(said * WIDTH, 1), round((1 - came_true) * WIDTH, 1), words)

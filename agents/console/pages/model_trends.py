@@ -1,4 +1,4 @@
-"""How good scores have been over time beside the formula, and which features have moved."""
+"""The quality of served scores over time beside the formula's, and the features that drifted."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,16 +11,16 @@ from models.learning.drift import EFFECT_MIN, FEATURES
 from models.learning.scorers import Scorer
 from models.model_history import FeatureShift, JudgedScores, ModelPoint
 
-#: Rows of a table of what is drawn.
+#: Rows of the table beside a chart.
 _ROWS_MAX = 12
 _FORMULA = str(Scorer.BASELINE)
-#: What is followed: a name, and whether more is better.
+#: The measures to follow: a name, and whether higher or lower is better.
 _MEASURES = (("log loss", "lower is better"), ("AUC", "higher is better"),
              ("calibration error", "lower is better"))  # fmt: skip
 
 
 class TrendRow(NamedTuple):
-    """What was measured as of a day: of what was served, and of the formula."""
+    """The measurements of one day: of the served scores, and of the formula."""
 
     day: str
     served: str
@@ -28,8 +28,8 @@ class TrendRow(NamedTuple):
 
 
 class TrendView(NamedTuple):
-    """One measure over time. ``chart`` is None before there are two versions to be compared;
-    ``rows``: some of it as figures, the latest first.
+    """One measure over time. ``chart``: None before two versions can be compared; ``rows``: some of
+    its values, latest first.
     """
 
     name: str
@@ -43,14 +43,14 @@ class TrendView(NamedTuple):
 
 
 class DriftView(NamedTuple):
-    """Features whose mean has moved. ``is_far``: whether any has so far that it matters."""
+    """Features whose mean has drifted. ``is_far``: whether any drifted far enough to matter."""
 
     bars: tuple[Bar, ...]
     is_far: bool
 
 
 def trend_views(points: Sequence[ModelPoint], horizon: str) -> tuple[TrendView, ...]:
-    """Each measure of a horizon; none while nothing has matured."""
+    """Each measure of a horizon; none while no decision has matured."""
     judged = [
         (point.at_ms, point.judged.get((horizon, CHAMPION)), point.judged.get((horizon, _FORMULA)))
         for point in points
@@ -92,7 +92,7 @@ def _figure(value: float | None) -> str:
 
 
 def drift_view(shifts: Sequence[FeatureShift]) -> DriftView:
-    """The features that are watched for drift, the farthest first."""
+    """The features that are watched for drift, farthest first."""
     watched = [one for one in shifts if one.feature in FEATURES]
     bars = diverging([(one.feature.replace("_", " "), one.deviations) for one in watched])
     return DriftView(bars, any(abs(one.deviations) >= EFFECT_MIN for one in watched))

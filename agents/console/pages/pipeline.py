@@ -1,4 +1,4 @@
-"""How the pipeline does: rates, what waits, what was refused, what the doctor finds."""
+"""The state of the pipeline: rates, backlog, refused events, the doctor's findings."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,15 +11,15 @@ from streams.vitals import GroupPosition
 
 #: The width and the height of a drawing of rates.
 _WIDTH, _HEIGHT = 240.0, 40.0
-#: Shown of each reason.
+#: Dead letters shown for each reason.
 LETTERS_SHOWN = 5
 _CONTENT_LENGTH_MAX = 2_000
 _ORDER = (Severity.PROBLEM, Severity.UNSEEN, Severity.NOTICE, Severity.OK)
 
 
 class RateView(NamedTuple):
-    """A topic's records a second over the last ten minutes, as a line; ``waiting``: records that
-    the workers have not taken yet, None where nobody waits for any.
+    """A topic's records per second over the last ten minutes, as a line; ``waiting``: records that
+    the workers have not read yet, None for a topic that they don't read.
     """
 
     topic: str
@@ -30,8 +30,8 @@ class RateView(NamedTuple):
 
 
 class LetterView(NamedTuple):
-    """A refused event. ``id``: its place, as `keepstream dead-letters list` has it; ``is_event``:
-    it is no vendor's webhook; ``content``: its bytes, as far as they are shown.
+    """A refused event. ``id``: its place, as in `keepstream dead-letters list`; ``is_event``:
+    whether it is an event and not a vendor's webhook; ``content``: the visible part of its bytes.
     """
 
     id: str
@@ -53,14 +53,14 @@ class ReasonView(NamedTuple):
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Problems, what could not be seen, notices, then what is well, each in the order of the
+    """Problems, then unknown states, notices, and what is well; each group in the order of the
     flow.
     """
     return sorted(findings, key=lambda finding: _ORDER.index(finding.level))
 
 
 def rate_view(topic: str, per_second: Sequence[float], waiting: int | None) -> RateView:
-    """A topic's rate. The line has its highest value at the top."""
+    """A topic's rate. The highest value is at the top of the drawing."""
     most = max(per_second, default=0.0)
     now = per_second[-1] if per_second else 0.0
     step = _WIDTH / max(len(per_second) - 1, 1)
@@ -73,7 +73,7 @@ def rate_view(topic: str, per_second: Sequence[float], waiting: int | None) -> R
 
 
 def waiting_by_topic(positions: Iterable[GroupPosition]) -> dict[str, int]:
-    """Records that wait for the workers, of all partitions of a topic."""
+    """The consumer lag of the workers by topic, in records over all partitions."""
     waiting: dict[str, int] = {}
     for position in positions:
         waiting[position.topic] = waiting.get(position.topic, 0) + position.waiting
@@ -81,7 +81,7 @@ def waiting_by_topic(positions: Iterable[GroupPosition]) -> dict[str, int]:
 
 
 def retried_in_words(went_back: int, reason: str, webhooks_stay: int) -> str:
-    """What was put back, and what could not be."""
+    """How many were put back, and how many could not be."""
     words = (
         f"{went_back:,} events refused as {reason} went back; those still wrong are refused again."
     )
@@ -94,7 +94,7 @@ def retried_in_words(went_back: int, reason: str, webhooks_stay: int) -> str:
 
 
 def reason_views(letters: Iterable[StoredLetter]) -> tuple[ReasonView, ...]:
-    """Dead letters by reason, the most frequent first, of each the newest."""
+    """Dead letters by reason: the most frequent reason first, the newest letter first."""
     by_reason: dict[str, list[tuple[StoredLetter, DeadLetter]]] = {}
     for stored in sorted(letters, key=lambda one: -one.stored_at_ms):
         if stored.letter is not None:
@@ -131,5 +131,5 @@ def _letter(stored: StoredLetter, letter: DeadLetter) -> LetterView:
 
 
 def _visible(sign: str) -> str:
-    """The sign, or how it is written: some turn what stands around them."""
+    """The character, or its escape if it is not printable: some reverse the text around them."""
     return sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode()

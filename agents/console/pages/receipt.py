@@ -1,4 +1,4 @@
-"""A decision as a person reads it: why, what else there was, what it is worth, what came of it."""
+"""A decision's receipt: its reasons, the alternatives, its value, and its outcome."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ _OUTCOMES = {
     Outcome.REJECTED: "Rejected by the customer",
     Outcome.FAILED: "Could not be delivered",
 }
-#: Whose word a score is, by its source on receipts.
+#: Who made a score, by its source on receipts.
 _SOURCES = {
     "prior": "the shipped formula: no model has been learnt yet",
     "champion": "the model that serves",
@@ -49,12 +49,12 @@ _SOURCES = {
 }
 
 
-#: How a gate's detail is told, where it is not plain by itself.
+#: The words for a gate's detail that is not clear by itself.
 _WHAT = {REASON: "the customer's reason is: {}"}
 
 
 class FiredView(NamedTuple):
-    """A trigger that fired, and the facts it fired for."""
+    """A trigger that fired, and the facts it fired on."""
 
     kind: str
     id: str
@@ -63,7 +63,7 @@ class FiredView(NamedTuple):
 
 class ScoreView(NamedTuple):
     """The churn score at the decision. ``bars``: what each group of facts adds to its log odds;
-    ``scorers``: what every scorer said.
+    ``scorers``: the score of every scorer.
     """
 
     share: str
@@ -82,7 +82,9 @@ class FactorView(NamedTuple):
 
 
 class CandidateView(NamedTuple):
-    """An action that passed all gates. ``sum``: its priority, to be recomputed."""
+    """An action that passed all gates. ``sum``: the formula of its priority, so that readers can
+    recompute it.
+    """
 
     action: str
     is_chosen: bool
@@ -92,7 +94,7 @@ class CandidateView(NamedTuple):
 
 
 class GateView(NamedTuple):
-    """A gate that was shut, and the actions that it kept from answering, each with details."""
+    """A gate, and the actions that it suppressed, each with details."""
 
     gate: str
     words: str
@@ -100,15 +102,15 @@ class GateView(NamedTuple):
 
 
 class StepView(NamedTuple):
-    """Something that became of a decision; ``at`` is empty where nobody knows when."""
+    """A later step of a decision; ``at`` is empty if its time is unknown."""
 
     at: str
     words: str
 
 
 class Receipt(NamedTuple):
-    """Everything about one moment. ``lead``: why, in a sentence; ``others``: actions for other
-    triggers; ``faults``: what does not add up, normally nothing.
+    """Everything about one moment. ``lead``: the reason, in a sentence; ``others``: actions for
+    other triggers; ``faults``: numbers that do not add up, normally none.
     """
 
     title: str
@@ -133,7 +135,7 @@ def receipt_of(
     found: Found, currency: str, decisions: Sequence[Any], withdrawal: ActionWithdrawn | None = None
 ) -> Receipt:
     """The receipt of a moment with a trigger or an action. ``decisions``: those in the customer's
-    profile, with what became of them; ``withdrawal``: of the action, if there is one.
+    profile, with their outcomes; ``withdrawal``: the withdrawal of the action, if there is one.
     """
     action = found.action
     first = action or found.triggers[0]
@@ -172,7 +174,7 @@ def _title(found: Found) -> str:
 
 
 def _lead(found: Found) -> str:
-    """What was the matter, in a sentence."""
+    """The trigger, in a sentence."""
     told = found.triggers or ((found.action,) if found.action is not None else ())
     parts = []
     for one in told:
@@ -195,7 +197,7 @@ def _fired(trigger: Trigger) -> FiredView:
 
 
 def _parts(reasons: Sequence[ReasonCode]) -> list[tuple[str, float]]:
-    """What the score is the sum of, the largest part first."""
+    """The parts that the score is the sum of, largest first."""
     parts = [(r.words, r.contribution) for r in reasons if r.contribution is not None]
     return sorted(parts, key=lambda part: -abs(part[1]))
 
@@ -304,7 +306,7 @@ def _steps(
 
 
 def _details(found: Found) -> list[tuple[str, str]]:
-    """What programs go by."""
+    """The technical details: cause, versions, ids, and the gates that were evaluated."""
     first = found.action or found.triggers[0]
     details = [("Cause", cause_in_words(first.cause)), ("Model version", str(first.model_version))]
     details += [

@@ -1,4 +1,4 @@
-"""When a customer bought and is expected to buy again, as a drawing."""
+"""A drawing of when a customer bought and is expected to buy again."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ _LEFT, _RIGHT = 12.0, 588.0
 
 
 class Dot(NamedTuple):
-    """A purchase: its place, and its day."""
+    """A purchase: its position and its day."""
 
     x: float
     day: str
 
 
 class RhythmDrawing(NamedTuple):
-    """Places on a line of 600 units. ``words``: the same to be read."""
+    """Positions on a line of 600 units. ``words``: the same as text."""
 
     purchases: tuple[Dot, ...]
     last: float
@@ -32,7 +32,7 @@ class RhythmDrawing(NamedTuple):
 
 
 def rhythm_drawing(profile: Any) -> RhythmDrawing | None:
-    """None for somebody without a purchase, and for profiles that do not tell."""
+    """None for a customer without a purchase, and for profiles that lack the rhythm."""
     rhythm = profile.rhythm
     if rhythm is None or not rhythm.days or rhythm.overdue_at is None:
         return None
@@ -61,7 +61,7 @@ def rhythm_drawing(profile: Any) -> RhythmDrawing | None:
 
 
 def _seconds(iso: str) -> float:
-    """Of a moment, or of the noon of a day."""
+    """The Unix time of a moment, or of the noon of a day."""
     if "T" not in iso:
         iso = f"{iso}T12:00:00Z"
     return datetime.fromisoformat(iso).timestamp()

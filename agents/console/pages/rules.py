@@ -12,8 +12,8 @@ from models.decisions.policy import CompiledAction, CompiledTrigger, Policy
 
 
 class TriggerView(NamedTuple):
-    """A trigger. ``id``: its name in the file; ``climb``: the threshold it has to pass, if there is
-    one; ``answers``: the actions that are for it.
+    """A trigger. ``id``: its name in the file; ``climb``: the threshold it must pass, if there is
+    one; ``answers``: the actions that answer it.
     """
 
     id: str
@@ -47,7 +47,7 @@ class ActionCard(NamedTuple):
 
 class RulesView(NamedTuple):
     """All rules. ``segments``: name and condition of each; ``limits``: the holdout and the caps;
-    ``gates``: in the order in which they are asked, with what a shut one means.
+    ``gates``: in the order of evaluation, each with the meaning of a suppression.
     """
 
     triggers: tuple[TriggerView, ...]
@@ -59,7 +59,7 @@ class RulesView(NamedTuple):
 
 
 def rules_view(policy: Policy, parameters: Parameters) -> RulesView:
-    """The rules as they were compiled."""
+    """The rules from the compiled policy."""
     compiled = {one.rule.name: one for found in policy.triggers.values() for one in found}
     catalogue = parameters.actions
     limits = [f"{catalogue.holdout:.0%} of all customers are in the control group, for good."]

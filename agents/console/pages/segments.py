@@ -1,4 +1,4 @@
-"""Segments: what each is, who is in it, and how that has changed."""
+"""Segments: their definitions, their members, and how membership has changed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,14 +18,14 @@ from models.model_history import ModelPoint
 from models.plan import plan_for
 from models.segment_counts import SegmentCount
 
-#: Members are compared with those of so long ago, if they were counted about then.
+#: Members are compared with those of so long ago, if there is a count from about then.
 EARLIER_MS = 28 * DAY_MS
 _ABOUT_THEN_MS = 3 * DAY_MS
 
 
 class SegmentDefinition(NamedTuple):
-    """A segment as it is declared. ``exact``: when it is entered and left; ``members``: the
-    condition of a list of them.
+    """A segment as declared. ``exact``: when a customer enters and leaves it; ``members``: the
+    condition that lists its members.
     """
 
     name: str
@@ -39,8 +39,8 @@ class SegmentDefinition(NamedTuple):
 
 
 class MembersView(NamedTuple):
-    """Who is in a segment: how many, of all; how many of them came within 1, 7 and 28 days; and of
-    those who were in it four weeks ago how many are not any more, empty where that is not known.
+    """The members of a segment: their number; their share of all customers; how many entered within
+    1, 7 and 28 days; and how many of the members of four weeks ago have left, empty if unknown.
     """
 
     customers: str
@@ -51,7 +51,9 @@ class MembersView(NamedTuple):
 
 
 class SegmentView(NamedTuple):
-    """A segment. ``members``: None while nobody is counted; ``chart``: of how many there were."""
+    """A segment. ``members``: None while there is no count; ``chart``: the number of members over
+    time.
+    """
 
     definition: SegmentDefinition
     members: MembersView | None
@@ -59,12 +61,12 @@ class SegmentView(NamedTuple):
 
 
 def members_of(segment: str) -> str:
-    """The condition of a list of a segment's members."""
+    """The condition that lists a segment's members."""
     return f'"{segment}" in segments'
 
 
 def definitions_of(parameters: Parameters) -> tuple[SegmentDefinition, ...]:
-    """Every segment that is declared, in the order of its file."""
+    """Every declared segment, in the order of its file."""
     watched = {segment.name: segment for segment in plan_for(parameters).watch.segments}
     return tuple(
         SegmentDefinition(
@@ -88,8 +90,8 @@ def segment_views(
     partitions: Sequence[PartitionAsOf] = (),
     points: Sequence[ModelPoint] = (),
 ) -> tuple[SegmentView, ...]:
-    """Each segment. ``partitions``: how customers were counted; ``points``: the versions of the
-    models, which have members of before.
+    """Each segment. ``partitions``: the counts of customers; ``points``: the versions of the
+    models, which hold earlier numbers of members.
     """
     series = _series(points)
     members = _members([one.name for one in definitions], partitions, series)
@@ -107,7 +109,7 @@ def _tells(rule: SegmentRule) -> str:
 
 
 def _series(points: Sequence[ModelPoint]) -> dict[str, list[Point]]:
-    """How many members each segment had, as of each version of the models."""
+    """The number of members of each segment, at each version of the models."""
     series: dict[str, list[Point]] = {}
     for point in points:
         for sample in point.samples:
@@ -147,7 +149,7 @@ def _members(
 
 
 def _left(count: SegmentCount, series: Sequence[Point], at_ms: int) -> str:
-    """Those of four weeks ago less those who are in it since then at least."""
+    """The members of four weeks ago, less those who have been in it for at least that long."""
     then_ms = at_ms - EARLIER_MS
     near = [point for point in series if abs(point[0] - then_ms) <= _ABOUT_THEN_MS]
     if not near:

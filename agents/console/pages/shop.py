@@ -1,4 +1,4 @@
-"""The shop as a whole: its customers by what is known of them, and its measures over time."""
+"""The shop as a whole: its customers by what is known about them, and its measures over time."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -16,22 +16,22 @@ from models.measures import Measure, Sample
 from models.model_history import ModelPoint
 
 _PREFIX = "keepstream_"
-#: What a measure is compared with: its value so long ago.
+#: A measure is compared with its value so long ago.
 EARLIER_MS = 28 * DAY_MS
 _SHARES = ("share", "ratio")
-#: Measures that are told apart by more than so many things are a table of their own.
+#: Measures with more labels than this get their own table.
 LABELS_MAX = 2
-#: Ways from one kind to another that are shown of each fact.
+#: Moves between kinds shown for each fact.
 MOVES_MAX = 8
-#: With more values, those of a measure with two labels are a grid.
+#: With more values than this, a measure with two labels is shown as a grid.
 FIGURES_MAX = 6
 #: The side of a cell of the map.
 _CELL = 20.0
 
 
 class Cell(NamedTuple):
-    """A cell of the map: its place, how much of its color it has, and the same in words. ``where``:
-    the condition of a list of its customers.
+    """A cell of the map: its position, the strength of its color, and the same in words. ``where``:
+    the condition that lists its customers.
     """
 
     x: float
@@ -43,7 +43,7 @@ class Cell(NamedTuple):
 
 
 class MapView(NamedTuple):
-    """Customers by two scores: the first goes to the right, the second up."""
+    """Customers by two scores: the first is the horizontal axis, the second the vertical."""
 
     across: str
     up: str
@@ -51,7 +51,9 @@ class MapView(NamedTuple):
 
 
 class KindView(NamedTuple):
-    """Customers with one value of a fact: how many, of all, and what they bring, of all."""
+    """Customers with one value of a fact: their number, their share of customers, and their share
+    of revenue.
+    """
 
     name: str
     where: str
@@ -64,7 +66,7 @@ class KindView(NamedTuple):
 
 
 class MoveView(NamedTuple):
-    """Customers who were of one kind before, and are of another now."""
+    """Customers who moved from one kind to another."""
 
     before: str
     now: str
@@ -73,7 +75,7 @@ class MoveView(NamedTuple):
 
 
 class KindsView(NamedTuple):
-    """Customers by one fact. ``moves``: from where they came, the most frequent first."""
+    """Customers by one fact. ``moves``: the moves between its values, most frequent first."""
 
     fact: str
     about: str
@@ -82,7 +84,7 @@ class KindsView(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A value of a measure; ``moved``: by how much in four weeks, empty where that is not known."""
+    """A value of a measure; ``moved``: its change within four weeks, empty if unknown."""
 
     name: str
     value: str
@@ -91,8 +93,8 @@ class Figure(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The values of a measure that has two labels: a row for each of the first, a column for each
-    of the second, and nothing where there is none.
+    """The values of a measure with two labels: a row for each value of the first, a column for each
+    value of the second; a cell without a value is empty.
     """
 
     columns: tuple[str, ...]
@@ -100,7 +102,7 @@ class Grid(NamedTuple):
 
 
 class MeasureView(NamedTuple):
-    """A measure with all its values, as a grid where they are many."""
+    """A measure with all its values, as a grid if there are many."""
 
     name: str
     about: str
@@ -109,7 +111,7 @@ class MeasureView(NamedTuple):
 
 
 def map_view(counts: Iterable[Counted], way: tuple[str, str]) -> MapView | None:
-    """The map of two scores from 1 to 5; None without anybody on it."""
+    """The map of two scores from 1 to 5; None if it is empty."""
     found = {
         (one.values[0], one.values[1]): one
         for one in counts
@@ -136,8 +138,8 @@ def map_view(counts: Iterable[Counted], way: tuple[str, str]) -> MapView | None:
 def kinds_views(
     counts: Iterable[Counted], facts: Mapping[str, Fact], parameters: Parameters
 ) -> tuple[KindsView, ...]:
-    """Customers by each fact that they were counted by alone, in the order of its values; without
-    those of whom it is not known, and without facts that are known of nobody.
+    """Customers by each fact that was counted alone, in the order of its values. Customers for whom
+    the fact is unknown are left out, and so are facts that are unknown for everybody.
     """
     views = []
     known = list(counts)
@@ -153,7 +155,7 @@ def kinds_views(
 
 
 def _moves(fact: str, counts: Iterable[Counted]) -> Iterator[MoveView]:
-    """Of counts by what was before and what is now."""
+    """The moves in counts by the earlier and the present value."""
     moved = [
         one
         for one in counts
@@ -197,8 +199,8 @@ def _place(order: Sequence[Value], value: Value) -> int:
 
 
 def measure_views(points: Sequence[ModelPoint]) -> tuple[MeasureView, ...]:
-    """Every measure of the latest version, with how it moved since the versions before; without
-    those that make a table (`agents.console.pages.measure_tables`).
+    """Every measure of the latest version, with its change since earlier versions; without those
+    that have their own table (`agents.console.pages.measure_tables`).
     """
     if not points:
         return ()
@@ -241,7 +243,7 @@ def _figure(sample: Sample, series: Sequence[tuple[int, float]]) -> Figure:
 
 
 def value_in_words(measure: Measure, value: float) -> str:
-    """A measure's value, as a share where it is one."""
+    """A measure's value; a share is shown as a percentage."""
     if measure.name.endswith(_SHARES) or "_share" in measure.name:
         return percent(value)
     return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
@@ -261,5 +263,5 @@ def words_of(name: str) -> str:
 
 
 def as_of(points: Sequence[ModelPoint]) -> str:
-    """The day of the latest version; empty before there is one."""
+    """The day of the latest version; empty before the first one."""
     return day(iso(points[-1].at_ms)) if points else ""

@@ -1,4 +1,4 @@
-"""What would have fired by another rule, beside what fires by the one in force."""
+"""Compares what another rule would fire with what the rule in force fires."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from typing import NamedTuple
 from agents.words.decision_lines import words_of
 from models.decisions.trigger import Decision, NextBestAction, Trigger
 
-#: Shown of what was gained, and of what was lost.
+#: Firings shown, of those gained and of those lost.
 SHOWN_MAX = 100
 
 
 class Firing(NamedTuple):
-    """Something that was decided for a customer, and when."""
+    """A decision for a customer, and its time."""
 
     at: str
     customer: str
@@ -21,7 +21,7 @@ class Firing(NamedTuple):
 
 
 class CountView(NamedTuple):
-    """How often something was decided by the rules in force, and how often by the others."""
+    """The number of decisions of one kind under the rules in force, and under the others."""
 
     what: str
     now: int
@@ -29,8 +29,8 @@ class CountView(NamedTuple):
 
 
 class TrialView(NamedTuple):
-    """Both runs beside each other: what differs, by what was decided, then customer by customer,
-    the latest first.
+    """Both runs side by side: the differences by kind of decision, then by customer, latest
+    first.
     """
 
     counts: tuple[CountView, ...]
@@ -41,7 +41,7 @@ class TrialView(NamedTuple):
 
 
 def compared(now: Iterable[Decision], then: Iterable[Decision]) -> TrialView:
-    """What differs. Ids do not count, as another version of a rule gives others."""
+    """The differences. Ids are ignored, because another version of a rule gives other ids."""
     before, after = Counter(_fired(now)), Counter(_fired(then))
     gained, lost = after - before, before - after
     whats = sorted({one.what for one in (*gained, *lost)})
@@ -71,7 +71,7 @@ def _latest(fired: Counter[Firing]) -> tuple[Firing, ...]:
 
 
 def rule_block(text: str, line: int) -> str:
-    """The lines of a file's entry that begins at ``line``, from 1, without their indentation."""
+    """The lines of the entry that begins at ``line``, counted from 1, without their indentation."""
     lines = text.splitlines()[line - 1 :]
     margin = len(lines[0]) - len(lines[0].lstrip())
     block = [lines[0]]
@@ -86,5 +86,5 @@ def rule_block(text: str, line: int) -> str:
 
 
 def rules_file(blocks: Iterable[str]) -> str:
-    """A file of triggers of these entries."""
+    """A triggers file with these entries."""
     return "triggers:\n" + "\n".join(indent(dedent(one).strip("\n"), "  ") for one in blocks) + "\n"

@@ -1,7 +1,7 @@
-// The pages work without it; it fills in a login, and lets the live page grow.
+// The pages work without this script. It fills in the login form and extends the live page.
 "use strict";
 
-// What follows # in a login link is a token, which no server is told by that.
+// A login link has the token after #, which browsers do not send to servers.
 const login = document.getElementById("login");
 const fillIn = () => {
   if (location.hash.length < 2) return;
@@ -11,11 +11,11 @@ const fillIn = () => {
 };
 if (login) {
   fillIn();
-  // A link that is followed from this very page loads nothing.
+  // Following such a link from the login page itself loads no new page.
   addEventListener("hashchange", fillIn);
 }
 
-// What is under way is looked at again.
+// Reload while something is still running.
 if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), 2000);
 
 const ENTRIES_MAX = 200;
@@ -56,7 +56,7 @@ if (entries && "stream" in entries.dataset) {
   stream.addEventListener("problem", (event) => {
     say(event.data && `Nothing new can be seen: ${event.data}.`);
   });
-  // Each stream ends after a while, and the browser comes back: only what lasts is told.
+  // Streams end regularly and the browser reconnects, so only lasting problems are shown.
   let gone = 0;
   stream.addEventListener("error", () => {
     gone ||= setTimeout(() => say("Nothing new can be seen: the console does not answer."), 5000);

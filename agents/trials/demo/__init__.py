@@ -1,1 +1,1 @@
-"""The demonstration: a simulated shop and what it takes to watch it live."""
+"""The demonstration: a simulated shop, and what is needed to watch it live."""

@@ -1,4 +1,4 @@
-"""What the simulated shop has still to do, in event-time order, and how it is written down."""
+"""The simulated shop's planned steps in event-time order, and how its events are written."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ Step = Callable[[int], None]
 
 
 class ShopRecord(NamedTuple):
-    """One record for a raw topic; the time is the event's own, even where the bytes lack it."""
+    """One record for a raw topic. The time is the event's own, even if the bytes lack it."""
 
     topic: str
     key: bytes | None
@@ -27,8 +27,8 @@ class ShopRecord(NamedTuple):
 class Agenda:
     """Records to send and steps to take, for all customers together.
 
-    A step plans nothing earlier than itself, so records leave in event-time order; what would
-    be at ``end_ms`` or after it is forgotten.
+    A step plans nothing earlier than itself, so records leave in event-time order. Records and
+    steps at ``end_ms`` or later are dropped.
     """
 
     def __init__(self, rng: Random, end_ms: int) -> None:
@@ -39,7 +39,7 @@ class Agenda:
         self._numbers = count(1)
 
     def records(self) -> Iterator[ShopRecord]:
-        """Take every step when it is due, and yield every record when it is due."""
+        """Take every step and yield every record when it is due."""
         while self._due:
             at_ms, _, due = heappop(self._due)
             if isinstance(due, ShopRecord):
@@ -49,7 +49,8 @@ class Agenda:
 
     def plan(self, at_ms: int, due: ShopRecord | Step) -> None:
         if at_ms < self._end_ms:
-            # The turn breaks ties, so that equal times keep the order they were planned in.
+            # The turn breaks ties, so that records with equal times keep the order in which they
+            # were planned.
             heappush(self._due, (at_ms, next(self._turns), due))
 
     def number(self, prefix: str) -> str:

@@ -1,4 +1,4 @@
-"""What a demonstration says at its end."""
+"""What a demonstration prints at its end."""
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -18,7 +18,7 @@ from streams.store_keys import customer_key
 
 
 def example_customer(settings: Settings, figures: Figures) -> Profile | None:
-    """A customer of whom there is much to tell, as Redis has them; None if it has none of those."""
+    """A customer with much to show, from Redis; None if it has none of the candidates."""
     kinds = figures.kinds_by_customer
     if not kinds:
         return None

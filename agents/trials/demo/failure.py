@@ -1,5 +1,5 @@
-"""Why a demonstration can end early."""
+"""Why a demonstration may end early."""
 
 
 class DemoFailed(Exception):
-    """The demonstration did not come to what it promises; the message says what is missing."""
+    """The demonstration did not reach its promised result; the message says what is missing."""

@@ -4,7 +4,7 @@ from random import Random
 from typing import TypedDict
 
 _CATEGORIES = ("kitchen", "garden", "books", "toys", "outdoor", "home")
-# Log-spaced, so that a lognormal taste in prices is an index, not a search.
+# Log-spaced, so that a price from a lognormal taste is found by index, without a search.
 _PRICES_MINOR = tuple(round(400 * 1.04**index) for index in range(120))
 
 
@@ -31,7 +31,7 @@ def choose_product(rng: Random, price_index: float) -> ShopProduct:
 def choose_products(rng: Random, price_index: float) -> list[ShopProduct]:
     """One to four products, mostly one."""
     wanted = rng.choices((1, 2, 3, 4), (70, 20, 7, 3))[0]
-    # By id: a product that is chosen twice would be two lines of one order.
+    # By id: a product that is chosen twice would otherwise be two lines of one order.
     chosen = {p["product_id"]: p for p in (choose_product(rng, price_index) for _ in range(wanted))}
     return list(chosen.values())
 
@@ -41,7 +41,7 @@ def price(
 ) -> dict[str, object]:
     """The properties of an order; ``revenue`` is net of discount, tax and shipping.
 
-    A coupon's name ends with its two digits of percent off.
+    The last two digits of a coupon's name are its discount in percent.
     """
     worth_minor = sum(round(line["price"] * 100) * line["quantity"] for line in products)
     percent_off = int(coupon[-2:]) if coupon else 0

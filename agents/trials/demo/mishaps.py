@@ -1,4 +1,4 @@
-"""What goes wrong between a shop and its broker: each mishap a stage of its own."""
+"""The mishaps between a shop and its broker, each a stage of its own."""
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
@@ -29,8 +29,8 @@ def swap_neighbours(
 ) -> Iterator[ShopRecord]:
     """Let ``share`` of the records arrive after their successor.
 
-    Only records less than a minute apart change places. A swap that finds no such pair waits
-    for the next one, so that the share holds in quiet hours too.
+    Only records less than a minute apart change places. If a swap finds no such pair, it waits for
+    the next one, so that the share is also reached in quiet hours.
     """
     held: ShopRecord | None = None
     owed = 0
@@ -59,10 +59,10 @@ def release_later(
     rng: Random,
     now_too: bool,
 ) -> Iterator[ShopRecord]:
-    """Release ``share`` of the records after a delay, ``now_too`` or only then.
+    """Release ``share`` of the records after a delay; with ``now_too``, also at once.
 
-    A delay that would pass ``end_ms`` is not begun: nothing would come after it to show that
-    the record was late.
+    A delay that would end after ``end_ms`` is skipped: no later record would show that this one was
+    late.
     """
     waiting: list[tuple[int, int, ShopRecord]] = []
     for turn, record in enumerate(records):
@@ -81,7 +81,7 @@ def release_later(
 
 
 def add_malformed(records: Iterator[ShopRecord], share: float, rng: Random) -> Iterator[ShopRecord]:
-    """After ``share`` of the records, add one that must be refused, the kinds in turn."""
+    """After ``share`` of the records, add one that must be refused, cycling through the kinds."""
     kinds = cycle(MALFORMED_KINDS)
     for record in records:
         yield record
@@ -90,9 +90,9 @@ def add_malformed(records: Iterator[ShopRecord], share: float, rng: Random) -> I
 
 
 def malform(kind: str, record: ShopRecord, rng: Random) -> ShopRecord:
-    """A record of the same customer and time that has this one thing wrong with it."""
+    """A record of the same customer and time with exactly one fault."""
     event: dict[str, Any] = orjson.loads(record.value)
-    # Not the good event's id, or it would be taken for a repetition of it.
+    # A new id: with the good event's id, this would be a duplicate of it.
     event["messageId"] = message_id(rng)
     topic, key = record.topic, record.key
     match kind:

@@ -1,4 +1,4 @@
-"""Publishing at a pace the workers can follow, so that events wait for nothing but their turn."""
+"""Publishes at a rate that the workers can follow, so that no event waits in a backlog."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -8,21 +8,22 @@ from agents.trials.demo.agenda import ShopRecord
 from agents.trials.demo.watch import Figures
 from streams.publisher import EventPublisher
 
-#: How often some records are sent. More seldom is cheaper, and a burst is late by this much.
+#: Seconds between sends. Longer is cheaper, but delays a burst by as much.
 STEP_S = 0.02
-#: Where nothing is known of the machine yet, and the least on one that is busy with other things:
-#: workers that can't do that much are waited for.
+#: The rate before anything is known of the machine, and the lowest rate, for a machine that is busy
+#: with other things: slower workers are waited for instead.
 RATE_AT_FIRST_PER_S, RATE_LEAST_PER_S = 500.0, 500.0
-#: Workers that are behind by what is sent in so many seconds don't keep up ...
+#: Workers that lag by more than what is sent in so many seconds don't keep up ...
 BEHIND_S = 0.2
-#: ... and while they are behind by this much, nothing is sent.
+#: ... and while they lag by this much, nothing is sent.
 BEHIND_MAX_S = 0.5
 SLOWER, FASTER, FASTER_AT_FIRST = 0.8, 1.04, 1.2
 
 
 class FollowedRate:
-    """Events a second that the workers follow, found as a sender finds what a network carries: more
-    and more while they keep up, and less at once when they don't. Never above ``most_per_s``.
+    """The rate in events per second that the workers can follow, found like TCP's congestion
+    control: it grows while they keep up, and drops at once when they don't. Never above
+    ``most_per_s``.
     """
 
     def __init__(self, most_per_s: float) -> None:
@@ -31,7 +32,7 @@ class FollowedRate:
         self._is_first = True
 
     def seen(self, behind: int) -> None:
-        """Take note of how many records are sent and not done."""
+        """Adapt the rate to the number of records that are sent but not done."""
         if behind > self.per_s * BEHIND_S:
             self._is_first = False
             self.per_s = max(self.per_s * SLOWER, min(RATE_LEAST_PER_S, self._most_per_s))
@@ -40,14 +41,14 @@ class FollowedRate:
             self.per_s = min(self.per_s * faster, self._most_per_s)
 
     def is_outrun(self, behind: int) -> bool:
-        """Whether so many are behind that nothing is sent for now."""
+        """Whether the lag is so large that nothing is sent for now."""
         return behind > self.per_s * BEHIND_MAX_S
 
 
 class PublishingPace:
-    """Sends records, as many a second as the workers follow.
+    """Sends records at the rate that the workers follow.
 
-    ``tick`` is called all the time, also while waiting.
+    ``tick`` is called continually, also while waiting.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class PublishingPace:
         self._publisher = publisher
         self._figures = figures
         self._tick = tick
-        #: When how many were sent, since the workers' counts were last seen.
+        #: How many records were sent by when, since the workers' counts were last read.
         self._course: deque[tuple[float, int]] = deque()
         self._seen_s = 0.0
         self._sent_by_then = 0
@@ -69,7 +70,7 @@ class PublishingPace:
     def send(
         self, records: Iterable[ShopRecord], most_per_s: float, *, records_max: int = 0
     ) -> None:
-        """Send all of ``records``, or ``records_max`` of them, ``most_per_s`` at most."""
+        """Send all of ``records``, or ``records_max`` of them, at ``most_per_s`` at most."""
         rate = FollowedRate(most_per_s)
         due_s = monotonic()
         self.started_s = self.started_s or due_s
@@ -91,10 +92,11 @@ class PublishingPace:
         return max(1, round(rate.per_s * STEP_S))
 
     def _wait(self, rate: FollowedRate, due_s: float) -> float:
-        """Return when the next step may go; when that was due."""
+        """Wait until the next step may be sent; return the time at which it was due."""
         self._tick()
         self._look(rate)
-        # Of what is sent by now: workers that are too busy to be asked are waited for, too.
+        # The lag of everything sent so far: this also waits for workers that are too busy to
+        # report.
         while rate.is_outrun(self.sent - self._figures.accounted):
             sleep(STEP_S)
             self._tick()
@@ -106,11 +108,13 @@ class PublishingPace:
             left_s = due_s - monotonic()
             if left_s > 0:
                 self._tick()
-        # What was missed by more than a moment is not caught up in a burst.
+        # A longer delay is not made up in a burst.
         return due_s if left_s > -5 * STEP_S else monotonic()
 
     def _look(self, rate: FollowedRate) -> None:
-        """How far behind the workers were when they were last asked, of what was sent by then."""
+        """Adapt the rate to how far behind the workers were when they last reported, of what was
+        sent by then.
+        """
         self._course.append((monotonic(), self.sent))
         counted_s, accounted = self._figures.counted
         if counted_s <= self._seen_s:

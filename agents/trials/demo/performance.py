@@ -1,4 +1,4 @@
-"""The acts of a demonstration, once everything stands: publish, account for all of it, go on."""
+"""The acts of a demonstration, once everything runs: publish, account for all records, go on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,17 +22,17 @@ from models.parameters import load_parameters
 from streams.embedded.process import ServerFailedError
 from streams.publisher import EventPublisher
 
-#: What two workers, the broker and the publisher sustain together on two shared cores.
+#: Two workers, the broker and the publisher together sustain this on two shared cores.
 RATE_PER_S = 4000
-#: Any faster, and a moment between two fetches is days in a small shop, so that events would be
-#: late which are not.
+#: Faster, the time between two fetches would be days in a small shop, and events would count as
+#: late that are not.
 DAYS_PER_S_MAX = 10
-#: In the present: slow enough to be followed.
+#: The rate in the present: slow enough for people to follow.
 GENTLE_PER_S = 10
-#: The log is kept for ever, so that the cap of its size is one on what is published.
+#: The log is kept forever, so this also caps its size.
 EVENTS_MAX = 1_000_000
 READY_TIMEOUT_S = 60.0
-#: Without any progress for this long, nothing more is to be expected.
+#: After this long without progress, nothing more is expected.
 STALL_S = 20.0
 PROFILES_TIMEOUT_S = 5.0
 TICK_S = 0.05
@@ -40,25 +40,25 @@ FOREVER_LINES_EVERY_S = 30.0
 
 
 class LastMove:
-    """Since when nothing has moved: a batch counts when all of it is done, but on a busy machine
-    what it brings about is seen long before.
+    """The time of the last progress. A batch counts only when all of it is done, but on a busy
+    machine its effects are visible long before, so they count as progress too.
     """
 
     def __init__(self, now_s: float) -> None:
         self._done, self._moved_s = (0, 0), now_s
 
     def note(self, accounted: int, brought_about: int, now_s: float) -> None:
-        """So many records are done, and so many decisions and the like were seen, by now."""
+        """Note how many records are done, and how many effects were seen, by now."""
         if (accounted, brought_about) != self._done:
             self._done, self._moved_s = (accounted, brought_about), now_s
 
     def stands_s(self, now_s: float) -> float:
-        """For how long neither has changed."""
+        """Seconds since either count changed."""
         return now_s - self._moved_s
 
 
 class Performance:
-    """Everything that takes part, and what it does in turn."""
+    """Everything that takes part, and the acts in turn."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Performance:
         self._view = View(watch.figures, _title(shop), estimate_events(shop))
 
     def wait_for_workers(self) -> None:
-        """Return when every partition has its worker; what is read from now on is read once."""
+        """Wait until every partition has its worker; from then on each record is read once."""
         self.screen.say("Starting two workers")
         deadline_s = monotonic() + READY_TIMEOUT_S
         while not self.watch.is_everything_owned:
@@ -96,7 +96,7 @@ class Performance:
             sleep(TICK_S)
 
     def publish_history(self) -> None:
-        """Publish the shop's days, as fast as the workers can follow."""
+        """Publish the shop's days as fast as the workers can follow."""
         self._last_move = LastMove(monotonic())
         at_most_per_s = estimate_events(self.shop) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(simulate(self.shop), min(RATE_PER_S, at_most_per_s))
@@ -107,7 +107,7 @@ class Performance:
     def settle(self) -> DemoSummary:
         """Wait until every record has its fate and every trigger is out, and sum up.
 
-        Raises ``DemoFailed`` when the figures don't come out.
+        Raises ``DemoFailed`` if the figures do not add up.
         """
         figures = self.watch.figures
         ends = self._broker.ends(RAW_TOPICS)
@@ -117,7 +117,7 @@ class Performance:
                 f"{self._pace.sent:,} records were acknowledged, but {published:,} are on the raw "
                 f"topics: is somebody else publishing there?"
             )
-        # However long it takes, as long as it goes on.
+        # This may take long, as long as there is progress.
         while figures.accounted < published:
             self._tick()
             sleep(TICK_S)
@@ -131,7 +131,7 @@ class Performance:
         return summarize(published, figures, seconds, self._learnt_again())
 
     def _learnt_again(self) -> Snapshot | None:
-        """What a replay of the log teaches; None if the workers have learnt nothing."""
+        """What a replay of the log teaches; None if the workers learnt nothing."""
         learnt = self.watch.figures.snapshot
         if learnt is None:
             return None
@@ -141,7 +141,7 @@ class Performance:
         return learnt_again(self.settings, parameters, learnt, self._workers.directory)
 
     def go_on(self) -> None:
-        """Go on in the present until interrupted, within a cap."""
+        """Continue in the present until interrupted, up to a cap."""
         self.screen.say(
             f"The shop goes on in the present: {GENTLE_PER_S} events a second, and no more than "
             f"{EVENTS_MAX:,} in all, which caps the log at about 1 GB. Ctrl-C ends it."
@@ -173,7 +173,7 @@ class Performance:
         self.watch.require_sight()
 
     def _require_progress(self) -> None:
-        """Raise ``DemoFailed`` when records have waited for too long, and nothing came of any."""
+        """Raise ``DemoFailed`` if records have waited too long without any progress."""
         accounted, now_s = self.watch.figures.accounted, monotonic()
         self._last_move.note(accounted, sum(self.watch.positions.values()), now_s)
         if accounted < self._pace.sent and self._last_move.stands_s(now_s) > STALL_S:
@@ -197,7 +197,7 @@ class Performance:
         )
 
     def _await_profiles(self) -> None:
-        """The store follows at its leisure; the figures don't depend on it."""
+        """Wait for the profiles, which Redis gets later; the figures don't depend on them."""
         deadline_s = monotonic() + PROFILES_TIMEOUT_S
         figures = self.watch.figures
         while figures.profiles < len(figures.customers) and monotonic() < deadline_s:

@@ -1,4 +1,4 @@
-"""How far the log goes, and how far the workers' group has come in it."""
+"""The ends of the log, and the committed positions of the workers' group."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -38,12 +38,12 @@ class Broker:
         return {self._named(tp): at.offset for tp, at in found.items()}
 
     def committed(self) -> Positions:
-        """The next offset the group will read, where it has committed one."""
+        """The next offset that the group will read, where it has committed one."""
         group = self._settings.group_id
         try:
             found = committed_offsets(self._admin, group, tries=1)
         except GroupUnanswered:
-            # A new broker has yet to set up its first group; it is asked again.
+            # A new broker has yet to set up its first group; the caller asks again.
             return {}
         return {self._named(tp): at.offset for tp, at in found.items()}
 
@@ -52,5 +52,5 @@ class Broker:
 
 
 def is_reached(positions: Positions, ends: Positions) -> bool:
-    """Whether every partition has come to its end, or past it."""
+    """Whether every partition has reached its end."""
     return all(positions.get(place, 0) >= end for place, end in ends.items())

@@ -1,4 +1,4 @@
-"""The shop goes on in the present: what customers do now, at the time they do it."""
+"""The shop in the present: what customers do now, at the real time."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, count
@@ -11,10 +11,10 @@ from agents.trials.demo.shop import ShopConfig, simulate
 
 
 def going_on(config: ShopConfig, now_ms: Callable[[], int]) -> Iterator[ShopRecord]:
-    """Yield what the customers of ``config`` go on to do, without end, at the time it is taken.
+    """Yield endlessly what the customers of ``config`` do next, dated at the time it is taken.
 
-    What fills days in the shop happens within minutes here, so the rhythm of one customer is no
-    longer lifelike; everything else is. Nothing is late, because nothing is of another day.
+    What takes days in the shop happens within minutes here, so the purchase rhythm of a customer is
+    not lifelike; everything else is. No record is late, because none is from another day.
     """
     seasons = (simulate(replace(config, seed=config.seed + n)) for n in count(1))
     for record in chain.from_iterable(seasons):
@@ -23,7 +23,7 @@ def going_on(config: ShopConfig, now_ms: Callable[[], int]) -> Iterator[ShopReco
 
 
 def _at(value: bytes, at_ms: int) -> bytes:
-    """The event with another time; what has no good one stays as it is."""
+    """The event with another time; an event without a valid time stays unchanged."""
     try:
         event = orjson.loads(value)
     except orjson.JSONDecodeError:

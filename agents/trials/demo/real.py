@@ -1,7 +1,6 @@
 """A year of a real grocer through the same broker, store and workers as the simulated shop.
 
-It is a backfill of 2017 and behaves like 2017: the clock is that of the events, whatever a wall
-clock says.
+It is a backfill of 2017, so the clock is that of the events, whatever the wall clock says.
 """
 
 import logging
@@ -39,7 +38,7 @@ from streams.topics import create_topics
 
 
 class Year(Performance):
-    """The acts of the demonstration, with real baskets in the place of simulated ones."""
+    """The acts of the demonstration, with real baskets instead of simulated ones."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Year(Performance):
         self._view.total_words = f"{len(year):,}"
 
     def publish_history(self) -> None:
-        """Publish the year, as fast as the workers can follow."""
+        """Publish the year as fast as the workers can follow."""
         self._last_move = LastMove(monotonic())
         at_most_per_s = len(self._year) * DAYS_PER_S_MAX / self.shop.days
         self._pace.send(records(self._year), min(RATE_PER_S, at_most_per_s))
@@ -81,13 +80,13 @@ def run_real(
     bootstrap_servers: str | None = None,
     redis_url: str | None = None,
 ) -> int:
-    """Publish the year, account for all of it, and tell how good the models were.
+    """Publish the year, account for all of it, and say how good the models were.
 
     The exit codes are those of `run_demo`.
     """
     console = Console(highlight=False)
     for name in ("kafka", "aiokafka"):
-        # What they try again is no news; what they give up on is raised.
+        # Their retries are no news; errors they give up on are raised.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if summary is not None:
@@ -119,7 +118,7 @@ def _open(
     bootstrap_servers: str | None,
     redis_url: str | None,
 ) -> Year:
-    """Start everything; ``stack`` undoes it in the opposite order."""
+    """Start everything; ``stack`` stops it in reverse order."""
     directory = stack.enter_context(show.scratch_directory())
     place = stack.enter_context(
         deployment(directory, shown.say, bootstrap_servers=bootstrap_servers, redis_url=redis_url)
@@ -136,7 +135,7 @@ def _open(
 
 
 def _with_dollars(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
-    """What workers are told, with the operator's parameters but this grocer's currency."""
+    """The workers' environment, with the operator's parameters but this grocer's currency."""
     theirs = load_settings(environ).parameters
     parameters = load_parameters(Path(theirs) if theirs else None, [f"money.currency={CURRENCY}"])
     file = directory / "parameters.toml"

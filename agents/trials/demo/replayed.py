@@ -1,7 +1,7 @@
-"""The log of a demonstration, replayed: it teaches what the workers have learnt.
+"""Replays the log of a demonstration, which must teach what the workers have learnt.
 
-The trainer of the replay begins with nothing. It is told no more than the newest snapshot was
-learnt from, since what came later still waits for the next one.
+The replay's trainer starts from nothing. It gets only the lessons that the newest snapshot was
+learnt from, since later ones still wait for the next snapshot.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ from models.plan import Plan, plan_for
 from streams.customers_table import CustomerRows
 from streams.log_export import export_log, read_snapshots
 
-#: An upper bound of the bytes in which an export says where a record stood.
+#: An upper bound, in bytes, of the position at the end of an exported line.
 _POSITION_BYTES_MAX = 80
-#: Partitions adopt the same models at about the same time.
+#: Enough, because partitions adopt the same models at about the same time.
 _SNAPSHOTS_KEPT_MAX = 16
 
 
 def learnt_again(
     settings: Settings, parameters: Parameters, learnt: Snapshot, directory: Path
 ) -> Snapshot:
-    """Export the log into ``directory``, replay it there, and draw what it taught: the counterpart
-    of ``learnt``. Raises ``DemoFailed`` when it cannot be replayed.
+    """Export the log into ``directory``, replay it there, and draw the snapshot that it teaches, to
+    compare with ``learnt``. Raises ``DemoFailed`` if it can't be replayed.
     """
     log = directory / "log.jsonl"
     with log.open("wb") as file:
@@ -57,17 +57,17 @@ def taught_by(
     learnt: Snapshot,
     partitions: int,
 ) -> Snapshot:
-    """What a new trainer learns from a replay of an exported ``log``, as far as ``learnt`` goes."""
+    """What a new trainer learns from replaying an exported ``log``, up to the end of ``learnt``."""
     ends = msgspec.json.decode(learnt.trainer, type=TrainerState).positions
     plan, announced = plan_for(parameters), _announced(models)
-    # Side by side, as workers fold them: a trainer does not wait for a partition that is days
-    # behind.
+    # Partitions are read side by side, as workers fold them: a trainer does not wait for a
+    # partition that is days behind.
     told = [_told(log, int(number), end, plan, announced) for number, end in ends.items()]
     trainer = Trainer(parameters, partitions=partitions)
     for _, lesson in merge(*told, key=lambda one: one[0]):
         trainer.learn(lesson)
         while trainer.learn_next():
-            # Decisions were made by the models of the log, so none need be drawn on the way.
+            # Decisions were made with the models of the log, so no snapshot is drawn on the way.
             continue
     trainer.learn_all()
     return trainer.draw()
@@ -96,7 +96,7 @@ def _told(
         try:
             applied = fold.apply(line.position.offset, line)
         except Rejected:
-            # Workers pass over it, too.
+            # Workers skip it, too.
             fold.skip(line.position.offset)
             continue
         for effect in applied.effects:
@@ -105,8 +105,8 @@ def _told(
 
 
 def _lines_of(log: Path, number: int) -> Iterator[Line]:
-    """The lines of one partition; those that are none of the log are left out."""
-    # The position is what an export writes last.
+    """The lines of one partition, without those that are not of the log."""
+    # An export writes the position at the end of a line.
     mark = b'"position":{"partition":%d,"offset":' % number
     with log.open("rb") as lines:
         for raw in lines:

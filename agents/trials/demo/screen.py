@@ -1,4 +1,4 @@
-"""What is seen while it happens: a live picture on a terminal, plain lines anywhere else."""
+"""The output while it runs: a live picture on a terminal, plain lines elsewhere."""
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +22,15 @@ from models.decisions.trigger import Decision
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 2.0
-#: Triggers told of in plain lines, each time: the others would only scroll by.
+#: Triggers printed each time in plain lines: more would only scroll by.
 PLAIN_TRIGGERS = 3
 RATE_OVER_S = 2.0
-#: Columns from which on there is room to spare.
+#: A terminal with at least this many columns is wide.
 _WIDE = 110
 _GAP = 2
-#: What is always shown of a sentence in a line, however narrow the terminal is.
+#: The least that is shown of a sentence in a line, however narrow the terminal is.
 _SENTENCE_MIN = 30
-#: How high the picture of the latest triggers is, and what stands above it besides the counts.
+#: The height of the latest triggers, and of what stands above them besides the counts.
 _LATEST_LINES_MIN, _LATEST_LINES_MAX = 6, 10
 _LINES_BESIDE = 8
 
@@ -43,7 +43,7 @@ FATES = {
 
 
 class View:
-    """What there is to show at a moment. ``total_words`` says how sure ``expected`` is."""
+    """What to show at a moment. ``total_words`` says how certain ``expected`` is."""
 
     def __init__(self, figures: Figures, title: str, expected: int) -> None:
         self.figures = figures
@@ -55,7 +55,7 @@ class View:
         self._accounted: deque[tuple[float, int]] = deque()
 
     def rate_per_s(self, now_s: float) -> float:
-        """Events a second that the workers were done with lately."""
+        """Events per second that the workers finished lately."""
         self._accounted.append((now_s, self.figures.accounted))
         while now_s - self._accounted[0][0] > RATE_OVER_S and len(self._accounted) > 2:
             self._accounted.popleft()
@@ -67,13 +67,13 @@ class Screen(Protocol):
     """Where a demonstration is shown."""
 
     def say(self, text: str) -> None:
-        """Tell of a step that takes a moment."""
+        """Announce a step that takes a moment."""
 
     def show(self, view: View) -> None:
-        """Show ``view``, unless that was done a moment ago."""
+        """Show ``view``, unless that was done just now."""
 
     def end(self) -> None:
-        """Stop showing; what comes after stays below."""
+        """Stop showing; later output appears below."""
 
 
 @contextmanager
@@ -153,7 +153,8 @@ class PlainScreen:
             f"({view.rate_per_s(now_s):,.0f} a second), "
             f"{sum(figures.triggers.values()):,} triggers, {figures.profiles:,} profiles in Redis"
         )
-        # What happened before the last one that was told of is left out, and not told behind it.
+        # Triggers from before the last printed one are left out, so that lines stay in order of
+        # time.
         later = [one for one in in_time(figures.recent) if one.timestamp > self._told]
         for trigger in later[-PLAIN_TRIGGERS:]:
             self._print(f"  {in_words(trigger)}")
@@ -163,7 +164,8 @@ class PlainScreen:
         pass
 
     def _print(self, text: str) -> None:
-        # Whoever reads this wraps lines as they like; a log is read while it is written.
+        # No wrapping here: the reader's program wraps lines. Flushed, because logs are read while
+        # they are written.
         self._console.print(text, soft_wrap=True, markup=False)
         self._console.file.flush()
 
@@ -188,8 +190,8 @@ def _picture(view: View, now_s: float, width: int, height: int) -> RenderableTyp
 
 
 def _most_frequent(counts: Mapping[str, int], most: int) -> list[tuple[str, int]]:
-    """Kinds in words with their counts, in their own order: all, or those that come most often and
-    the rest as one.
+    """Kinds in words with their counts, in their own order: all of them, or the most frequent ones
+    and the rest as one.
     """
     if len(counts) <= most:
         return [(words_of(kind), count) for kind, count in counts.items()]
@@ -224,8 +226,8 @@ def _counts(title: str, columns: Sequence[Mapping[str, int]]) -> Table:
 
 
 def _latest(triggers: Sequence[Decision], width: int, lines_max: int) -> Table:
-    """Whole sentences in the order of the shop's time, as many of the latest as there is room for.
-    A sentence goes on in the next line where the terminal is narrow.
+    """Whole sentences in the order of the shop's time, as many of the latest as fit. On a narrow
+    terminal a sentence continues on the next line.
     """
     told = [
         (when(one), one.user_id, f"{words_of(one.kind)}: {why(one)}") for one in in_time(triggers)
@@ -238,7 +240,7 @@ def _latest(triggers: Sequence[Decision], width: int, lines_max: int) -> Table:
         if len(lines) + 1 + len(more) > lines_max:
             break
         lines = [(at, who, first), *(("", "", line) for line in more), *lines]
-    # As high as it will be, so that what is above stays in its place.
+    # Padded to full height, so that what is above stays in place.
     lines += [("", "", "")] * (lines_max - len(lines))
     table = Table.grid(padding=(0, _GAP, 0, 0))
     for style in ("dim", "cyan", ""):
@@ -249,5 +251,5 @@ def _latest(triggers: Sequence[Decision], width: int, lines_max: int) -> Table:
 
 
 def in_time(decisions: Sequence[Decision]) -> list[Decision]:
-    """In the order of the shop's time: each partition comes at its own pace."""
+    """Sorted by the shop's time, because partitions advance at different speeds."""
     return sorted(decisions, key=lambda one: one.timestamp)

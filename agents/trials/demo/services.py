@@ -1,4 +1,4 @@
-"""The broker and the store of a demonstration: embedded ones, or what an operator has already."""
+"""The broker and the store of a demonstration: embedded ones, or those of the operator."""
 
 import contextlib
 import os
@@ -21,12 +21,12 @@ from streams.topics import declared
 
 Say = Callable[[str], None]
 
-#: The store is a cache of what is in Kafka, so it may forget what was not read for longest.
+#: The store is a cache of what is in Kafka, so it may evict what was not read for longest.
 STORE_LIMITS = {"maxmemory": "256mb", "maxmemory-policy": "allkeys-lru"}
-#: All workers join within this, so that the first assignment is the last.
+#: All workers join within this time, so that the first assignment is the last.
 JOIN_DELAY_MS = 1_500
 
-# What an operator says about a broker means nothing to an embedded one.
+# Settings for an operator's broker do not apply to an embedded one.
 _ABOUT_THE_BROKER = (
     "bootstrap_servers",
     "group",
@@ -53,7 +53,7 @@ class Deployment(NamedTuple):
     servers: Sequence[ServerProcess]
 
     def require_alive(self) -> None:
-        """Raise `ServerFailedError`, with the end of its log, when a server has ended."""
+        """Raise `ServerFailedError`, with the end of its log, if a server has ended."""
         for server in self.servers:
             server.require_alive()
 
@@ -64,12 +64,12 @@ def deployment(
 ) -> Iterator[Deployment]:
     """Start what isn't given by an argument or the environment, and stop it at the end.
 
-    On services that are not ours everything is under a prefix of its own, and removed at the end.
+    On services that are not ours, everything has its own prefix, and is removed at the end.
     """
     servers = bootstrap_servers or os.environ.get(variable_of("bootstrap_servers"))
     store = redis_url or os.environ.get(variable_of("redis_url"))
     environ = _environment(has_broker=servers is not None, has_store=store is not None)
-    # What can't be used is said before anything is started.
+    # Invalid settings are reported before anything is started.
     known = load_settings(environ, bootstrap_servers=servers, redis_url=store)
     if servers is not None:
         require_broker(known)
@@ -101,7 +101,7 @@ def deployment(
 
 
 def _environment(*, has_broker: bool, has_store: bool) -> dict[str, str]:
-    """What a worker is told, but for the addresses."""
+    """A worker's environment, without the addresses."""
     environ = dict(os.environ)
     if not has_broker:
         for name in _ABOUT_THE_BROKER:
@@ -110,7 +110,7 @@ def _environment(*, has_broker: bool, has_store: bool) -> dict[str, str]:
         prefix = environ.get(variable_of("topic_prefix"), "")
         own = f"demo-{strftime('%Y%m%d-%H%M%S')}-{os.getpid()}."
         environ[variable_of("topic_prefix")] = prefix + own
-    # Nobody but the demonstration looks at its workers.
+    # Only the demonstration reads its workers' web ports.
     environ[variable_of("web_host")] = HOST
     return environ
 

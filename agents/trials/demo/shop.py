@@ -1,8 +1,8 @@
-"""A simulated shop: what its customers would send, and nothing about why.
+"""A simulated shop: what its customers send, and nothing about why.
 
-Every customer has traits that no event shows: how often they buy, how easily they leave, how much
-a price matters to them. The stream holds only the consequences, so whoever learns from it has to
-find the traits out, as with a real shop. The same configuration gives the same bytes anywhere.
+Every customer has traits that no event shows: how often they buy, how easily they leave, how much a
+price matters to them. The stream holds only the consequences, so a learner must find the traits, as
+with a real shop. The same configuration gives the same bytes on any machine.
 """
 
 import math
@@ -26,8 +26,8 @@ _REPEATED_MS = (0, 10 * MINUTE_MS)
 class ShopConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What to simulate; the last four are shares of the records, each from 0 to 1.
 
-    Choose ``start_ms`` so that the last day has passed, because whoever receives an event from
-    the future refuses it.
+    Choose ``start_ms`` so that the last day has passed, because ingest refuses events from the
+    future.
     """
 
     seed: int
@@ -51,16 +51,16 @@ class ShopConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def end_ms(self) -> int:
-        """The first millisecond that is no longer simulated."""
+        """The first millisecond that is not simulated."""
         return self.start_ms + self.days * DAY_MS
 
 
 def start_before(now_ms: int, days: int) -> int:
-    """When a shop of so many days begins whose last one has passed by ``now_ms``: an event from the
-    future would be refused.
+    """The start of a shop of so many days whose last day has passed by ``now_ms``, because events
+    from the future are refused.
 
-    Whole weeks, so that a seed gives the same shop whenever it is opened, only moved: customers
-    have their hours and days of the week.
+    Moved by whole weeks, so that a seed always gives the same shop: customers have their hours and
+    days of the week.
     """
     return (now_ms // DAY_MS - days) // 7 * 7 * DAY_MS
 
@@ -68,12 +68,12 @@ def start_before(now_ms: int, days: int) -> int:
 def simulate(config: ShopConfig) -> Iterator[ShopRecord]:
     """Yield the shop's records in the order in which a broker would get them.
 
-    That is event-time order, except for the configured shares: two neighbours within a minute
-    swapped; a record repeated, byte for byte, within ten minutes; a record held back for 4 to 10
-    days; and a malformed record more, made from a good one. Memory grows with customers, not
+    That is event-time order, except for the configured shares: two neighbours within a minute are
+    swapped; a record is repeated, byte for byte, within ten minutes; a record is held back for 4 to
+    10 days; and a malformed record is added, made from a good one. Memory grows with customers, not
     with days.
     """
-    # A generator of its own, so that the shop lives the same life whatever is lost on the way.
+    # Its own random generator, so that the shop's events are the same whatever is lost on the way.
     rng = Random(f"{config.seed} on the way")
     records = _open_shop(config).records()
     records = swap_neighbours(records, config.shuffled, rng)
@@ -87,13 +87,13 @@ def simulate(config: ShopConfig) -> Iterator[ShopRecord]:
 
 
 def estimate_events(config: ShopConfig) -> int:
-    """Roughly how many records ``simulate`` yields: for a progress bar, not for a test."""
-    # Measured: fewer a day in a long run, because more and more customers have left.
+    """Roughly how many records ``simulate`` yields: good for a progress bar, not for a test."""
+    # Measured: a long run has fewer records per day, because more and more customers have left.
     return round(config.customers * 1.25 * math.pow(config.days, 0.75))
 
 
 def _open_shop(config: ShopConfig) -> Agenda:
-    """A third of the customers come on the first day, the others over the first 60 %."""
+    """A third of the customers come on the first day, the others in the first 60 % of the time."""
     rng = Random(config.seed)
     agenda = Agenda(rng, config.end_ms)
     arrivals_ms = config.days * DAY_MS * 6 // 10

@@ -1,8 +1,8 @@
-"""One simulated customer: traits that nobody sees, and the events they lead to.
+"""One simulated customer: hidden traits, and the events they lead to.
 
 Purchases follow BG/NBD (Fader, Hardie & Lee 2005): exponential gaps at a gamma-distributed rate,
-and after each purchase a beta-distributed chance of leaving without a word. Bad support raises
-that chance; who has left still visits for a while, less and less.
+and after each purchase a beta-distributed chance of leaving without a word. Bad support raises that
+chance. Customers who have left still visit for a while, less and less.
 """
 
 from agents.trials.demo.agenda import Agenda, Properties
@@ -19,7 +19,7 @@ _CAMPAIGNS = ("news", "news", "coupon")
 
 
 class Shopper:
-    """A customer from the first visit on; every method that takes ``at_ms`` happens then."""
+    """A customer from the first visit on; ``at_ms`` is when a method's events happen."""
 
     def __init__(self, agenda: Agenda, customer_id: str) -> None:
         rng = agenda.rng
@@ -49,7 +49,7 @@ class Shopper:
         self.plan_mail(at_ms)
 
     def visit(self, at_ms: int) -> None:
-        """Look around; often fill a cart and leave it, which some come back for."""
+        """Look around; often fill a cart and leave it. Some come back for it."""
         channel = self.online_channel()
         clicked_ms = self.browse(at_ms, channel)
         if self.rng.random() < 0.25:
@@ -65,9 +65,9 @@ class Shopper:
             self.plan_purchase(at_ms)
 
     def check_out(self, at_ms: int, coupon: str | None = None) -> None:
-        """Order something, then perhaps return it, complain, or never come back."""
+        """Place an order, then perhaps return it, complain, or never come back."""
         if self.left_at_ms is not None:
-            # Left since this was planned.
+            # The customer left after this was planned.
             return
         channel = self.usual_channel()
         if channel in _ONLINE:
@@ -111,7 +111,7 @@ class Shopper:
         self.agenda.plan(self.usual_time(at_ms, self.rng.uniform(14, 28)), self.get_mail)
 
     def usual_time(self, after_ms: int, gap_days: float) -> int:
-        """About ``gap_days`` later, near this customer's hour and often on their weekday."""
+        """About ``gap_days`` later, near this customer's usual hour and often on their weekday."""
         day = int(after_ms / DAY_MS + gap_days)
         if self.rng.random() < 0.2:
             day += (self.weekday - day) % 7
@@ -132,7 +132,7 @@ class Shopper:
     # On the site
 
     def browse(self, at_ms: int, channel: str) -> int:
-        """Open a page, perhaps look at products; return when the next click could be."""
+        """Open a page, perhaps look at products; return when the next click may be."""
         kind = "screen" if channel == "app" else "page"
         page = {"type": kind, "name": "Home", "properties": {"path": "/"}}
         self.agenda.send(CLICKSTREAM, self.id, at_ms, page, channel=channel)
@@ -193,7 +193,7 @@ class Shopper:
             at_ms += self.days_ms(2, 14)
             refund: dict[str, object] = {"order_id": order_id}
             if len(products) > 1:
-                # A refund of a part says how much; without an amount it is the whole order.
+                # A partial refund states its amount; without an amount it is the whole order.
                 refund |= {"total": products[0]["price"], "currency": "EUR"}
             self.track(TRANSACTIONS, at_ms, "Order Refunded", refund, channel)
 
@@ -228,7 +228,7 @@ class Shopper:
         self.judge(at_ms, ticket_id, took_ms / sla_ms)
 
     def judge(self, at_ms: int, ticket_id: str, slowness: float) -> None:
-        """Remember how the ticket went, and most times say so; 1 is just within the SLA."""
+        """Remember how the ticket went, and usually rate it; a slowness of 1 just meets the SLA."""
         felt = 2 + 4 * self.satisfaction - 1.5 * slowness + self.rng.gauss(0, 0.7)
         score = min(max(round(felt), 1), 5)
         at_ms += self.days_ms(0.02, 1)
@@ -249,7 +249,7 @@ class Shopper:
     # Mail
 
     def get_mail(self, at_ms: int) -> None:
-        """Who has left seldom opens a mail, and is the first to want no more of them."""
+        """Customers who have left seldom open a mail, and are the first to unsubscribe."""
         left = self.left_at_ms is not None
         campaign = self.rng.choice(_CAMPAIGNS)
         mail: dict[str, object] = {"email_id": self.agenda.number("m"), "campaign_name": campaign}

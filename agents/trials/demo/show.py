@@ -1,4 +1,4 @@
-"""The demonstration from its first line to its last: a shop, a broker, a store, two workers."""
+"""The demonstration from start to end: a shop, a broker, a store, two workers."""
 
 import logging
 import os
@@ -43,14 +43,14 @@ def run_demo(
     seed: int = 1,
     customers: int = 1_000,
 ) -> int:
-    """Run the demonstration and return its exit code; nothing of it is left behind.
+    """Run the demonstration and return its exit code; nothing is left behind.
 
-    0: all that was published is accounted for. 1: it is not, and the message says what is missing.
-    128 + n: signal n ended it, 130 being Ctrl-C. Raises what keeps it from starting.
+    0: all published records are accounted for. 1: they are not, and the message says what is
+    missing. 128 + n: signal n ended it; 130 is Ctrl-C. Raises what prevents it from starting.
     """
     console = Console(highlight=False)
     for name in ("kafka", "aiokafka"):
-        # What they try again is no news; what they give up on is raised.
+        # Their retries are no news; errors they give up on are raised.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ms = start_before(int(time() * 1_000), DAYS)
     shop = ShopConfig(seed=seed, customers=customers, start_ms=start_ms, days=DAYS)
@@ -83,7 +83,7 @@ def _open(
     bootstrap_servers: str | None,
     redis_url: str | None,
 ) -> Performance:
-    """Start everything; ``stack`` undoes it in the opposite order."""
+    """Start everything; ``stack`` stops it in reverse order."""
     directory = stack.enter_context(scratch_directory())
     place = stack.enter_context(
         deployment(directory, shown.say, bootstrap_servers=bootstrap_servers, redis_url=redis_url)
@@ -114,7 +114,7 @@ def _play(show: Performance, console: Console, path: Path | None, *, forever: bo
 
 @contextmanager
 def publishing(settings: Settings) -> Iterator[EventPublisher]:
-    """A publisher whose closing doesn't hide why it is closed."""
+    """A publisher whose closing does not hide the error that closes it."""
     publisher = EventPublisher(settings, topic_of)
     try:
         yield publisher
@@ -127,7 +127,7 @@ def publishing(settings: Settings) -> Iterator[EventPublisher]:
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """A directory that is gone afterwards, and so is its parent if it was made for it."""
+    """A directory that is deleted afterwards, as is its parent if that was created for it."""
     parent = Path(load_settings(os.environ).data_dir)
     is_ours = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
@@ -136,6 +136,6 @@ def scratch_directory() -> Iterator[Path]:
             yield Path(directory)
     finally:
         if is_ours:
-            # Somebody else may have come to use it.
+            # Another process may have begun to use it.
             with suppress(OSError):
                 parent.rmdir()

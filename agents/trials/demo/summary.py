@@ -1,4 +1,4 @@
-"""The figures of a demonstration, counted so that they have to add up."""
+"""The figures of a demonstration, counted so that they must add up."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ from models.learning.churn_models import ALL_KINDS, CHAMPION, ChurnScoring
 from models.learning.scorers import Scorer
 from models.learning.snapshot import Snapshot
 
-#: Live and replayed, a day's lessons are learnt in another order where a partition was days behind.
+#: Live and replay learn a day's lessons in different orders if a partition was days behind.
 DIFFERENCE_MAX = 0.002
 
 
@@ -31,15 +31,17 @@ class Events(Struct, frozen=True, rename="camel"):
 
 
 class Latency(Struct, frozen=True):
-    """From the broker taking an event to it taking the trigger; null where there was none."""
+    """Milliseconds from the broker's receipt of an event to its receipt of the trigger; null if
+    there was no trigger.
+    """
 
     p50: int | None
     p99: int | None
 
 
 class ModelFigures(Struct, frozen=True, rename="camel"):
-    """How good the champion and the baseline were on the same matured decisions, each scored
-    before it was learnt from; null where the shop was too small to tell.
+    """The quality of the champion and the baseline on the same matured decisions, each scored
+    before it was learnt from; null if the shop was too small to tell.
     """
 
     auc: float | None
@@ -50,21 +52,21 @@ class ModelFigures(Struct, frozen=True, rename="camel"):
 
 
 class Replayed(ModelFigures, frozen=True):
-    """What a trainer that began with nothing was taught by a replay of the log. ``agrees``: by as
-    many decisions, and no figure differs by more than `DIFFERENCE_MAX`.
+    """What a new trainer learnt from a replay of the log. ``agrees``: it learnt from as many
+    decisions, and no figure differs by more than `DIFFERENCE_MAX`.
     """
 
     agrees: bool
 
 
 class Model(ModelFigures, frozen=True):
-    """The quality that the workers found; ``replayed`` is null if nothing was learnt."""
+    """The quality that the workers measured; ``replayed`` is null if nothing was learnt."""
 
     replayed: Replayed | None
 
 
 class DemoSummary(Struct, frozen=True, rename="camel"):
-    """``triggers`` counts different decisions by kind, over all output topics."""
+    """``triggers`` counts distinct decisions by kind, over all output topics."""
 
     events: Events
     triggers: dict[str, int]
@@ -78,10 +80,10 @@ def summarize(
 ) -> DemoSummary:
     """The figures, with those of the models ``again``, as a replay taught them.
 
-    Raises ``DemoFailed`` unless every record that was published has exactly one fate.
+    Raises ``DemoFailed`` unless every published record has exactly one fate.
 
-    What was refused or late is counted by the raw records that the dead letters name, and has to
-    agree with what the workers counted.
+    Refused and late records are counted by the raw records that the dead letters name, which must
+    agree with the workers' counts.
     """
     fates = figures.fates
     events = Events(
@@ -112,7 +114,7 @@ def summarize(
 
 
 def model_quality(snapshot: Snapshot | None) -> ModelFigures:
-    """The quality of the shortest horizon, over all kinds of decisions."""
+    """The quality for the shortest horizon, over all kinds of decisions."""
     quality = snapshot.of(ChurnScoring).quality if snapshot is not None else ()
     told = [one for one in quality if one.kind == ALL_KINDS]
     shortest = min((q.horizon_days for q in told), default=0.0)
@@ -128,7 +130,7 @@ def model_quality(snapshot: Snapshot | None) -> ModelFigures:
 
 
 def model_figures(learnt: Snapshot | None, again: Snapshot | None) -> Model:
-    """The quality of what was learnt, beside that of what a replay taught."""
+    """The quality of what was learnt live, beside that of the replay."""
     live, taught = model_quality(learnt), model_quality(again)
     has_both = again is not None and (live.examples or taught.examples)
     return Model(**asdict(live), replayed=_compared(live, taught) if has_both else None)
@@ -146,14 +148,16 @@ def _is_near(one: float | None, other: float | None) -> bool:
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:
-    """The smallest value that at least ``share`` of the values don't exceed; None without any."""
+    """The smallest value that at least ``share`` of the values don't exceed; None if there are
+    none.
+    """
     if not values:
         return None
     return sorted(values)[max(ceil(share * len(values)), 1) - 1]
 
 
 def require_writable(path: Path) -> None:
-    """Raise ``DemoFailed`` for what can't be written, before it takes a minute to find out."""
+    """Raise ``DemoFailed`` for a file that can't be written, before a minute's work is lost."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -165,7 +169,7 @@ def require_writable(path: Path) -> None:
 
 
 def write_summary(summary: DemoSummary, path: Path) -> None:
-    """Write it as JSON; the file appears whole or not at all."""
+    """Write the summary as JSON; the file appears whole or not at all."""
     content = msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n"
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:

@@ -50,15 +50,15 @@ _EVENTS = "keepstream_events_total"
 _LAG = "keepstream_consumer_lag_records"
 _READY = "keepstream_ready"
 
-#: What is read while it is written; where it ends is where a demonstration ends.
+#: Topics that are read while they are written; a demonstration ends when their ends are reached.
 WATCHED_TOPICS = (*DELIVERED_TOPICS, DEAD_LETTERS, MODEL_SNAPSHOTS)
 
 
 class Figures:
     """What was seen so far. One thread writes; another may read at any time.
 
-    ``fates`` is what the workers counted; ``refused`` and ``late`` are the raw records that
-    dead letters name, and ``triggers`` counts different ids, so that repeats change nothing.
+    ``fates`` is what the workers counted; ``refused`` and ``late`` are the raw records that dead
+    letters name; ``triggers`` counts distinct ids, so that repeats change nothing.
     """
 
     def __init__(self) -> None:
@@ -74,20 +74,20 @@ class Figures:
         self.snapshot: Snapshot | None = None
         self.latencies_ms: list[int] = []
         self.kinds_by_customer: dict[str, frozenset[str]] = {}
-        #: Told by whoever publishes.
+        #: Added by the publisher.
         self.customers: set[str] = set()
         self.profiles = 0
-        #: When the workers were asked last, and how many raw records they were done with.
+        #: When the workers last reported, and how many raw records they had finished.
         self.counted: tuple[float, int] = (0.0, 0)
 
     @property
     def accounted(self) -> int:
-        """How many raw records the workers are done with."""
+        """How many raw records the workers have finished."""
         return self.fates.total()
 
 
 class Watch:
-    """Follows the workers at ``urls`` and what they write, in a thread of its own."""
+    """Follows the workers at ``urls`` and their outputs, in a thread of its own."""
 
     def __init__(self, settings: Settings, urls: Sequence[str]) -> None:
         self.figures = Figures()
@@ -112,14 +112,14 @@ class Watch:
         self._thread.join(2 * TIMEOUT_S)
 
     def require_sight(self) -> None:
-        """Raise what ended the watching, if something did."""
+        """Raise the error that ended the watching, if there was one."""
         if self._failure is not None:
             raise self._failure
 
     @property
     def is_everything_owned(self) -> bool:
-        """Whether every partition of the flow has one owner, and every worker has some, and is
-        ready: what comes before waits until the rows of its partition are read.
+        """Whether every partition of the flow has one owner, and every worker is ready and has
+        some: events that arrive earlier would wait until the rows of their partition are read.
         """
         flow = {
             (topic, partition)
@@ -132,7 +132,7 @@ class Watch:
 
     @property
     def is_all_learnt(self) -> bool:
-        """Whether the trainer has nothing left to read."""
+        """Whether the trainer has read everything."""
         return not any(self._unlearnt)
 
     @property
@@ -143,8 +143,8 @@ class Watch:
     def _run(self) -> None:
         try:
             asyncio.run(self._follow())
-        # Whatever it is, the thread that waits has to hear of it: cancellations, too, which a
-        # client that lost its broker can raise while it is stopped.
+        # Keep any error for the waiting thread, even a cancellation: a client that lost its broker
+        # can raise one while it is stopped.
         except BaseException as failure:  # noqa: BLE001
             self._failure = _first(failure)
 
@@ -165,7 +165,7 @@ class Watch:
             started_s = monotonic()
             await look()
             took_s = monotonic() - started_s
-            # What takes long is done more seldom: watching must not cost what is watched.
+            # Slow reads are done less often: watching must not slow down what it watches.
             await asyncio.sleep(max(interval_s - took_s, 4 * took_s))
 
     async def _ask_workers(self, session: aiohttp.ClientSession) -> None:
@@ -176,7 +176,8 @@ class Watch:
                 async with session.get(f"{url}/metrics", headers=shown) as answer:
                     text = await answer.text()
             except (aiohttp.ClientError, TimeoutError):
-                # Not there yet. One that has ended is noticed by whoever started it.
+                # Not started yet. A worker that has ended is noticed by the process that started
+                # it.
                 continue
             seen = parse_metrics(text)
             self._fates[number], self._owned[number] = seen.fates, seen.owned
@@ -232,7 +233,7 @@ class Watch:
         kinds = figures.kinds_by_customer.get(trigger.user_id, frozenset())
         figures.kinds_by_customer[trigger.user_id] = kinds | {str(trigger.kind)}
         caused_at = dict(record.headers).get("ce_causedat")
-        # A deadline has no event that caused it, so no latency either.
+        # A deadline has no causing event, so it has no latency.
         if caused_at is not None:
             figures.latencies_ms.append(record.timestamp - int(caused_at))
 
@@ -245,8 +246,8 @@ class Watch:
 
 
 class WorkerCounts(NamedTuple):
-    """What a worker counted by fate, the (topic, partition) it owns, its trainer's lag, and whether
-    it is ready.
+    """A worker's counts by fate, the (topic, partition) it owns, its trainer's lag, and whether it
+    is ready.
     """
 
     fates: Counter[str]
@@ -256,8 +257,8 @@ class WorkerCounts(NamedTuple):
 
 
 def parse_metrics(text: str) -> WorkerCounts:
-    """What a worker's metrics say that a demonstration looks at."""
-    # Few of the lines: reading all of them takes longer than the worker needs to write them.
+    """The counts that a demonstration needs from a worker's metrics."""
+    # Only a few lines: parsing all of them takes longer than the worker needs to write them.
     lines = [line for line in text.splitlines() if line.startswith((_EVENTS, _LAG, _READY))]
     fates: Counter[str] = Counter()
     owned: set[tuple[str, int]] = set()

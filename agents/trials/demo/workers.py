@@ -13,9 +13,9 @@ STOP_TIMEOUT_S = 10.0
 
 
 class Workers:
-    """Some workers, each with a log in ``directory``; none outlives the `with` block.
+    """Several workers, each with a log in ``directory``; none outlives the `with` block.
 
-    ``environ``: what each of them is told, but for its port.
+    ``environ``: the environment of each of them, without its port.
     """
 
     def __init__(self, count: int, environ: Mapping[str, str], directory: Path) -> None:
@@ -28,11 +28,11 @@ class Workers:
 
     @property
     def urls(self) -> Sequence[str]:
-        """Where each worker serves its health and metrics."""
+        """The addresses of the workers' health and metrics."""
         return [f"http://{HOST}:{port}" for port in self._ports]
 
     def require_alive(self) -> None:
-        """Raise `ServerFailedError`, with the end of its log, when a worker has ended."""
+        """Raise `ServerFailedError`, with the end of its log, if a worker has ended."""
         for process in self.processes:
             process.require_alive()
 
@@ -41,7 +41,7 @@ class Workers:
         return "\n".join(process.log_tail() for process in self.processes)
 
     def __enter__(self) -> Self:
-        # What is shown happened long ago, and is to be delivered all the same.
+        # The shown events are long past, but must be delivered all the same.
         environ = {**self.environ, variable_of("deliver_max_age"): "0"}
         with killed_on_failure(self.processes):
             for process, port in zip(self.processes, self._ports, strict=True):

@@ -1,1 +1,1 @@
-"""How good the scores are on real purchases, beside what else could have been used."""
+"""Evaluates the scores on real purchases, beside the alternatives."""

@@ -1,7 +1,7 @@
-"""Batch models, trained anew every few weeks on the labels that had matured by then.
+"""Batch models, retrained every few weeks on the labels that had matured by then.
 
-A label matures at the end of its horizon, here as in the engine: a model of day R learns from the
-decisions of day R - horizon and before, and answers those of day R and after, until the next.
+A label matures at the end of its horizon, as in the engine. A model of day R learns from the
+decisions of day R - horizon and before, and scores those of day R and after, until the next model.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from agents.trials.evaluation.features import Features, Fit
 
 LOGISTIC_REFIT_DAYS = 28
 BOOSTING_REFIT_DAYS = 56
-#: Labels of either kind before a model is worth training.
+#: Labels of each class that a model needs.
 _LABELS_MIN = 50
 #: scikit-learn's models have no types.
 Model = Any
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Keeps scikit-learn and scipy to one thread: the same figures on any number of cores, and no
-    threads that wait for each other over the few numbers of a fit.
+    """Limits scikit-learn and scipy to one thread: the figures are the same on any number of cores,
+    and no threads wait for each other over small fits.
 
-    Raises ``EvaluationFailed`` when it is not installed.
+    Raises ``EvaluationFailed`` if it is not installed.
     """
     try:
         import sklearn.ensemble  # noqa: F401, PLC0415 - optional, and a second to import
@@ -39,8 +39,8 @@ def one_thread() -> AbstractContextManager[Any]:
 
 
 def logistic() -> Model:
-    """Standardized features, and a penalty: in its first months a cohort is always older than all
-    that there is to learn from.
+    """Logistic regression on standardized features, with a penalty: in its first months a cohort is
+    always older than all data there is to learn from.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
@@ -50,8 +50,8 @@ def logistic() -> Model:
 
 
 def boosting() -> Model:
-    """Gradient boosting of histograms: small steps, small trees and large leaves, for labels are
-    noisy and features alike.
+    """Gradient boosting on histograms, with small steps, small trees and large leaves, because
+    labels are noisy and features correlated.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def boosting() -> Model:
 
 
 class Lessons(NamedTuple):
-    """What batch models learn from: decisions, what was seen at them, and what came of them."""
+    """What batch models learn from: decisions, their features, and their outcomes."""
 
     at: Decisions
     features: Features
@@ -82,8 +82,8 @@ class Lessons(NamedTuple):
 
 
 def refit_scores(make: Callable[[], Model], lessons: Lessons, refit_days: int) -> Floats:
-    """The probability of churn by the latest model of a decision's day or before; NaN before the
-    first. Outcomes are read at decisions that had matured by the day of a model alone.
+    """The churn probability by the latest model from the decision's day or before; NaN before the
+    first model. A model sees only the outcomes of decisions that had matured by its day.
     """
     at = lessons.at
     scores = np.full(len(at.day), np.nan)

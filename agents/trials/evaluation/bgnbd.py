@@ -14,7 +14,7 @@ BEGIN = np.array([0.5, 5.0, 0.5, 2.0])
 
 
 def log_likelihood(parameters: Floats, repeats: Floats, last: Floats, life: Floats) -> Floats:
-    """Their equation 6, by customer."""
+    """Equation 6 of the paper, for each customer."""
     r, alpha, a, b = parameters
     rate = gammaln(r + repeats) - gammaln(r) + r * np.log(alpha)
     stays = betaln(a, b + repeats) - (r + repeats) * np.log(alpha + life)
@@ -28,7 +28,7 @@ def log_likelihood(parameters: Floats, repeats: Floats, last: Floats, life: Floa
 
 
 def expected_purchases(parameters: Floats, seen: Past, horizon_days: float) -> Floats:
-    """How many purchase days are to be expected within the horizon: their equation 10."""
+    """The expected number of purchase days within the horizon: equation 10 of the paper."""
     r, alpha, a, b = parameters
     x, last, life = seen.repeats, seen.last / DAYS_A_WEEK, seen.life / DAYS_A_WEEK
     weeks = horizon_days / DAYS_A_WEEK

@@ -1,11 +1,12 @@
-"""What the buy-till-you-die models have in common: who they are fitted to, and how.
+"""What the buy-till-you-die models share: the data they are fitted to, and the fit.
 
-Each is fitted to every customer's (x, t_x, T): repeat purchase days, the last of them and the end
-of observation in weeks since the first. Nothing here is shared with the engine's own fit.
+Each is fitted to every customer's (x, t_x, T): the number of repeat purchase days, the time of the
+last one and the end of observation, in weeks since the first purchase. Nothing here is shared with
+the engine's own fit.
 
 A model's likelihood of a history is that of its purchases at their times and of none until T. So
-the probability of nothing more until T + H is the ratio of two likelihoods, whatever the model:
-P0(H) = L(x, t_x, T + H) / L(x, t_x, T).
+the probability of no purchase until T + H is a ratio of two likelihoods, for any model: P0(H) =
+L(x, t_x, T + H) / L(x, t_x, T).
 """
 
 from collections.abc import Callable
@@ -17,12 +18,12 @@ from scipy.optimize import minimize
 from agents.trials.evaluation.decisions import Floats, Past
 
 DAYS_A_WEEK = 7.0
-#: log likelihood of (parameters, x, t_x, T), by customer.
+#: The log likelihood from (parameters, x, t_x, T), for each customer.
 LogLikelihood = Callable[[Floats, Floats, Floats, Floats], Floats]
 
 
 class Histories(NamedTuple):
-    """Customers as (x, t_x, T), times in weeks; ``weight``: how many are exactly alike."""
+    """Customers as (x, t_x, T), times in weeks; ``weight``: how many have exactly this history."""
 
     repeats: Floats
     last: Floats
@@ -31,7 +32,7 @@ class Histories(NamedTuple):
 
 
 def histories(seen: Past) -> Histories:
-    """One row for all customers whose histories are the same; nothing is rounded."""
+    """One row for all customers with the same history; nothing is rounded."""
     table = np.stack([seen.repeats, seen.last, seen.life], axis=1)
     rows, counts = np.unique(table, axis=0, return_counts=True)
     repeats, last, life = rows.T
@@ -39,11 +40,11 @@ def histories(seen: Past) -> Histories:
 
 
 def most_likely(likelihood: LogLikelihood, seen: Histories, begin: Floats) -> Floats:
-    """The parameters, all positive, under which the histories are the most likely.
+    """The parameters, all positive, under which the histories are most likely.
 
-    Searched on the logarithms of the parameters, between e^-6 and e^5: one that would run off to
-    infinity on little data stays where it hardly makes a difference, and where scipy's
-    hypergeometric function still has an answer.
+    The search runs on the logarithms of the parameters, between e^-6 and e^5. The bounds stop a
+    parameter that little data would drive to infinity, where it hardly makes a difference, and keep
+    scipy's hypergeometric function within its range.
     """
 
     def cost(logs: Floats) -> float:

@@ -28,15 +28,15 @@ from agents.trials.evaluation.metrics import (
 KEEPSTREAM, RECENCY = "Keepstream", "recency"
 BGNBD, PARETONBD = "BG/NBD", "Pareto/NBD"
 LOGISTIC, BOOSTING = "batch logistic regression", "batch gradient boosting"
-#: A score by which one may rank, and which is no probability.
+#: Scores that rank customers but are no probabilities.
 _NO_PROBABILITY = frozenset({RECENCY})
-#: After the first label; before that, whoever learns from labels has learnt from next to nothing.
+#: Days after the first label; before that, models that learn from labels have hardly any.
 WARM_UP_DAYS = 56
 
 
 class ScorerFigures(Struct, frozen=True, rename="camel"):
-    """How one scorer did; without log loss and calibration error if it gives no probabilities.
-    ``lead``: Keepstream's AUC minus its, paired.
+    """The results of one scorer; without log loss and calibration error if its scores are no
+    probabilities. ``lead``: Keepstream's AUC minus this scorer's, paired.
     """
 
     scorer: str
@@ -47,7 +47,7 @@ class ScorerFigures(Struct, frozen=True, rename="camel"):
 
 
 class Comparison(Struct, frozen=True, rename="camel"):
-    """All scorers on the decisions of one kind; ``ratio``: Keepstream's AUC over gradient
+    """All scorers on the decisions of one kind; ``ratio``: Keepstream's AUC divided by gradient
     boosting's, paired.
     """
 
@@ -60,7 +60,7 @@ class Comparison(Struct, frozen=True, rename="camel"):
 
 
 class JudgedRows(NamedTuple):
-    """Which decisions are judged, and what became of the others."""
+    """The decisions that are judged, and why the others are not."""
 
     judged: Bools
     asked: int
@@ -72,9 +72,9 @@ class JudgedRows(NamedTuple):
 def rows_to_judge(
     at: Decisions, outcome: Outcomes, scores: Mapping[str, Floats], horizon_days: int
 ) -> JudgedRows:
-    """Decisions after the warm-up whose outcome is known and to which every scorer has an answer.
+    """Decisions after the warm-up with a known outcome and a score from every scorer.
 
-    Raises ``EvaluationFailed`` when there are none.
+    Raises ``EvaluationFailed`` if there are none.
     """
     is_warm = at.day >= horizon_days + WARM_UP_DAYS
     answered = np.logical_and.reduce([np.isfinite(said) for said in scores.values()])
@@ -94,7 +94,7 @@ def rows_to_judge(
 def compare(
     at: Decisions, churned: Bools, scores: Mapping[str, Floats], seed: int
 ) -> list[Comparison]:
-    """By kind, all of them first; every row has an answer of every scorer."""
+    """The comparison by kind, all kinds together first; every row has a score from every scorer."""
     kinds = (ALL_KINDS, PURCHASE, CHECK_IN)
     return [_of_kind(kind, at, churned, scores, seed) for kind in kinds]
 

@@ -1,7 +1,7 @@
-"""The real purchases that an evaluation runs on: what was bought when, by whom, for how much.
+"""The real purchases for an evaluation: who bought when, and for how much.
 
 CDNOW is the published sample of a tenth of the customers who first bought at an online music shop
-in the first quarter of 1997, with all they bought until June 1998; it ships in the package
+in the first quarter of 1997, with all their purchases until June 1998; it ships in the package
 ``lifetimes``. P. Fader, B. Hardie (2001), "Forecasting Repeat Sales at CDNOW: A Case Study",
 Interfaces 31(3). Complete Journey is described in `agents.trials.demo.journey`, which reads it.
 """
@@ -33,10 +33,10 @@ class PastOrder(NamedTuple):
 
 
 class DataSet(Struct, frozen=True):
-    """Orders in the order of time, and what is asked about them.
+    """Orders in order of time, and the questions about them.
 
-    ``value_day``: the day, counted from the first, whose forecast of spend is judged; None for
-    none. ``silent_days``: the horizon over which thinning out is judged; None for not at all.
+    ``value_day``: the day, counted from the first, whose forecast of spend is judged; None to judge
+    none. ``silent_days``: the horizon for judging silent churn; None to judge none.
     """
 
     name: str
@@ -59,16 +59,16 @@ class DataSet(Struct, frozen=True):
 
 
 def cdnow() -> DataSet:
-    """2,357 customers and 18 months. Raises ``EvaluationFailed`` when it is not installed."""
+    """2,357 customers and 18 months. Raises ``EvaluationFailed`` if it is not installed."""
     found = find_spec(_CDNOW_PACKAGE)
     if found is None or found.origin is None:
         raise not_installed("the data of CDNOW (the package lifetimes)")
-    # The file alone: importing the package would bring pandas and autograd.
+    # Read only this file: importing the package would import pandas and autograd.
     return read_cdnow(Path(found.origin).parent / _CDNOW_FILE)
 
 
 def read_cdnow(path: Path) -> DataSet:
-    """Lines of master id, sample id, date, discs and dollars, divided by blanks."""
+    """Reads lines of master id, sample id, date, discs and dollars, separated by blanks."""
     orders = []
     try:
         lines = path.read_text().splitlines()
@@ -81,7 +81,7 @@ def read_cdnow(path: Path) -> DataSet:
             minor = round(float(dollars) * 100)
         except ValueError:
             raise EvaluationFailed(f"{path}, line {number} is no purchase: {line!r}") from None
-        # The data knows no time of day.
+        # The data has no time of day.
         at_ms = int(day.timestamp()) * 1_000 + _NOON_MS
         orders.append(PastOrder(at_ms, f"order-{number:05}", f"customer-{customer}", minor))
     return DataSet(
@@ -119,5 +119,5 @@ def complete_journey() -> DataSet:
     )
 
 
-#: How each data set is read, by the name that the command line knows it by.
+#: The reader of each data set, by its name on the command line.
 DATA_SETS: dict[str, Callable[[], DataSet]] = {"cdnow": cdnow, "journey": complete_journey}

@@ -1,8 +1,8 @@
-"""Decision points and what became of them, from the purchases alone.
+"""Decision points and their outcomes, from the purchases alone.
 
-A day is a UTC day and a decision is made at its end. Whatever a scorer may know of a customer at a
-decision comes from `Past`, whatever it is judged by from `outcomes`: the two look in opposite
-directions from the same place in `PurchaseTable`.
+A day is a UTC day, and a decision is made at its end. A scorer may know of a customer only what is
+in `Past`, and is judged only by `outcomes`: the two look in opposite directions from the same place
+in `PurchaseTable`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 PURCHASE, CHECK_IN, ALL_KINDS = "purchase", "check-in", "all"
-#: More days than any data set has, to put customer and day into one sorted number.
+#: More days than any data set has, so that customer and day fit into one sortable number.
 _STRIDE = 1 << 20
 
 
@@ -39,17 +39,17 @@ class PurchaseTable(NamedTuple):
     spend: Floats
 
     def places(self, customer: Ints, day: Ints) -> Ints:
-        """Where the purchase days after ``day`` begin, for pairs of customer and day."""
+        """The index of the first purchase day after ``day``, for pairs of customer and day."""
         keys = self.owner * _STRIDE + self.days
         return np.searchsorted(keys, customer * _STRIDE + day, side="right").astype(np.int64)
 
 
 def purchases(orders: Sequence[PastOrder]) -> PurchaseTable:
-    """Orders in any order, added up by customer and day."""
+    """The purchase table of orders in any order, summed by customer and day."""
     customers = tuple(sorted({order.customer for order in orders}))
     codes = {customer: code for code, customer in enumerate(customers)}
     first_day = min(order.placed_at_ms for order in orders) // DAY_MS
-    # In minor units, so that the sum does not depend on the order of what is added up.
+    # In minor units, so that a sum does not depend on the order of its terms.
     sums: dict[tuple[int, int], list[int]] = {}
     for order in orders:
         key = (codes[order.customer], order.placed_at_ms // DAY_MS - first_day)
@@ -72,7 +72,7 @@ def purchases(orders: Sequence[PastOrder]) -> PurchaseTable:
 
 
 class Decisions(NamedTuple):
-    """Who was looked at, at the end of which day, and why; in the order of days."""
+    """The customer, the day and the kind of each decision, ordered by day."""
 
     customer: Ints
     day: Ints
@@ -113,7 +113,9 @@ def decisions(bought: PurchaseTable, check_in_days: int) -> Decisions:
 
 
 class Past(NamedTuple):
-    """What had been bought by a decision, times in days; ``place``: of the last purchase day."""
+    """What had been bought by a decision, times in days; ``place``: the index of the last purchase
+    day.
+    """
 
     place: Ints
     repeats: Floats
@@ -132,7 +134,9 @@ class Past(NamedTuple):
 
 
 def past(bought: PurchaseTable, at: Decisions) -> Past:
-    """In BG/NBD's terms: repeat purchase days, the last of them, and how long ago was the first."""
+    """In BG/NBD's terms: the number of repeat purchase days, the last of them, and the time since
+    the first.
+    """
     place = bought.places(at.customer, at.day) - 1
     start = bought.starts[at.customer]
     first, last = bought.days[start], bought.days[place]
@@ -146,8 +150,8 @@ def past(bought: PurchaseTable, at: Decisions) -> Past:
 
 
 class Outcomes(NamedTuple):
-    """Whether nothing was bought in the horizon after each decision; ``is_known``: whether the data
-    goes on to the horizon's end. The rest of ``churned`` says nothing.
+    """Whether nothing was bought in the horizon after each decision. ``is_known``: whether the data
+    reaches the horizon's end; where it does not, ``churned`` is meaningless.
     """
 
     churned: Bools
@@ -155,7 +159,7 @@ class Outcomes(NamedTuple):
 
 
 def outcomes(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Outcomes:
-    """From the purchases after the day of each decision, up to the last day of its horizon."""
+    """The outcomes from purchases after each decision's day, up to the last day of its horizon."""
     return Outcomes(
         days_bought(bought, at, horizon_days) == 0,
         at.day + horizon_days <= bought.last_day,
@@ -163,13 +167,13 @@ def outcomes(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Outcome
 
 
 def days_bought(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Ints:
-    """How many purchase days there were in (day, day + horizon]."""
+    """The number of purchase days in (day, day + horizon]."""
     until = bought.places(at.customer, at.day + horizon_days)
     return until - bought.places(at.customer, at.day)
 
 
 def spent(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Floats:
-    """What was spent in (day, day + horizon]."""
+    """The amount spent in (day, day + horizon]."""
     total = np.concatenate([[0.0], np.cumsum(bought.spend)])
     until = bought.places(at.customer, at.day + horizon_days)
     found: Floats = total[until] - total[bought.places(at.customer, at.day)]

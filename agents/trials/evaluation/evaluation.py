@@ -1,4 +1,4 @@
-"""One data set from purchases to verdicts."""
+"""Evaluates one data set, from purchases to verdicts."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -52,13 +52,13 @@ from models.parameters import load_parameters
 
 PARETO_REFIT_DAYS = 56
 SILENT_CHURN, CHURN = "Keepstream, silent churn", "Keepstream, churn"
-#: Opens a bar of (what is done, how many steps), and yields what moves it.
+#: Opens a progress bar for (the work, its number of steps), and yields the function that moves it.
 Watch = Callable[[str, int], AbstractContextManager[Tell]]
 
 
 class Options(NamedTuple):
-    """``seed``: disguise the log by it; None leaves it as it is. ``deals_labels``: learn from, and
-    be judged by, outcomes that were dealt out at random.
+    """``seed``: disguise the log with it; None leaves the log unchanged. ``deals_labels``: learn
+    from, and be judged by, randomly permuted outcomes.
     """
 
     seed: int | None = None
@@ -66,7 +66,7 @@ class Options(NamedTuple):
 
 
 class EvaluationVerdict(Struct, frozen=True, rename="camel"):
-    """All that is told of one data set. ``quality`` is what the trainer tells of itself."""
+    """All results for one data set. ``quality`` is what the trainer measured of its own scores."""
 
     name: str
     title: str
@@ -87,7 +87,7 @@ class EvaluationVerdict(Struct, frozen=True, rename="camel"):
 
 
 class Judged(NamedTuple):
-    """The rows that are judged: what plots are drawn of."""
+    """The judged rows, from which plots are drawn."""
 
     at: Decisions
     churned: Bools
@@ -107,7 +107,7 @@ class Material(NamedTuple):
 
 
 def evaluate(data: DataSet, options: Options, watch: Watch) -> tuple[EvaluationVerdict, Judged]:
-    """Ask Keepstream and the others at every decision point, and judge them by what came.
+    """Score every decision point with Keepstream and the others, and judge them by the outcomes.
 
     Raises ``EvaluationFailed`` without scikit-learn.
     """
@@ -141,7 +141,7 @@ def _evaluated(
 
 
 def prepare(data: DataSet, options: Options) -> Material:
-    """Decision points, what is known at each, what came of it, and what the batch models see."""
+    """Decision points, what is known at each, the outcomes, and the features of batch models."""
     seed = options.seed or 0
     bought = purchases(data.orders)
     at = decisions(bought, data.check_in_days)
@@ -154,7 +154,7 @@ def prepare(data: DataSet, options: Options) -> Material:
 
 
 def deal(outcome: Outcomes, seed: int) -> Outcomes:
-    """The known outcomes dealt out at random among the decisions whose outcome is known."""
+    """The known outcomes, randomly permuted among the decisions with a known outcome."""
     churned = outcome.churned.copy()
     known = churned[outcome.is_known]
     churned[outcome.is_known] = np.random.default_rng(seed).permutation(known)
@@ -162,12 +162,12 @@ def deal(outcome: Outcomes, seed: int) -> Outcomes:
 
 
 def ask(material: Material, options: Options, watch: Watch) -> tuple[Served, Floats]:
-    """Keepstream's answers at the decision points, and its values on the day of the forecast."""
+    """Keepstream's scores at the decision points, and its values on the day of the forecast."""
     data, bought, at = material.data, material.bought, material.at
     parameters = load_parameters(None, data.assignments)
     asked = at
     if data.value_day is not None:
-        # At the end of the rows, out of the order of days: questions are sorted into the log.
+        # Appended out of the order of days: questions are sorted into the log.
         more = everybody(bought, data.value_day)
         asked = Decisions(*(np.concatenate(pair) for pair in zip(at, more, strict=True)))
     lines = list(log_lines(data, bought, asked))
@@ -183,7 +183,7 @@ def ask(material: Material, options: Options, watch: Watch) -> tuple[Served, Flo
 
 
 def competitors(material: Material, tell: Tell) -> dict[str, Floats]:
-    """The scores of everybody else, by name; NaN before somebody's first fit."""
+    """The scores of all other models, by name; NaN before a model's first fit."""
     lessons = material.lessons
     at, seen = lessons.at, lessons.features.seen
     scores = {RECENCY: seen.recency}
@@ -234,8 +234,8 @@ def _thinning(
     if material.labels_dealt:
         outcome = deal(outcome, material.seed)
     judged = outcome.is_known & np.isfinite(scores[KEEPSTREAM])
-    # Two orders around midnight are two days here and one occasion there, so that whoever has just
-    # enough days may have no score yet: everybody is judged on the rows that have one.
+    # Two orders around midnight are two days here but one occasion in the engine, so a customer
+    # with just enough days may have no score yet: all scorers are judged on the rows that have one.
     if np.isfinite(served.silent[judged]).any():
         judged &= np.isfinite(served.silent)
     told = {CHURN: scores[KEEPSTREAM], SILENT_CHURN: served.silent, RECENCY: scores[RECENCY]}

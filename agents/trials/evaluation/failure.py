@@ -1,12 +1,12 @@
-"""Why an evaluation can end early."""
+"""Why an evaluation may end early."""
 
 
 class EvaluationFailed(Exception):
-    """There is nothing to evaluate, or nothing to evaluate it with; the message says what to do."""
+    """There is no data or no library for an evaluation; the message says what to do."""
 
 
 def not_installed(what: str) -> EvaluationFailed:
-    """``what``: the thing that is missing, in words."""
+    """``what``: the missing thing, in words."""
     return EvaluationFailed(
         f"{what} is not installed: run `make evaluate`, which brings it, "
         "or `pip install -r requirements/bench.txt`"

@@ -1,6 +1,6 @@
-"""What the batch models see of a customer: written for them, from the purchases alone.
+"""The features of the batch models, computed from the purchases alone.
 
-None of this is the engine's own code, so that an error there is not shared by its competitors.
+No code is shared with the engine, so an error there does not affect its competitors.
 """
 
 from typing import NamedTuple
@@ -29,14 +29,14 @@ NAMES = (
     "bgnbd",
 )
 REFIT_DAYS = 28
-#: How many own gaps the population's median is worth.
+#: The weight of the population's median, in numbers of own gaps.
 _GAP_WEIGHT = 2.0
 _OVERDUE_MAX = 10.0
 _LOGIT_MAX = 6.0
 
 
 class Fit(NamedTuple):
-    """What was known of the population at the end of ``day``: BG/NBD, and the usual gap."""
+    """What was known of the population at the end of ``day``: the BG/NBD fit, and the usual gap."""
 
     day: int
     parameters: Floats
@@ -44,7 +44,9 @@ class Fit(NamedTuple):
 
 
 def fits(bought: PurchaseTable) -> list[Fit]:
-    """One every `REFIT_DAYS`, of the purchases up to then; none before somebody bought twice."""
+    """One fit every `REFIT_DAYS`, from the purchases up to then; none before a customer bought
+    twice.
+    """
     found: list[Fit] = []
     gaps, ends = _gaps(bought)
     for day in range(REFIT_DAYS, bought.last_day + 1, REFIT_DAYS):
@@ -76,10 +78,11 @@ def bgnbd_scores(at: Decisions, seen: Past, made: list[Fit], horizon_days: float
 
 
 class Features:
-    """One row a decision, in the order of `NAMES`, as seen with any one fit of the population.
+    """One row for each decision, with columns in the order of `NAMES`, computed with any one fit of
+    the population.
 
-    A batch model computes its training rows anew with the fit it will answer by: rows of the first
-    weeks have no fit of their own.
+    A batch model recomputes its training rows with the fit that it will score with, because rows of
+    the first weeks have no fit of their own.
     """
 
     def __init__(self, bought: PurchaseTable, at: Decisions, horizon_days: float) -> None:
@@ -92,11 +95,11 @@ class Features:
         self._gaps = [table[seen.place] for table in _gap_statistics(bought)]
 
     def table(self, fit: Fit) -> Floats:
-        """All rows, by ``fit``."""
+        """All rows, computed with ``fit``."""
         seen, orders = self.seen, self._orders
         median, mean, deviation = self._gaps
         is_one_timer = seen.repeats == 0
-        # Drawn towards the population's while there are few.
+        # Shrunk towards the population's gap while there are few.
         typical = (seen.repeats * median + _GAP_WEIGHT * fit.gap_days) / (
             seen.repeats + _GAP_WEIGHT
         )
@@ -124,13 +127,14 @@ class Features:
 
 
 def _decayed(bought: PurchaseTable, seen: Past, amounts: Floats) -> list[Floats]:
-    """What is left of ``amounts`` at each decision, by half-life."""
+    """The decayed sum of ``amounts`` at each decision, for each half-life."""
     found = []
     for half_life in HALF_LIVES_DAYS:
         grown = np.empty(len(bought.days))
         for start, end in zip(bought.starts[:-1], bought.starts[1:], strict=True):
             since = bought.days[start:end] - bought.days[start]
-            # Growing weights instead of shrinking ones: one sum serves every later moment.
+            # Weights grow instead of shrinking, so that one cumulative sum serves every later
+            # moment.
             grown[start:end] = np.cumsum(amounts[start:end] * np.exp2(since / half_life))
         found.append(grown[seen.place] * np.exp2(-seen.life / half_life))
     return found

@@ -1,4 +1,4 @@
-"""Gamma-gamma: what somebody spends on a purchase day, drawn towards what everybody does.
+"""Gamma-gamma: a customer's spend per purchase day, shrunk towards everybody's mean.
 
 P. Fader, B. Hardie, K. L. Lee (2005), "RFM and CLV: Using Iso-Value Curves for Customer Base
 Analysis", Journal of Marketing Research 42(4). Parameters are (p, q, gamma).
@@ -15,7 +15,9 @@ _BEGIN = np.array([2.0, 3.0, 1.0])
 
 
 def log_likelihood(parameters: Floats, count: Floats, mean: Floats) -> Floats:
-    """Of a mean over ``count`` purchase days, up to what no parameter is in; both positive."""
+    """The log likelihood of a mean over ``count`` purchase days, up to terms without parameters;
+    both must be positive.
+    """
     p, q, gamma = parameters
     px = p * count
     found: Floats = (
@@ -31,9 +33,9 @@ def log_likelihood(parameters: Floats, count: Floats, mean: Floats) -> Floats:
 
 
 def fit(count: Floats, mean: Floats) -> Floats:
-    """The most likely parameters for those who bought again and paid for it."""
+    """The most likely parameters, from customers who bought again and paid for it."""
     rows = (count > 0) & (mean > 0)
-    # Free of the currency: the search takes steps of one size.
+    # In units of the mean, so that the search takes the same steps in any currency.
     unit = float(np.mean(mean[rows]))
     counts, means = count[rows], mean[rows] / unit
 
@@ -46,7 +48,9 @@ def fit(count: Floats, mean: Floats) -> Floats:
 
 
 def expected_spend(parameters: Floats, count: Floats, mean: Floats) -> Floats:
-    """Of one more purchase day; for who has no repeat purchase, everybody's mean."""
+    """The expected spend on one more purchase day; for customers without a repeat purchase,
+    everybody's mean.
+    """
     p, q, gamma = parameters
     found: Floats = p * (gamma + count * mean) / (p * count + q - 1.0)
     return found

@@ -1,4 +1,4 @@
-"""Public files of purchases that no package carries, read by their known columns."""
+"""Readers for public files of purchases that are in no package."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ _RETAIL = ("customer_id", "trans_date", "tran_amount")
 
 
 def uci(path: Path) -> DataSet:
-    """UCI Online Retail: lines of invoices, of which those of one number are one order.
+    """UCI Online Retail: lines of invoices; lines with the same invoice number are one order.
 
     Returns (numbers that begin with C) and lines without a customer are left out. D. Chen (2015),
     UCI Machine Learning Repository.
@@ -39,7 +39,9 @@ def uci(path: Path) -> DataSet:
 
 
 def retail(path: Path) -> DataSet:
-    """The file of many tutorials on recency, frequency and money: a purchase a line, by day."""
+    """The file used by many tutorials on recency, frequency and money: one purchase per line, by
+    day.
+    """
     orders = []
     for number, row in _rows(path, _RETAIL):
         at_ms = _time(row["trans_date"], ("%d-%b-%y", "%Y-%m-%d"), path, number) + 43_200_000
@@ -60,7 +62,7 @@ def _data(name: str, title: str, currency: str, orders: list[PastOrder], path: P
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with its line, the header's being 1. Raises ``EvaluationFailed``."""
+    """Each row with its line number; the header is line 1. Raises ``EvaluationFailed``."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8", errors="replace", newline="") as lines:

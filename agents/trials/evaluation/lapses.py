@@ -1,13 +1,14 @@
-"""Whether those of whom churn-risk fires really lapse, on purchases that happened.
+"""Whether customers for whom churn-risk fires really lapse, judged on real purchases.
 
     python -m agents.trials.evaluation.lapses cdnow
     python -m agents.trials.evaluation.lapses journey
     python -m agents.trials.evaluation.lapses uci "Online Retail.csv"
     python -m agents.trials.evaluation.lapses retail retail-transactions.csv.gz
 
-Whoever buys nothing within twice their own usual gap, and within the shop's first horizon, has
-lapsed. The rule is compared with one on the bare churn probability, at the threshold at which that
-fires about as often, and with whoever is looked at, once in the same cooldown.
+A customer has lapsed if they buy nothing within twice their own usual gap and within the shop's
+first horizon. The rule is compared with a rule on the churn probability alone, at the threshold at
+which that fires about as often, and with a rule that fires whenever it is evaluated, once per
+cooldown.
 """
 
 import sys
@@ -34,13 +35,13 @@ from models.parameters import load_parameters
 from models.replay import Replay
 
 RULE, ANYBODY = "churn-risk", "anybody"
-#: Thresholds of the rule on the bare probability, in hundredths.
+#: Thresholds of the rule on the probability alone, in hundredths.
 _THRESHOLDS = (*range(50, 80, 5), *range(80, 99))
 _BECAUSE = ("silent_days", "typical_gap_days")
 
 
 class Fired(NamedTuple):
-    """A rule fired for a customer; their silence and usual gap by its receipt, in days."""
+    """A rule fired for a customer; their silence and usual gap from its receipt, in days."""
 
     customer: str
     at_ms: int
@@ -49,8 +50,9 @@ class Fired(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What came of those of whom a rule fired. ``early``: the share before half the own gap;
-    ``cut``: how many the data does not follow to the end; ``lapsed``: the share of the others.
+    """What became of the customers for whom a rule fired. ``early``: the share that fired before
+    half the customer's gap; ``cut``: how many windows end after the data does; ``lapsed``: the
+    share of the others that lapsed.
     """
 
     fired: int
@@ -60,12 +62,12 @@ class Verdict(NamedTuple):
 
 
 def bare(hundredths: int) -> str:
-    """The name of the rule on the bare probability with this threshold."""
+    """The name of the rule on the probability alone with this threshold."""
     return f"bare-{hundredths}"
 
 
 def with_rules(parameters: Parameters) -> Parameters:
-    """The shipped rule as it stands, those it is compared with, and nothing else."""
+    """Only the shipped rule, unchanged, and the rules it is compared with."""
     [shipped] = [rule for rule in parameters.triggers.triggers if rule.name == RULE]
     known = replace(shipped, because=_BECAUSE)
     rules: list[TriggerRule] = [known, replace(known, name=ANYBODY, rises=None)]
@@ -80,7 +82,7 @@ def with_rules(parameters: Parameters) -> Parameters:
 
 
 def fired_by_rule(lines: Iterable[bytes], parameters: Parameters) -> dict[str, list[Fired]]:
-    """Replay a log, and gather what fires."""
+    """Replay a log, and collect what fires."""
     engine, found = Replay(with_rules(parameters)), defaultdict(list)
     for number, line in enumerate(lines, start=1):
         for output in engine.feed(line, number):
@@ -99,10 +101,10 @@ def _fired(trigger: Trigger) -> Fired:
 
 
 def judge(fired: Iterable[Fired], data: DataSet) -> Verdict:
-    """Hold what fired against what was bought afterwards.
+    """Compare what fired with the purchases that followed.
 
-    Whom the data does not follow to the end of their window is left out whether or not they came
-    back: those who did would otherwise be all that is known of them.
+    Customers whose window ends after the data are left out, whether or not they came back:
+    otherwise only those who came back would count.
     """
     bought: dict[str, list[int]] = defaultdict(list)
     for order in data.orders:
@@ -130,7 +132,9 @@ def judge(fired: Iterable[Fired], data: DataSet) -> Verdict:
 
 
 def table(data: DataSet, fired: dict[str, list[Fired]]) -> Iterator[str]:
-    """The verdicts in lines: the shipped rule, the bare one that fires as often, and anybody."""
+    """The results as lines: the shipped rule, the bare rule that fires about as often, and every
+    customer.
+    """
     own = judge(fired[RULE], data)
     as_often = min(_THRESHOLDS, key=lambda one: abs(len(fired[bare(one)]) - own.fired))
     base = judge(fired[ANYBODY], data)
@@ -161,7 +165,7 @@ def read(arguments: list[str]) -> DataSet:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table of one data set; 2 if it cannot be read."""
+    """Print the table of one data set; return 2 if it can't be read."""
     try:
         data = read(arguments)
     except EvaluationFailed as error:

@@ -18,8 +18,8 @@ _DECISION_MS = DAY_MS - 1_000
 
 
 def log_lines(data: DataSet, bought: PurchaseTable, asked: Decisions) -> Iterator[bytes]:
-    """Each day's orders as they stand in ``data``, then the watermark that says they are all there,
-    then the day's questions. A question's message id is its row in ``asked``.
+    """Each day's orders in the order of ``data``, then the watermark that closes the day, then the
+    day's questions. A question's message id is its row in ``asked``.
     """
     questions: dict[int, list[int]] = defaultdict(list)
     for row, day in enumerate(asked.day):
@@ -37,7 +37,7 @@ def log_lines(data: DataSet, bought: PurchaseTable, asked: Decisions) -> Iterato
 
 
 def everybody(bought: PurchaseTable, day: int) -> Decisions:
-    """All who had bought by ``day``, to be asked about at its end."""
+    """All customers who had bought by ``day``, as questions at its end."""
     customer = np.flatnonzero(bought.days[bought.starts[:-1]] <= day).astype(np.int64)
     none = np.zeros(len(customer), dtype=np.bool_)
     return Decisions(customer, np.full(len(customer), day, dtype=np.int64), none, none)

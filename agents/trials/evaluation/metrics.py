@@ -1,4 +1,4 @@
-"""How good scores are, exactly, and how far the customers at hand leave that open."""
+"""Exact measures of score quality, and their uncertainty over customers."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _EPSILON = 1e-6
 
 
 class Interval(Struct, frozen=True):
-    """An estimate, and the middle 95 % of what it is when the customers are drawn again."""
+    """An estimate, and the 95 % percentile interval over bootstrap samples of the customers."""
 
     estimate: float
     low: float
@@ -22,18 +22,18 @@ class Interval(Struct, frozen=True):
 
 
 class Ranking:
-    """Scores prepared for computing AUCs of many weightings of the same rows."""
+    """Scores prepared for computing AUCs with many weightings of the same rows."""
 
     def __init__(self, scores: Floats, outcomes: Bools) -> None:
         self._order = np.argsort(scores, kind="stable")
         ordered = scores[self._order]
         self._positive = outcomes[self._order]
-        # Where each run of equal scores begins.
+        # The start of each run of equal scores.
         self._starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
 
     def auc(self, weights: Floats | None = None) -> float:
-        """P(a score that came true is above one that didn't), ties counting half; NaN while there
-        is only one kind. A row of weight 2 counts as two rows.
+        """The probability that a positive row scores above a negative one, ties counting half; NaN
+        if there is only one class. A row of weight 2 counts as two rows.
         """
         weight = np.ones(len(self._order)) if weights is None else weights[self._order]
         positives = np.add.reduceat(np.where(self._positive, weight, 0.0), self._starts)
@@ -51,13 +51,13 @@ def auc(scores: Floats, outcomes: Bools) -> float:
 
 
 def log_loss(scores: Floats, outcomes: Bools) -> float:
-    """Mean of minus the logarithm of the probability given to what happened, in nats."""
+    """The mean of minus the logarithm of the probability given to what happened, in nats."""
     said = np.clip(scores, _EPSILON, 1.0 - _EPSILON)
     return float(-np.mean(np.log(np.where(outcomes, said, 1.0 - said))))
 
 
 class CalibrationBin(NamedTuple):
-    """Rows of similar scores: how many, what was said on average, and what came true."""
+    """Rows of similar scores: their number, their mean score, and the share that came true."""
 
     rows: int
     said: float
@@ -67,7 +67,7 @@ class CalibrationBin(NamedTuple):
 def calibration(
     scores: Floats, outcomes: Bools, bins: int = CALIBRATION_BINS
 ) -> list[CalibrationBin]:
-    """Bins of equal count, the first few one larger where the rows don't divide."""
+    """Bins of equal count; the first few have one row more if the rows don't divide evenly."""
     order = np.argsort(scores, kind="stable")
     parts = (part for part in np.array_split(order, bins) if len(part))
     return [
@@ -77,7 +77,7 @@ def calibration(
 
 
 def calibration_error(scores: Floats, outcomes: Bools) -> float:
-    """Mean gap between what was said and what came true, over bins of equal count."""
+    """The mean gap between mean score and observed share, over bins of equal count."""
     bins = calibration(scores, outcomes)
     return sum(b.rows * abs(b.said - b.true) for b in bins) / sum(b.rows for b in bins)
 
@@ -85,8 +85,8 @@ def calibration_error(scores: Floats, outcomes: Bools) -> float:
 class Bootstrap:
     """Draws customers with replacement, each with all of their rows.
 
-    Rows of one customer are alike, so drawing rows would promise more than the data holds. The same
-    draws serve every scorer: their differences are paired.
+    Rows of one customer are correlated, so drawing rows would give intervals that are too narrow.
+    All scorers use the same draws, so their differences are paired.
     """
 
     def __init__(self, customer: Ints, seed: int, replicates: int = REPLICATES) -> None:

@@ -15,18 +15,18 @@ BEGIN = np.array([0.5, 5.0, 0.5, 5.0])
 
 
 def log_likelihood(parameters: Floats, repeats: Floats, last: Floats, life: Floats) -> Floats:
-    """By customer.
+    """The log likelihood for each customer.
 
     The Note's hypergeometric functions overflow for frequent buyers. After Euler's transformation,
-    F(a, b; c; z) = (1 - z)^(c - a - b) F(c - a, c - b; c; z), what grows is a power, which is taken
-    in logarithms, and what is left is moderate.
+    F(a, b; c; z) = (1 - z)^(c - a - b) F(c - a, c - b; c; z), the growing factor is a power, whose
+    logarithm is taken, and the other factor is moderate.
     """
     r, alpha, s, beta = parameters
     common = gammaln(r + repeats) - gammaln(r) + r * np.log(alpha) + s * np.log(beta)
     alive = _power_log(parameters, repeats, life)
     gone_log = _power_log(parameters, repeats, last) + np.log(_integral(parameters, repeats, last))
     still_log = alive + np.log(_integral(parameters, repeats, life))
-    # The integral of dropping out between the last purchase and the end of observation.
+    # The integral over dropping out between the last purchase and the end of observation.
     share = -np.expm1(np.minimum(still_log - gone_log, 0.0))
     with np.errstate(divide="ignore"):
         left = np.log(s / (r + s + repeats)) + gone_log + np.log(share)

@@ -1,4 +1,4 @@
-"""The same purchases in another guise, which must make no difference to how good a score is."""
+"""Disguises purchases in ways that must not change the quality of a score."""
 
 from itertools import groupby
 from random import Random
@@ -14,7 +14,7 @@ _FACTOR_MAX = 4.0
 
 
 class Guise(Struct, frozen=True):
-    """What was done to a log: moved by weeks, amounts multiplied, each day's lines shuffled."""
+    """The changes to a log: moved by weeks, amounts multiplied, each day's lines shuffled."""
 
     seed: int
     weeks: int
@@ -22,10 +22,10 @@ class Guise(Struct, frozen=True):
 
 
 def disguise(data: DataSet, seed: int) -> tuple[DataSet, Guise]:
-    """``data`` moved by whole weeks, in another price level, and shuffled within each day.
+    """``data`` moved by whole weeks, at another price level, and shuffled within each day.
 
-    Who bought on which day of the week is what it was, and so is every gap. Orders are no longer in
-    the order of time within a day.
+    Days of the week and gaps stay the same for every customer. Orders within a day are no longer in
+    order of time.
     """
     chance = Random(f"{data.name}-{seed}")
     weeks = chance.choice([-1, 1]) * chance.randint(1, _WEEKS_MAX)

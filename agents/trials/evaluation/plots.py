@@ -1,4 +1,4 @@
-"""Three pictures a data set: are scores what comes true, do they stay good, whom do they find."""
+"""Three plots for each data set: calibration, quality over time, and the customers found."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PERIOD_DAYS = 28
-#: Decisions of either outcome in a period, for its AUC to say something.
+#: Decisions of either outcome that a period needs for a meaningful AUC.
 _OUTCOMES_MIN = 30
 _PROBABILITIES = (KEEPSTREAM, BGNBD, BOOSTING)
 
 
 def draw(verdict: EvaluationVerdict, judged: Judged, directory: Path) -> list[Path]:
-    """Write the pictures as PNG. Raises ``EvaluationFailed`` without matplotlib."""
+    """Write the plots as PNG. Raises ``EvaluationFailed`` without matplotlib."""
     try:
         # Without pyplot: no window, no global state.
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional, a second to import

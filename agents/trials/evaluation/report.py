@@ -1,4 +1,4 @@
-"""Verdicts in words and tables, and as JSON. Every figure is one that was just computed."""
+"""Prints verdicts as text and tables, and writes them as JSON. Every figure was just computed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from agents.trials.evaluation.thinning import (
 from agents.trials.evaluation.value import ValueComparison
 
 RESULTS = "results.json"
-#: Columns of a file that tables are written to.
+#: The width of tables that are written to a file.
 WIDTH = 132
 _NONE = "-"
 
@@ -33,7 +33,7 @@ def console() -> Console:
 
 
 def show(verdict: EvaluationVerdict, console: Console) -> None:
-    """Print all that is told of one data set."""
+    """Print all results of one data set."""
     console.print(f"\n[bold]{verdict.title}[/]")
     console.print(_about(verdict), soft_wrap=True)
     for comparison in verdict.churn:
@@ -48,7 +48,7 @@ def show(verdict: EvaluationVerdict, console: Console) -> None:
 
 
 def write_results(verdicts: Sequence[EvaluationVerdict], directory: Path) -> None:
-    """Write all figures as JSON; what is not a number is null."""
+    """Write all figures as JSON; NaN becomes null."""
     directory.mkdir(parents=True, exist_ok=True)
     content = msgspec.json.format(msgspec.json.encode(verdicts), indent=2)
     (directory / RESULTS).write_bytes(content + b"\n")
@@ -71,7 +71,7 @@ def _about(verdict: EvaluationVerdict) -> str:
             "each day's events shuffled"
         )
     if verdict.labels_dealt:
-        lines.append("outcomes were dealt out at random: nobody can tell them, and .5 is right")
+        lines.append("outcomes were shuffled: nobody can predict them, and .5 is right")
     return "\n".join(lines) + "\n"
 
 
@@ -136,7 +136,7 @@ def _thinning_table(thinning: ThinningComparison) -> Table:
 
 
 def _told_by_trainer(verdict: EvaluationVerdict) -> list[str]:
-    """What /metrics would show: of the examples that the trainer kept, judged as it went."""
+    """What /metrics would show: the quality of the kept examples, measured while learning."""
     lines = []
     for told in verdict.quality:
         if told.kind == ALL_KINDS:

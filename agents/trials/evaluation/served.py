@@ -1,4 +1,4 @@
-"""What Keepstream itself says at each decision point: the log through `models.replay`."""
+"""Keepstream's own scores at each decision point, from a replay of the log."""
 
 import gc
 from collections.abc import Callable, Iterable
@@ -17,14 +17,14 @@ from models.replay import Replay
 from models.replay_summary import Summary
 
 _TELL_EVERY_LINES = 500
-#: Told how many lines were read.
+#: Called with the number of lines read.
 Tell = Callable[[int], None]
 
 
 class Served(NamedTuple):
-    """Answers by row of what was asked; NaN where there is none.
+    """Scores by row of the questions; NaN where there is none.
 
-    ``churn`` leaves out the prior, which is the same for everybody and no answer.
+    ``churn`` leaves out the prior, which is the same for every customer.
     """
 
     churn: Floats
@@ -40,10 +40,10 @@ def serve(
     trainer: Trainer | None = None,
     tell: Tell = lambda _: None,
 ) -> Served:
-    """Feed a log of `log_lines`, and gather the answers."""
+    """Replay a log of `log_lines`, and collect the scores."""
     churn, value, silent = (np.full(rows, np.nan) for _ in range(3))
     engine = Replay(parameters, trainer=trainer)
-    # Rows are many and make no cycles: looking through all of them again and again finds nothing.
+    # Rows are many and make no reference cycles, so garbage collections find nothing.
     threshold = gc.get_threshold()
     gc.set_threshold(50_000, 50, 50)
     try:
@@ -67,7 +67,7 @@ def _number(answer: float | None) -> float:
 
 
 class Dealing(Trainer):
-    """A trainer whose examples' outcomes were dealt out anew, in the order in which they come."""
+    """A trainer that replaces the outcomes of its examples by ``outcomes``, in order."""
 
     def __init__(self, parameters: Parameters, outcomes: Iterable[bool]) -> None:
         super().__init__(parameters, partitions=1)
@@ -80,23 +80,24 @@ class Dealing(Trainer):
 
 
 class Listening(Trainer):
-    """A trainer that only writes down the outcomes of its examples."""
+    """A trainer that only records the outcomes of its examples."""
 
     def __init__(self, parameters: Parameters) -> None:
         super().__init__(parameters, partitions=1)
         self.outcomes: list[bool] = []
 
-    def learn(self, lesson: Lesson, place: int = 0) -> bool:  # noqa: ARG002 - a Trainer's
+    def learn(self, lesson: Lesson, place: int = 0) -> bool:  # noqa: ARG002 - as in Trainer
         if isinstance(lesson, Example):
             self.outcomes.append(lesson.churned)
         return False
 
 
 def dealt(lines: Iterable[bytes], parameters: Parameters, seed: int) -> Dealing:
-    """A trainer for the same log whose outcomes are those of the log, at random examples.
+    """A trainer for the same log in which the log's outcomes are randomly permuted over the
+    examples.
 
-    What the examples are does not depend on any model, so a first reading of the log, which learns
-    nothing, finds how many of either outcome there are to deal.
+    Which examples there are does not depend on any model. So a first pass over the log, which
+    learns nothing, counts the outcomes of each class.
     """
     listening = Listening(parameters)
     engine = Replay(parameters, trainer=listening)

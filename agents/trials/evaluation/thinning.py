@@ -1,4 +1,4 @@
-"""Silent churn: customers who still come, and far less often than they used to."""
+"""Silent churn: customers who still buy, but far less often than before."""
 
 import numpy as np
 from msgspec import Struct
@@ -14,16 +14,16 @@ from agents.trials.evaluation.decisions import (
 )
 from agents.trials.evaluation.metrics import Bootstrap, Interval, Ranking, interval
 
-#: Thinned out: fewer purchase days than this share of what the own rate so far promises.
+#: A customer thins out with fewer purchase days than this share of what their own rate predicts.
 SHARE = 0.25
-#: Enough history to have a rate of one's own.
+#: Days of history that are enough for a rate of one's own.
 LIFE_DAYS_MIN = 84
 PURCHASE_DAYS_MIN = 8
 
 
 class ThinningTold(Struct, frozen=True, rename="camel"):
-    """One scorer's AUC, and its lead over the first scorer's on the same rows; None without
-    answers.
+    """One scorer's AUC, and its lead over the first scorer on the same rows; None without
+    scores.
     """
 
     scorer: str
@@ -32,7 +32,7 @@ class ThinningTold(Struct, frozen=True, rename="camel"):
 
 
 class ThinningComparison(Struct, frozen=True, rename="camel"):
-    """Who thins out in the ``horizon_days`` after a check-in, told by several scorers."""
+    """How well several scorers predict thinning out in the ``horizon_days`` after a check-in."""
 
     horizon_days: int
     rows: int
@@ -42,9 +42,9 @@ class ThinningComparison(Struct, frozen=True, rename="camel"):
 
 
 def thinning(bought: PurchaseTable, at: Decisions, seen: Past, horizon_days: int) -> Outcomes:
-    """Whether the purchase days in the horizon are fewer than `SHARE` of the customer's own rate
-    until the decision times the horizon. The rate counts all purchase days over all days of life,
-    the first included in both. Known at check-ins, of customers with enough of a history.
+    """Whether the purchase days in the horizon are fewer than `SHARE` times the customer's own rate
+    before the decision times the horizon. The rate is all purchase days over all days of life, the
+    first included in both. Known only at check-ins, and for customers with enough history.
     """
     rate = (seen.repeats + 1.0) / (seen.life + 1.0)
     came = days_bought(bought, at, horizon_days)
@@ -56,7 +56,7 @@ def thinning(bought: PurchaseTable, at: Decisions, seen: Past, horizon_days: int
 def compare_thinning(
     at: Decisions, thinned: Bools, scores: dict[str, Floats], horizon_days: int, seed: int
 ) -> ThinningComparison:
-    """All scorers on the rows given, the first of ``scores`` is what the others must beat."""
+    """Compare all scorers on these rows; the first of ``scores`` is the one to beat."""
     bootstrap = Bootstrap(at.customer, seed)
     rankings = {
         name: Ranking(said, thinned) for name, said in scores.items() if np.isfinite(said).all()

@@ -1,4 +1,4 @@
-"""What customers will spend: forecasts made at the end of one day, judged by the 90 days after."""
+"""Forecasts of customers' spend, made at the end of one day and judged by the next 90 days."""
 
 from collections.abc import Mapping
 
@@ -17,12 +17,12 @@ _DECILES = 10
 
 
 class ValueTold(Struct, frozen=True, rename="camel"):
-    """How one forecast did; all None if the forecaster had nothing to say.
+    """The results of one forecast; all None if the forecaster has none.
 
-    ``total_error``: the sum of what was forecast over that of what came, minus 1. ``correlation``:
+    ``total_error``: the forecast total divided by the actual total, minus 1. ``correlation``:
     Pearson's, over customers. ``decile_error``: customers are put in ten groups of equal count by
-    their forecast; the mean absolute difference of a group's mean forecast and mean spend, in terms
-    of everybody's mean spend.
+    their forecast; the mean absolute difference between a group's mean forecast and mean spend,
+    divided by everybody's mean spend.
     """
 
     scorer: str
@@ -32,7 +32,9 @@ class ValueTold(Struct, frozen=True, rename="camel"):
 
 
 class ValueComparison(Struct, frozen=True, rename="camel"):
-    """Forecasts for the same customers; ``spend_mean`` is what came, a customer, in major units."""
+    """Forecasts for the same customers; ``spend_mean`` is the actual spend per customer, in major
+    units.
+    """
 
     day: int
     horizon_days: int
@@ -44,7 +46,9 @@ class ValueComparison(Struct, frozen=True, rename="camel"):
 def compare_values(
     bought: PurchaseTable, at: Decisions, horizon_days: int, forecasts: Mapping[str, Floats]
 ) -> ValueComparison:
-    """Judge forecasts of the spend in (day, day + horizon], major units, one a row of ``at``."""
+    """Judge forecasts of the spend in (day, day + horizon], in major units, one for each row of
+    ``at``.
+    """
     actual = spent(bought, at, horizon_days)
     return ValueComparison(
         day=int(at.day[0]),
@@ -56,7 +60,7 @@ def compare_values(
 
 
 def judge_value(scorer: str, forecast: Floats, actual: Floats) -> ValueTold:
-    """A forecaster that leaves out a single customer has not answered."""
+    """The results of a forecast; a forecaster that leaves out a single customer has none."""
     if not np.isfinite(forecast).all():
         return ValueTold(scorer)
     groups = np.array_split(np.argsort(forecast, kind="stable"), _DECILES)
@@ -70,7 +74,7 @@ def judge_value(scorer: str, forecast: Floats, actual: Floats) -> ValueTold:
 
 
 def formula_forecast(bought: PurchaseTable, at: Decisions, horizon_days: int) -> Floats:
-    """Expected purchase days x what is expected of each, both fitted on the day itself."""
+    """Expected purchase days times the expected spend of each, both fitted on the day itself."""
     seen = past(bought, at)
     parameters = most_likely(bgnbd.log_likelihood, histories(seen), bgnbd.BEGIN)
     mean = _repeat_spend(bought, at, seen)
@@ -82,7 +86,7 @@ def formula_forecast(bought: PurchaseTable, at: Decisions, horizon_days: int) ->
 
 
 def _repeat_spend(bought: PurchaseTable, at: Decisions, seen: Past) -> Floats:
-    """Mean spend of the repeat purchase days, as gamma-gamma has it; 0 without any."""
+    """The mean spend of the repeat purchase days, as gamma-gamma defines it; 0 without any."""
     total = np.concatenate([[0.0], np.cumsum(bought.spend)])
     repeated = total[seen.place + 1] - total[bought.starts[at.customer] + 1]
     mean: Floats = np.maximum(repeated, 0.0) / np.maximum(seen.repeats, 1.0)
@@ -92,15 +96,15 @@ def _repeat_spend(bought: PurchaseTable, at: Decisions, seen: Past) -> Floats:
 def regression_forecast(
     bought: PurchaseTable, asked: Decisions, lessons: Lessons, check_in_days: int
 ) -> Floats:
-    """Poisson regression with a log link on the spend after every customer's latest check-in whose
-    horizon had ended: the population as it was asked about, a horizon ago.
+    """Poisson regression with a log link, fitted to the spend after every customer's latest
+    check-in whose horizon had ended: the same question, asked one horizon earlier.
     """
     day = int(asked.day[0])
     fit = [fit for fit in lessons.made if fit.day <= day][-1]
     at, matured = lessons.at, lessons.matured(day)
     rows = matured & at.is_check_in & (at.day + lessons.horizon_days > day - check_in_days)
     spend = spent(bought, at.only(rows), lessons.horizon_days)
-    # In terms of the mean, so that the penalty is the same in every currency.
+    # In units of the mean, so that the penalty is the same in every currency.
     unit = float(spend.mean())
     model = _poisson().fit(lessons.features.table(fit)[rows], spend / unit)
     table = Features(bought, asked, lessons.horizon_days).table(fit)
