@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
-from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
+from models.counted import follow_consent, lessons_of
+from models.customer.consent import CONSENT, record_stamps
 from models.customer.fingerprint import fingerprint_bytes
-from models.customer.improvements import IMPROVEMENTS
 from models.customer.labels import LabelsDropped
 from models.customer.part import Timer
 from models.customer.row import Row
@@ -21,11 +21,8 @@ from models.decisions.trigger import Decision
 from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord
-from models.learning.lessons import Cost, Lesson, Tally
+from models.learning.lessons import Lesson
 from models.plan import Plan
-
-#: Sums of what is nobody's, and of who refuses what.
-_ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
 
 
 class Rehearsed(NamedTuple):
@@ -93,7 +90,7 @@ def _is_late(event: Event, context: Context, plan: Plan) -> bool:
 
 def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
     scene = _recorded(row, event, context, plan)
-    return outcome(scene, plan) if scene.moments or scene.lessons else []
+    return outcome(scene, plan) if scene.moments or scene.lessons or scene.settled else []
 
 
 def _recorded(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
@@ -111,8 +108,12 @@ def _recorded(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     if not segments:
         return record(row, event, context, plan)
     taught = catch_up(row, event.customer, event.occurred_at_ms, context, watch)
+    if taught and row.read(CONSENT).is_left_out:
+        taught = []
     scene = record(row, event, context, plan)
-    scene.lessons[:0] = taught
+    if taught:
+        # Before the event, whatever that says of consent.
+        scene.settled = [*taught, *scene.settled]
     look(scene, watch, segments)
     return scene
 
@@ -130,13 +131,18 @@ def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effe
 def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     """Let each part that listens record the event; nothing is decided here."""
     scene = Scene(row, event.customer, event.occurred_at_ms, context, event)
+    is_new = not row.latest_ms
     if event.occurred_at_ms > row.latest_ms:
         row.latest_ms = event.occurred_at_ms
     if event.consent:
         # Whatever the event is of; and first, since it holds for what the event brings about.
         record_stamps(row.edit(CONSENT), event, scene)
+    if event.consent or (is_new and not plan.learns_by_default):
+        follow_consent(scene, plan)
     for part in plan.routes[event.kind.number]:
         part.record(row.edit(part), event, scene)
+        if part is CONSENT:
+            follow_consent(scene, plan)
     return scene
 
 
@@ -283,23 +289,13 @@ def _forget_late_messages(row: Row, context: Context) -> None:
 def outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
     decisions = decide(scene, plan.policy) if scene.moments else []
-    effects: list[Effect] = [*_lessons(scene), *decisions] if scene.lessons else [*decisions]
+    effects: list[Effect] = []
+    if scene.lessons or scene.settled:
+        effects += lessons_of(scene, plan)
+    effects += decisions
     if scene.rehearsed or scene.dropped:
         effects += [*map(Rehearsed, scene.rehearsed), *scene.dropped]
     return effects
-
-
-def _lessons(scene: Scene) -> list[Lesson]:
-    """What the parts teach; of somebody who may not be learnt from only that they said so, and
-    what is nobody's.
-    """
-    if scene.of(may_be_learnt_from):
-        return scene.lessons
-    return [
-        lesson
-        for lesson in scene.lessons
-        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part in _ALWAYS_TOLD)
-    ]
 
 
 def _next_ripe_ms(row: Row, clock_ms: int, plan: Plan) -> int:

@@ -121,6 +121,7 @@ class Scene:
     Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
     of the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal
     the rules that would have fired are in ``rehearsed``. ``dropped``: labels that teach nothing.
+    ``settled``: lessons that stand, whatever the step yet finds of the customer's consent.
     ``member_of``: the segments that the customer is in, once they were asked for; ``turned``: those
     that were entered or left, each with its moment, and ``segment`` the one that rules are looked
     at for.
@@ -140,6 +141,7 @@ class Scene:
         "rehearsed",
         "row",
         "segment",
+        "settled",
         "snapshot",
         "turned",
     )
@@ -156,6 +158,7 @@ class Scene:
         self.snapshot = context.snapshot
         self.moments: list[str] = []
         self.lessons: list[Lesson] = []
+        self.settled: Sequence[Lesson] = ()
         self.rehearsed: list[str] = []
         self.dropped: list[LabelsDropped] = []
         self.member_of: list[str] | None = None
