@@ -23,7 +23,7 @@ from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
 from models.customer.segments import SEGMENTS
-from models.engine import Effect, Fate, follow, follow_due, outcome, step
+from models.engine import Effect, Fate, follow, follow_due, heed_refusal, outcome, step
 from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
 from models.events.event import Event
@@ -355,11 +355,12 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
 
 def _count(scene: Scene, plan: Plan) -> None:
     """Take a row that was made anew for counted, as its parts have told, and leave it out if it
-    must be.
+    must be; heed what an id has refused.
     """
     if scene.row.read(CONSENT).is_left_out:
         scene.row.edit(CONSENT).is_left_out = False
     follow_consent(scene, plan)
+    heed_refusal(scene, plan)
 
 
 def _note_contamination(row: Row, change: _Change, parameters: Parameters) -> None:

@@ -42,6 +42,7 @@ class Plan(NamedTuple):
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
     ``watch``: segments and other conditions that are looked at as they change. ``parts``: the codes
     of those that are on. ``learns_by_default``: of somebody who said nothing of it.
+    ``unprofiled``: what parts do when a customer refuses personalisation.
     """
 
     parameters: Parameters
@@ -58,6 +59,7 @@ class Plan(NamedTuple):
     looks: Looks = NO_LOOKS
     parts: tuple[str, ...] = ()
     learns_by_default: bool = True
+    unprofiled: tuple[Callable[[Scene], None], ...] = ()
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -97,6 +99,7 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         looks={part.name: part.look for part in on if part.look is not None},
         parts=tuple(sorted(part.code for part in on)),
         learns_by_default=parameters.of(ConsentParameters).default.analytics == "granted",
+        unprofiled=tuple(part.unprofiled for part in on if part.unprofiled is not None),
     )
 
 
