@@ -73,7 +73,8 @@ def expected_by(
         left = weeks / (model.alpha + life_weeks + weeks)
         series = series_of(first, second, total, left)
         bought = total / second * (1.0 - (1.0 - left) ** second * series)
-        found.append(max(bought, 0.0) * alive)
+        # Compared by hand: every label, tier and lifetime value asks.
+        found.append(alive * (0.0 if bought < 0.0 else bought))
     return found
 
 
