@@ -28,22 +28,22 @@ def lessons_of(scene: Scene, plan: Plan) -> list[Lesson]:
     may_learn = scene.of(may_be_learnt_from)
     if may_learn is consent.is_left_out:
         # A grant has expired since, or the shop's default is another.
-        _turn(scene, plan, may_learn=may_learn)
+        _turn(scene, may_learn=may_learn)
     elif not may_learn:
         return [*scene.settled, *_kept(scene.lessons, is_counted=False, may_learn=False)]
     return [*scene.settled, *scene.lessons]
 
 
-def follow_consent(scene: Scene, plan: Plan) -> None:
+def follow_consent(scene: Scene) -> None:
     """Count the customer among all or no longer, as soon as their consent is recorded: before any
     sum changes by the event that says so.
     """
     may_learn = may_be_learnt_from(scene)
     if may_learn is scene.row.read(CONSENT).is_left_out:
-        _turn(scene, plan, may_learn=may_learn)
+        _turn(scene, may_learn=may_learn)
 
 
-def _turn(scene: Scene, plan: Plan, *, may_learn: bool) -> None:
+def _turn(scene: Scene, *, may_learn: bool) -> None:
     """Settle what was taught until now, and have the sums hold what the row says, or no more."""
     consent = scene.row.edit(CONSENT)
     kept = _kept(scene.lessons, is_counted=not consent.is_left_out, may_learn=may_learn)
@@ -53,7 +53,7 @@ def _turn(scene: Scene, plan: Plan, *, may_learn: bool) -> None:
         # Of one of a person's ids, who are counted instead.
         return
     sign = 1 if may_learn else -1
-    told = sums_of(scene.row, scene.customer, sign, scene.at_ms, scene.context, plan)
+    told = sums_of(scene.row, scene.customer, sign, scene.at_ms, scene.context)
     sums = [one for one in told if one.part not in ALWAYS_TOLD]
     scene.settled = [*scene.settled, *kept, *sums]
 
@@ -71,35 +71,29 @@ def _kept(lessons: Iterable[Lesson], *, is_counted: bool, may_learn: bool) -> li
     return kept
 
 
-def sums_of(
-    row: Row, customer: str, sign: int, at_ms: int, context: Context, plan: Plan
-) -> list[Tally]:
+def sums_of(row: Row, customer: str, sign: int, at_ms: int, context: Context) -> list[Tally]:
     """What the sums of all customers hold of a row if it is counted, times ``sign``."""
     nobody = Scene(Row(), customer, at_ms, context)
     for part in PARTS:
-        if part.is_on(plan.parameters) and row.has(part):
+        if row.has(part):
             # As if it were the id of somebody of whom nothing else is known.
             part.reunited(nobody, part.state(), row.read(part), -sign)
     return [lesson for lesson in nobody.lessons if isinstance(lesson, Tally)]
 
 
-def held(
-    row: Row, customer: str, sign: int, at_ms: int, context: Context, plan: Plan
-) -> list[Tally]:
+def held(row: Row, customer: str, sign: int, at_ms: int, context: Context) -> list[Tally]:
     """What the sums of all customers hold of a row, times ``sign``."""
-    told, is_left_out = sums_of(row, customer, sign, at_ms, context, plan), _is_left_out(row)
+    told, is_left_out = sums_of(row, customer, sign, at_ms, context), _is_left_out(row)
     return [one for one in told if not is_left_out or one.part in ALWAYS_TOLD]
 
 
-def left_out(
-    row: Row, customer: str, sign: int, at_ms: int, context: Context, plan: Plan
-) -> list[Tally]:
+def left_out(row: Row, customer: str, sign: int, at_ms: int, context: Context) -> list[Tally]:
     """What the sums of all customers would hold of a row besides, times ``sign``, were it not left
     out.
     """
     if not _is_left_out(row):
         return []
-    told = sums_of(row, customer, sign, at_ms, context, plan)
+    told = sums_of(row, customer, sign, at_ms, context)
     return [one for one in told if one.part not in ALWAYS_TOLD]
 
 

@@ -3,7 +3,7 @@
 No I/O, no clock, no randomness: the same log gives the same decisions. Start reading here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
@@ -185,7 +185,7 @@ def _heed_consent(scene: Scene, plan: Plan) -> None:
     """
     is_said = CONSENT_CHANGED in scene.moments
     if is_said or not plan.learns_by_default:
-        follow_consent(scene, plan)
+        follow_consent(scene)
     if not is_said:
         return
     heed_refusal(scene, plan)
@@ -343,6 +343,34 @@ def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
         timer.run(scene)
         ran.append(timer)
     return ran
+
+
+def take_up(
+    row: Row, customer: str, at_ms: int, codes: Collection[str], context: Context, plan: Plan
+) -> list[Effect]:
+    """Have parts of these ``codes``, which were not in force for a while, take up what is true of
+    the customer by now. Nothing of that is news; what it teaches is taught.
+    """
+    if not row.latest_ms:
+        # Somebody whom others have only named.
+        return []
+    scene = Scene(row, customer, at_ms, context)
+    for code, begin_anew in plan.takes_up.items():
+        if code in codes:
+            begin_anew(scene)
+    if plan.watch.segments:
+        # Conditions may be about any of them.
+        look(scene, plan.watch, plan.watch.segments, is_news=False)
+    scene.moments.clear()
+    return outcome(scene, plan)
+
+
+def follow_up(
+    row: Row, customer: str, at_ms: int, codes: Collection[str], context: Context, plan: Plan
+) -> None:
+    """`take_up` for one of a person's ids, teaching nothing."""
+    with _quiet(context):
+        take_up(row, customer, at_ms, codes, context, plan)
 
 
 def _forget_late_messages(row: Row, context: Context) -> None:

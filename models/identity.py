@@ -3,7 +3,7 @@
 An id that leaves takes along what it has come to by its own events, so nothing has to be undone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,9 +23,19 @@ from models.customer.registry import PARTS
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
 from models.customer.segments import SEGMENTS
-from models.engine import Effect, Fate, follow, follow_due, heed_refusal, outcome, step
+from models.engine import (
+    Effect,
+    Fate,
+    follow,
+    follow_due,
+    follow_up,
+    heed_refusal,
+    outcome,
+    step,
+)
 from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
+from models.engine import take_up as take_up_of_one
 from models.events.event import Event
 from models.events.rejection import Rejected
 from models.inactivity import INACTIVE
@@ -114,6 +124,20 @@ def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan)
     if row.next_due_ms != due_ms:
         return []
     return run_timers_of_one(row, person, due_ms, context, plan)
+
+
+def take_up(
+    row: Row, person: str, at_ms: int, codes: Collection[str], context: Context, plan: Plan
+) -> list[Effect]:
+    """`engine.take_up` for anybody, and each of their ids by itself."""
+    if row.ids is NO_IDS:
+        return take_up_of_one(row, person, at_ms, codes, context, plan)
+    for id_, sub in row.ids.items():
+        follow_up(sub.row, id_, at_ms, codes, context, plan)
+    if is_mirror(row):
+        follow_up(row, person, at_ms, codes, context, plan)
+        return []
+    return take_up_of_one(row, person, at_ms, codes, context, plan)
 
 
 def link(
@@ -229,12 +253,12 @@ def returned(
     # Nothing is news of this time but the labels: the rest was known when it happened.
     scene = Scene(row, id_, row.latest_ms, context)
     for part in PARTS:
-        if part.is_on(plan.parameters) and part is not CHURN and _is_news(part, row, left, apart):
+        if part is not CHURN and _is_news(part, row, left, apart):
             part.reunited(scene, left.read(part), apart.read(part), 1)
     now = Scene(row, id_, max(at_ms, row.latest_ms), context)
     CHURN.reunited(now, left.read(CHURN), apart.read(CHURN), 1)
     for other in (left, apart):
-        scene.lessons += left_out(other, id_, 1, scene.at_ms, context, plan)
+        scene.lessons += left_out(other, id_, 1, scene.at_ms, context)
     _count(scene, plan)
     row.take_timers(timers, _TIMERS_OF_THE_PERSON)
     if CONSENT_CHANGED in scene.moments:
@@ -323,9 +347,9 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
     before = {part.code: known.read(part) for part in touched}
     at_ms, counted = change.at_ms, change.sign if change.is_counted else 0
     # What the parts are about to take back and the sums do not hold.
-    unheld = left_out(known, change.person, 1, at_ms, context, plan)
+    unheld = left_out(known, change.person, 1, at_ms, context)
     if counted:
-        unheld += left_out(change.other, change.id, counted, at_ms, context, plan)
+        unheld += left_out(change.other, change.id, counted, at_ms, context)
     beyond: list[LabelsDropped] = []
     row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
     row.latest_ms = max(one.latest_ms for one in rows)
@@ -344,10 +368,15 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
                 beyond = dropped(Dropped.BOUND, waited, row.read(CHURN).points)
     _note_contamination(row, change, parameters)
     scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
+    # A part that is off goes on to count whom it has counted, and says nothing else.
+    unheard = Scene(row, change.person, scene.at_ms, context)
     for part in touched:
+        was, other = before[part.code], change.other.read(part)
         if part.is_on(parameters):
-            part.reunited(scene, before[part.code], change.other.read(part), counted)
-    scene.lessons += unheld
+            part.reunited(scene, was, other, counted)
+        elif any(part.pack(state) != part.empty for state in (was, other)):
+            part.reunited(unheard, was, other, counted)
+    scene.lessons += [*unheard.lessons, *unheld]
     _count(scene, plan)
     scene.raise_moment(moment)
     return [*outcome(scene, plan), *beyond]
@@ -359,7 +388,7 @@ def _count(scene: Scene, plan: Plan) -> None:
     """
     if scene.row.read(CONSENT).is_left_out:
         scene.row.edit(CONSENT).is_left_out = False
-    follow_consent(scene, plan)
+    follow_consent(scene)
     heed_refusal(scene, plan)
 
 

@@ -132,7 +132,7 @@ class _Came(NamedTuple):
         """
         if not state.is_mirror:
             return effects
-        return [*held(other, self.person, -sign, self.at_ms, self.context, self.plan)]
+        return [*held(other, self.person, -sign, self.at_ms, self.context)]
 
 
 def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:

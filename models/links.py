@@ -70,7 +70,7 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
             fate = identity.mirror(whole, event.customer, event, context, plan)
             effects += keep_word(row, whole, event.occurred_at_ms, plan)
             word = Scene(row, event.customer, event.occurred_at_ms, context)
-            follow_consent(word, plan)
+            follow_consent(word)
             effects += word.settled
         elif row.ids is not NO_IDS:
             fate, effects = identity.advance(row, event.customer, event, context, plan)

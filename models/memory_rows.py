@@ -26,3 +26,6 @@ class MemoryRows:
 
     def due(self) -> Iterator[tuple[int, str]]:
         return ((row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms)
+
+    def applied(self) -> Iterator[tuple[int, str]]:
+        return ((row.applied, key) for key, row in self.rows.items())

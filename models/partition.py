@@ -28,12 +28,12 @@ from models.events.link_record import ERASE, FORWARDED, LinkRecord, link_record_
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
 from models.graves import BuriedByFingerprint, Grave, Graves
-from models.identity import run_timers
+from models.identity import run_timers, take_up
 from models.learning.day_ends import has_day_ended
 from models.learning.lessons import DayEnd, Taught
 from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.partition_state import GRAVES_FORMAT, PartitionState
-from models.parts_in_force import begun_later, known, switched
+from models.parts_in_force import NOTHING_AWAITED, awaited, begun_later, known, switched
 from models.plan import Plan
 from models.repeats import is_repeated
 
@@ -65,6 +65,10 @@ class Rows(Protocol):
 
     def due(self) -> Iterable[tuple[int, str]]:
         """(earliest timer, customer) of every row that has one."""
+        ...
+
+    def applied(self) -> Iterable[tuple[int, str]]:
+        """(offset of the last change, customer) of every row."""
         ...
 
 
@@ -123,6 +127,7 @@ class Partition:
             self.state.format = GRAVES_FORMAT
         self._plan = plan
         self._snapshots = snapshots
+        self._awaited = NOTHING_AWAITED
         self._switch_to(plan, self.state.applied + 1)
         # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
         # and a customer is pushed again only for an earlier timer than the one scheduled. Only
@@ -130,6 +135,7 @@ class Partition:
         self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in rows.due()}
         self._heap: list[tuple[int, str]] = []
         self._look_ahead(self.state.clock_ms + _NEAR_MS)
+        self._await_everybody()
 
     @property
     def as_of_ms(self) -> int:
@@ -222,14 +228,17 @@ class Partition:
                 # Read again after a crash: this record was already applied to this row.
                 ahead.append((customer, row))
                 continue
-            if row.wakes_ms == due_ms:
-                effects += self._run_timers(row, customer, due_ms)
+            is_behind = row.applied < self._awaited.before
+            wakes_ms = self._awaited.wakes_ms(row, customer) if is_behind else row.wakes_ms
+            if wakes_ms == due_ms:
+                effects += self._wake(offset, row, customer, due_ms)
                 row.applied = offset
                 if self._plan.inactive_ms and self._is_ended(customer, row, room, effects):
                     room -= 1
                 self._rows.put(customer, row)
                 ran.add(customer)
-            self._schedule(customer, row.wakes_ms)
+                wakes_ms = row.wakes_ms
+            self._schedule(customer, wakes_ms)
         for customer, row in ahead:
             self._schedule(customer, row.wakes_ms)
         return effects
@@ -247,22 +256,49 @@ class Partition:
         inactivity.watch(row, clock_ms, inactive_ms)
         return False
 
-    def switch_parts(self, plan: Plan, since: int) -> None:
+    def switch_parts(self, plan: Plan, since: int, *, is_taken_up: bool = True) -> None:
         """Fold the record at ``since``, which is the next, and all after it with other parts."""
         self._plan = plan
-        self._switch_to(plan, since)
+        self._switch_to(plan, since, is_taken_up=is_taken_up)
+        self._await_everybody()
 
-    def _switch_to(self, plan: Plan, since: int) -> None:
-        state = self.state
+    def _switch_to(self, plan: Plan, since: int, *, is_taken_up: bool = True) -> None:
+        state, now_ms = self.state, self.as_of_ms
         noted = known(state.in_force, state.applied)
-        state.in_force = switched(noted, since, self.as_of_ms, plan.parts)
+        state.in_force = switched(noted, since, now_ms, plan.parts, is_taken_up=is_taken_up)
         self._context = plan.context(self.snapshot)
         self._disorder_ms = int(plan.parameters.time.disorder)
-        self._context.begun_ms = begun_later(state.in_force)
+        begun = begun_later(state.in_force)
+        self._context.begun_ms = {code: one.at_ms for code, one in begun.items()}
+        self._awaited = awaited(begun, state.clock_ms)
         if state.watched[0] != plan.watch.declared:
             state.watched = (plan.watch.declared, state.clock_ms)
         self._context.declared_ms = state.watched[1]
         self._refresh()
+
+    def _await_everybody(self) -> None:
+        """Have everybody in time who has yet to take up parts that came into force."""
+        ahead = self._awaited
+        if not ahead.since:
+            return
+        for applied, customer in self._rows.applied():
+            if applied < ahead.before:
+                self._schedule(customer, ahead.own_ms(customer))
+
+    def _take_up(self, offset: int, row: Row, customer: str, before_ms: int) -> list[Effect]:
+        """Have the customer take up, as of just before ``before_ms``, the parts that came into
+        force since the row was changed last.
+        """
+        ahead, plan = self._awaited, self._plan
+        at_ms = max(before_ms - 1, ahead.begun_ms, row.latest_ms)
+        codes = ahead.codes_for(row.applied)
+        try:
+            effects = take_up(row, customer, at_ms, codes, self._context, plan)
+        except BaseException:
+            self._rows.forget(customer)
+            raise
+        self._put(offset, customer, row)
+        return effects
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
         """Decide with ``snapshot`` from here on; an older version changes nothing."""
@@ -341,8 +377,9 @@ class Partition:
             row = self._rows.get(customer)
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
-        is_marked = grave is not None or event.kind is ERASE_KIND
-        fate = self._fate_of_erased(offset, event, row, grave, effects) if is_marked else None
+        is_rare = grave is not None or event.kind is ERASE_KIND
+        is_rare = is_rare or (row is not None and row.applied < self._awaited.before)
+        fate = self._before_all_else(offset, event, row, grave, effects) if is_rare else None
         if fate is not None:
             return self._placed(offset, effects, fate, event)
         row = row or Row()
@@ -362,7 +399,7 @@ class Partition:
         effects += caused
         return self._placed(offset, effects, stepped, event)
 
-    def _fate_of_erased(
+    def _before_all_else(
         self,
         offset: int,
         event: Event,
@@ -370,9 +407,11 @@ class Partition:
         grave: Grave | None,
         effects: list[Effect],
     ) -> Fate | None:
-        """The fate of a request to erase, whose effects are added, and of what comes of somebody
-        who was erased; None for all else.
+        """The fate of a request to erase, and of what comes of somebody who was erased; None for
+        all else. What that brings about, and what is taken up before, is added to ``effects``.
         """
+        if row is not None and row.applied < self._awaited.before:
+            effects += self._take_up(offset, row, event.customer, event.occurred_at_ms)
         grave = None if grave is None else grave.before(offset)
         if event.kind is not ERASE_KIND:
             is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
@@ -438,14 +477,17 @@ class Partition:
         if self._is_applied(offset, customer):
             return ALREADY_APPLIED
         known, grave = self._rows.get(customer), self._grave_before(offset, customer)
+        taken_up: list[Effect] = []
+        if known is not None and known.applied < self._awaited.before:
+            taken_up = self._take_up(offset, known, customer, record.at_ms)
         if record.kind == ERASE:
             left = erasure.take(known, grave, record, self._context, self._plan)
             told = [] if left is None else self._leave(offset, customer, left)
-            return self._placed(offset, told)
+            return self._placed(offset, taken_up + told)
         if grave is not None:
             met = erasure.meet(known, grave, record)
             if met is not None:
-                return self._placed(offset, met)
+                return self._placed(offset, taken_up + met)
         row = known or Row()
         try:
             stepped = links.take(row, record, self._context, self._plan)
@@ -453,7 +495,7 @@ class Partition:
             self._rows.forget(record.customer)
             raise
         self._put(offset, record.customer, stepped.row)
-        applied = self._placed(offset, stepped.effects)
+        applied = self._placed(offset, taken_up + stepped.effects)
         return replace(applied, refused=stepped.refused, passed_on=stepped.passed_on)
 
     def _gone(self, offset: int, line: Line) -> Applied:
@@ -517,9 +559,15 @@ class Partition:
             self.state.waits_since_ms = source.received_at
         return source.received_at - self.state.waits_since_ms <= lateness_ms
 
-    def _run_timers(self, row: Row, customer: str, due_ms: int) -> list[Effect]:
+    def _wake(self, offset: int, row: Row, customer: str, due_ms: int) -> list[Effect]:
+        """Have the customer take up what came into force, and run what is due at this time."""
+        taken_up: list[Effect] = []
+        if row.applied < self._awaited.before:
+            taken_up = self._take_up(offset, row, customer, due_ms)
+            if row.wakes_ms != due_ms:
+                return taken_up
         try:
-            return run_timers(row, customer, due_ms, self._context, self._plan)
+            return taken_up + run_timers(row, customer, due_ms, self._context, self._plan)
         except BaseException:
             self._rows.forget(customer)
             raise

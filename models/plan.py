@@ -30,6 +30,9 @@ Route = tuple[Part[Any], ...]
 #: What a part does when a customer is looked at, by the name of the part.
 Looks = Mapping[str, Callable[[Scene], None]]
 NO_LOOKS: Final[Looks] = {}
+#: What a part does that has come into force, by its code.
+TakenUp = Mapping[str, Callable[[Scene], None]]
+NOTHING_TAKEN_UP: Final[TakenUp] = {}
 
 
 class Plan(NamedTuple):
@@ -42,7 +45,8 @@ class Plan(NamedTuple):
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
     ``watch``: segments and other conditions that are looked at as they change. ``parts``: the codes
     of those that are on. ``learns_by_default``: of somebody who said nothing of it.
-    ``unprofiled``: what parts do when a customer refuses personalisation.
+    ``unprofiled``: what parts do when a customer refuses personalisation; ``takes_up``: how they
+    begin anew after a while without, by code, in their order.
     """
 
     parameters: Parameters
@@ -60,6 +64,7 @@ class Plan(NamedTuple):
     parts: tuple[str, ...] = ()
     learns_by_default: bool = True
     unprofiled: tuple[Callable[[Scene], None], ...] = ()
+    takes_up: TakenUp = NOTHING_TAKEN_UP
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -100,6 +105,7 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         parts=tuple(sorted(part.code for part in on)),
         learns_by_default=parameters.of(ConsentParameters).default.analytics == "granted",
         unprofiled=tuple(part.unprofiled for part in on if part.unprofiled is not None),
+        takes_up={part.code: part.take_up for part in on if part.take_up is not None},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
 from models.customer.row import Row, decode_row, encode_row
-from models.customer.row_layout import next_due_ms_of
+from models.customer.row_layout import next_due_ms_of, place_of
 from streams.changelog import ChangelogRecord, row_record
 from streams.row_file import packed_bytes_of
 from streams.row_keys import RowsWithKeys
@@ -116,6 +116,15 @@ class CustomerRows:
         for customer, packed in self._packed.items():
             if due_ms := next_due_ms_of(packed):
                 yield due_ms, customer
+
+    def applied(self) -> Iterator[tuple[int, str]]:
+        """(offset of the last change, customer) of every row."""
+        for customer, packed in self._packed.items():
+            row = self._hot.get(customer)
+            yield place_of(packed).applied if row is None else row.applied, customer
+        for customer in self._dirty:
+            if customer not in self._packed:
+                yield self._hot[customer].applied, customer
 
     def all_packed(self) -> Mapping[str, bytes]:
         """Every customer's row as it was last drained."""

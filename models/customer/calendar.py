@@ -32,6 +32,7 @@ from models.customer.named_days import (
     yearly,
 )
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.purchase_state import WINDOW_MS_MAX
 from models.customer.purchase_windows import first_purchase_ms
 from models.customer.purchases import purchases
 from models.customer.row import State
@@ -155,6 +156,14 @@ def _look(scene: Scene) -> None:
     """Wait for what comes before the next look."""
     _follow_tier(scene)
     _wait(scene, _occasions(scene, scene.at_ms))
+
+
+def _take_up(scene: Scene) -> None:
+    """Wait for what comes before the next look, of whoever is still looked at."""
+    if scene.at_ms > scene.of(purchases).last_at_ms + WINDOW_MS_MAX:
+        _follow_tier(scene)
+    else:
+        _look(scene)
 
 
 def _follow_tier(scene: Scene) -> None:
@@ -415,6 +424,7 @@ CALENDAR: Part[Reminders] = Part(
     timers=(Timer(_NEXT, _come),),
     look=_look,
     unprofiled=_follow_tier,
+    take_up=_take_up,
     moments={
         CONTACT_DUE: "nobody has reached the customer for as long as their value tier allows",
         CALENDAR_DAY: "today is the anniversary of their first purchase, or a day of calendar.days",

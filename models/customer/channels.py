@@ -26,6 +26,7 @@ from models.customer.touches import (
     ChannelParameters,
     ChannelUse,
     channel_use,
+    has_bought,
     hour_levels,
     latest_touch_ms,
     leading_channel,
@@ -70,6 +71,12 @@ def _look(scene: Scene) -> None:
     """Look, unless all that is known was there at the last look."""
     seen_ms = scene.context.check_in_ms + scene.parameters.time.lateness
     if latest_touch_ms(scene.of(touches)) + HOUR_MS > scene.at_ms - seen_ms:
+        _find(scene)
+
+
+def _take_up(scene: Scene) -> None:
+    """Look at whoever was looked at before, or has bought and would have been."""
+    if scene.row.has(CHANNELS) or has_bought(scene.of(touches)):
         _find(scene)
 
 
@@ -355,6 +362,7 @@ CHANNELS: Part[ChannelPreference] = Part(
     has_own_file=True,
     timers=(Timer(_LEAD, _find),),
     look=_look,
+    take_up=_take_up,
     moments={
         CHANNEL_SHIFTED: "another channel has been ahead of the preferred one for long enough"
     },

@@ -165,6 +165,12 @@ def _end(scene: Scene) -> None:
     scene.row.set_due(_VISIT, next_ms)
 
 
+def _take_up(scene: Scene) -> None:
+    """Tell of what was seen of visits that ended meanwhile."""
+    if scene.row.read(FUNNEL).latest:
+        _end(scene)
+
+
 def _by_session(visits: Sequence[Visit], scene: Scene) -> list[Visit]:
     """The visits as sessions have them, which changes them: whoever reads for an hour in between is
     not away.
@@ -240,6 +246,7 @@ FUNNEL: Part[Visits] = Part(
     listens=frozenset(_PLACES),
     record=_record,
     timers=(Timer(_VISIT, _end),),
+    take_up=_take_up,
     reads=(engagement, is_visitor),
     population=Told(
         keys=_keys,

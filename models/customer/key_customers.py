@@ -396,6 +396,7 @@ KEY_CUSTOMERS: Part[KeyCustomer] = Part(
     listens=frozenset(EVENTS),
     record=_record,
     look=_look,
+    take_up=_look,
     moments={KEY_CHANGED: "the customer has become a key customer, or is one no more"},
     reads=(
         customer_class,

@@ -120,6 +120,23 @@ def _look_soon(scene: Scene, at_ms: int) -> None:
 
 def _move(scene: Scene) -> None:
     """Find class and stage as they are by now, and tell what changed."""
+    _find(scene, is_followed=True)
+
+
+def _take_up(scene: Scene) -> None:
+    """Find class and stage of whoever did anything, and look again once that has settled."""
+    if not (scene.of(engagement).first_at_ms or scene.of(purchases).first_at_ms):
+        return
+    _find(scene, is_followed=False)
+    settle_ms = scene.parameters.of(LifecycleParameters).settle
+    if scene.row.latest_ms + settle_ms > scene.at_ms:
+        _look_soon(scene, scene.row.latest_ms)
+
+
+def _find(scene: Scene, *, is_followed: bool) -> None:
+    """Find class and stage. ``is_followed``: they were looked at all the while, so that who was
+    lost is known, and how long they stayed at a stage.
+    """
     state, at_ms = scene.row.edit(LIFECYCLE), scene.at_ms
     winning.forget_what_is_long_ago(state, scene)
     before, course, times = copy(state), _course(scene), _times(state, scene)
@@ -127,7 +144,8 @@ def _move(scene: Scene) -> None:
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
         # What others buy meanwhile moves the limit, and brings nobody back.
         found = CustomerClass.LOST
-    if found == CustomerClass.RETURNED and state.customer_class not in _WAS_LOST:
+    never_lost = is_followed and state.customer_class not in _WAS_LOST
+    if found == CustomerClass.RETURNED and never_lost:
         # Nor does it make somebody come back who was never found to be lost.
         found = CustomerClass.EXISTING
     is_another = found != state.customer_class
@@ -140,7 +158,7 @@ def _move(scene: Scene) -> None:
     if stage != state.stage:
         if state.stage:
             scene.raise_moment(LIFECYCLE_CHANGED)
-            left = dwelt(state, at_ms)
+            left = dwelt(state, at_ms) if is_followed else []
         state.stage_before, state.stage, state.stage_since_ms = state.stage, str(stage), at_ms
     _reach(state, stage, scene)
     winning.note_purchases(state, scene, is_another=is_another)
@@ -377,6 +395,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
     listens=EVERYTHING,
     record=_record,
     timers=(Timer(_STAGE, _move),),
+    take_up=_take_up,
     moments={
         CLASS_CHANGED: "the customer is of another class than before",
         LIFECYCLE_CHANGED: "the customer is at another stage of the lifecycle than before",

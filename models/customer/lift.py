@@ -157,6 +157,15 @@ def _run(scene: Scene) -> None:
     _wait(scene)
 
 
+def _take_up(scene: Scene) -> None:
+    """Note what came meanwhile of those who are followed, unless they are in no comparison."""
+    state, decided = scene.row.read(LIFT), scene.of(contacts).latest
+    if not state.is_left_out and any(one.outcome == Outcome.CONTAMINATED for one in decided):
+        _leave_out(scene.row.edit(LIFT), scene)
+    if state.latest:
+        _run(scene)
+
+
 def _note(followed: FollowedAction, section: LiftParameters, scene: Scene) -> None:
     bought = scene.of(purchases)
     if followed.known == _OPEN:
@@ -177,6 +186,10 @@ def _record(state: FollowedActions, event: Event, scene: Scene) -> None:
     contact = decided_contact(scene.of(contacts), event)
     if contact is None or contact.treated or OUTCOMES[event.name] is Outcome.FAILED:
         return
+    _leave_out(state, scene)
+
+
+def _leave_out(state: FollowedActions, scene: Scene) -> None:
     before = _sums(state)
     state.is_left_out = True
     LIFT.tell_changes(scene, before, _sums(state))
@@ -258,6 +271,7 @@ LIFT: Part[FollowedActions] = Part(
     listens=frozenset(OUTCOMES),
     record=_record,
     timers=(Timer(_DUE, _run, may_repeat=True, waits_for_clock=True),),
+    take_up=_take_up,
     reads=(contacts, purchases),
     population=Told(
         keys=keys,

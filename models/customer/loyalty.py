@@ -78,6 +78,16 @@ def _wake(scene: Scene) -> None:
     _tell(scene.row.edit(LOYALTY), scene)
 
 
+def _take_up(scene: Scene) -> None:
+    """Follow what became of the orders that points came of; those that came meanwhile earn none."""
+    if not scene.row.has(LOYALTY):
+        return
+    state = scene.row.edit(LOYALTY)
+    settled_ms = scene.context.clock_ms - scene.parameters.time.lateness
+    loyalty_news.follow_orders(state, scene.of(purchases).orders, settled_ms)
+    _tell(state, scene)
+
+
 def _reunited(scene: Scene, before: Loyalty, other: Loyalty, sign: int) -> None:
     """What was told of an id comes and goes with it, and the rest is told now."""
     state, told = scene.row.edit(LOYALTY), zip(before.told, other.told, strict=True)
@@ -292,6 +302,7 @@ LOYALTY: Part[Loyalty] = Part(
     listens=frozenset({*EVENTS, *ORDER_EVENTS}),
     record=_record,
     timers=(Timer(_DUE, _wake),),
+    take_up=_take_up,
     moments={
         POINTS_EARNED: "an order's points can be spent from now on",
         POINTS_EXPIRING: "points worth a word are about to expire",

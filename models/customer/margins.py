@@ -16,7 +16,7 @@ from config.limits import Share
 from config.parameters import Parameters, Section
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED, OrderNews
 from models.customer.part import Fact, Part
-from models.customer.purchases import order_of_event
+from models.customer.purchases import order_of_event, purchases
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.event import Event
@@ -81,6 +81,19 @@ def _record(state: Margins, event: Event, scene: Scene) -> None:
     del state.orders[:-ORDERS_MAX]
 
 
+def _take_up(scene: Scene) -> None:
+    """Follow what became of the orders; what was in those that came meanwhile is not known."""
+    if not scene.row.read(MARGINS).orders:
+        return
+    known = {one.id: one for one in scene.of(purchases).orders if one.placed_at_ms}
+    state = scene.row.edit(MARGINS)
+    for one in state.orders:
+        if (order := known.get(one.id)) is not None:
+            one.placed_at_ms = order.placed_at_ms
+            one.net_minor = order.net_minor if order.is_purchase else 0
+    state.orders.sort(key=_sort_key)
+
+
 def _margin_of(news: OrderNews, parameters: Parameters) -> float:
     """The mean margin of the products, each by what it costs; the shop's without any."""
     margins, usual = parameters.of(MarginParameters).by_category, parameters.value.gross_margin
@@ -139,8 +152,9 @@ MARGINS: Part[Margins] = Part(
     has_own_file=True,
     listens=frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED}),
     record=_record,
+    take_up=_take_up,
     offers=(margin_share,),
-    reads=(order_of_event,),
+    reads=(order_of_event, purchases),
     facts={
         "margin_share": Fact(
             margin_share,

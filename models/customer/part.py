@@ -172,6 +172,10 @@ class Part(Kept[S]):
     timers: for a part whose state says where the customer stood when last looked at.
     ``unprofiled`` is called when a customer says that they refuse that who they are decides: for a
     part that keeps nothing of them then that decisions would go by.
+    ``take_up`` is called once of a customer when the part is in force who was there while it was
+    not: it finds what is true by now from what other parts keep, sets its timers, and corrects its
+    sums of all customers. What it finds is no news, and raises no moment; what it did not hear of
+    is not made up. Called of somebody who lacks nothing, it finds what their next look would.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
     registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
@@ -194,6 +198,7 @@ class Part(Kept[S]):
     timers: tuple[Timer, ...] = ()
     look: Callable[[Scene], None] | None = None
     unprofiled: Callable[[Scene], None] | None = None
+    take_up: Callable[[Scene], None] | None = None
     moments: Mapping[str, str] = field(default_factory=dict)
     offers: tuple[Reading[Any], ...] = ()
     reads: tuple[Reading[Any], ...] = ()

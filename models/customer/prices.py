@@ -33,8 +33,8 @@ from models.customer.order_news import (
     number_or_none,
 )
 from models.customer.orders import Order
-from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
-from models.customer.purchases import order_of_event
+from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.purchases import order_of_event, purchases
 from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.event import Event, EventType
@@ -152,6 +152,20 @@ def _note_order(state: Prices, event: Event, scene: Scene) -> None:
         scene.raise_moment(PRICE_DEPENDENT)
 
 
+def _take_up(scene: Scene) -> None:
+    """Follow what became of the orders; what those cost that came meanwhile is not known."""
+    state = scene.row.read(PRICES)
+    if not state.orders:
+        return
+    known = {one.id: one for one in scene.of(purchases).orders if one.placed_at_ms}
+    state, before = scene.row.edit(PRICES), _sums_of_all(state, scene)
+    for one in state.orders:
+        if (order := known.get(one.id)) is not None:
+            one.placed_at_ms, one.is_purchase = order.placed_at_ms, order.is_purchase
+    state.orders.sort(key=_sort_key)
+    PRICES.tell_changes(scene, before, _sums_of_all(state, scene))
+
+
 def _follow(known: PricedOrder, order: Order, event: Event) -> None:
     known.placed_at_ms, known.is_purchase = order.placed_at_ms, order.is_purchase
     news = event.properties
@@ -187,18 +201,16 @@ def _sums_of(order: PricedOrder, scene: Scene) -> dict[tuple[str, int], int]:
     return sums
 
 
+def _sums_of_all(state: Prices, scene: Scene) -> list[Sum]:
+    return [
+        (key, day, amount)
+        for order in state.orders
+        for (key, day), amount in _sums_of(order, scene).items()
+    ]
+
+
 def _reunited(scene: Scene, before: Prices, other: Prices, sign: int) -> None:
-    PRICES.tell_anew(
-        scene,
-        before,
-        other,
-        sign,
-        lambda state: (
-            (key, day, amount)
-            for order in state.orders
-            for (key, day), amount in _sums_of(order, scene).items()
-        ),
-    )
+    PRICES.tell_anew(scene, before, other, sign, lambda state: _sums_of_all(state, scene))
 
 
 @lru_cache(maxsize=4_096)
@@ -479,9 +491,10 @@ PRICES: Part[Prices] = Part(
     adds={COMPLETED: Discount, UPDATED: Discount},
     listens=frozenset({*_ORDER_EVENTS, FILTERED, ENTERED, DENIED}),
     record=_record,
+    take_up=_take_up,
     moments={PRICE_DEPENDENT: "the customer now buys for less only, and the price decides"},
     offers=(sensitivity, is_price_dependent, full_price_share),
-    reads=(order_of_event,),
+    reads=(order_of_event, purchases),
     facts=FACTS,
     sections=(
         ProfileSection(

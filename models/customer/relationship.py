@@ -256,6 +256,7 @@ RELATIONSHIP: Part[Related] = Part(
     listens=frozenset({RESPONDED, REVIEWED, _REFERRED, *_ACCEPTED, *REPLIES}),
     record=_record,
     look=_look,
+    take_up=_look,
     moments={RELATIONSHIP_CHANGED: "the relationship is of another level than before, or of none"},
     reads=(purchases, support, ticket_standings),
     facts=FACTS,

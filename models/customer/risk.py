@@ -31,7 +31,7 @@ from models.customer.motion import ending, since, steps
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
 from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
 from models.customer.prices import sensitivity
-from models.customer.purchase_windows import begun_within, last_until
+from models.customer.purchase_windows import begun_within, first_from, last_until
 from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -157,6 +157,36 @@ def _note_left(left_ms: int, last_ms: int, scene: Scene) -> None:
     # An earlier episode stays counted: it was another time that the customer left.
     gained = [one for one in _sums(state) if one not in before]
     RISK.tell(scene, gained)
+
+
+def _take_up(scene: Scene) -> None:
+    """Find the latest episode of churn by what was bought, and the band as the next look would."""
+    state = scene.row.read(RISK)
+    if state.left_ms:
+        _take_back(scene.row.edit(RISK), scene)
+    _wait(scene)
+    after_ms = _latest_episode_after(scene)
+    if after_ms:
+        left_ms = after_ms + scene.parameters.of(RiskParameters).episode
+        if left_ms > scene.row.read(RISK).left_ms:
+            _note_left(left_ms, after_ms, scene)
+    _look(scene)
+
+
+def _latest_episode_after(scene: Scene) -> int:
+    """The latest purchase after which silence was an episode of churn by now; 0 for none."""
+    bought, episode_ms = scene.of(purchases), scene.parameters.of(RiskParameters).episode
+    last_ms = bought.last_at_ms
+    if not last_ms or last_ms + episode_ms <= scene.at_ms:
+        return last_ms
+    for day, next_day in zip(reversed(bought.days[:-1]), reversed(bought.days), strict=False):
+        if (next_day - day + 1) * DAY_MS <= episode_ms:
+            continue
+        came_ms = first_from(bought, next_day * DAY_MS)
+        before_ms = last_until(bought, came_ms - 1)
+        if before_ms and before_ms + episode_ms <= min(came_ms - 1, scene.at_ms):
+            return before_ms
+    return 0
 
 
 def _look(scene: Scene) -> None:
@@ -414,6 +444,7 @@ RISK: Part[Risk] = Part(
     timers=(Timer(_LAPSE, _leave),),
     look=_look,
     unprofiled=_forget_band,
+    take_up=_take_up,
     moments={BAND_CHANGED: "the customer is in another band of churn risk than before"},
     reads=(purchases, churn, next_expiry, personalisation_refused, sensitivity),
     facts=FACTS,

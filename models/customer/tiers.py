@@ -505,6 +505,7 @@ TIERS: Part[Tiered] = Part(
     record=_record,
     timers=(Timer(_TAKEN_BACK, _take_back),),
     look=_look,
+    take_up=_look,
     offers=(value_tier,),
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
     reads=(customer_class, engagement, expected_spend_90d, history, purchases, window_365d),

@@ -114,6 +114,11 @@ def united_touches(all_touches: Iterable[Touches]) -> Touches:
     return one
 
 
+def has_bought(touches: Touches) -> bool:
+    """Whether in one of these hours something was bought by a channel."""
+    return any(each & _BOUGHT for known in touches.values() for each in known)
+
+
 def latest_touch_ms(touches: Touches) -> int:
     """The latest hour; 0 for none."""
     latest = 0

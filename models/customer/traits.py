@@ -243,6 +243,7 @@ TRAITS_PART: Part[Traits] = Part(
     listens=_SAID_BY,
     record=_record,
     look=_look,
+    take_up=_look,
     reads=(is_visitor,),
     facts=FACTS,
     sections=(

@@ -56,7 +56,8 @@ class Refold:
         """
         while self._switches and self._switches[0].since <= offset:
             begun = self._switches.popleft()
-            self.fold.switch_parts(plan_with(self._plan, begun.parts), begun.since)
+            plan = plan_with(self._plan, begun.parts)
+            self.fold.switch_parts(plan, begun.since, is_taken_up=begun.is_taken_up)
         try:
             if line is not None:
                 return self.fold.apply(offset, line)

@@ -94,7 +94,7 @@ def _of_row(row: Row, default: str) -> list[Tally]:
         return []
     plan = PLANS[default]
     context = plan.context(present().snapshot, clock_ms=row.latest_ms)
-    return sums_of(row, "ada", 1, row.latest_ms, context, plan)
+    return sums_of(row, "ada", 1, row.latest_ms, context)
 
 
 @pytest.mark.parametrize("part", TELLERS, ids=repr)

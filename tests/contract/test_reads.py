@@ -46,7 +46,9 @@ def looked_at(part: Part[Any], row: WatchedRow, at_ms: int, event: Event | None 
 
 
 def watched_timers(part: Part[Any], plan: Plan) -> Plan:
-    """The plan with an eye on what this part's timers and looks do; they raise no moments."""
+    """The plan with an eye on what this part's timers and looks do, and on how it begins anew; they
+    raise no moments.
+    """
 
     def eyed(timer: Timer) -> Timer:
         def run(scene: Scene) -> None:
@@ -60,7 +62,8 @@ def watched_timers(part: Part[Any], plan: Plan) -> Plan:
 
     own = {timer.code: eyed(timer) for timer in part.timers}
     looks = {} if part.look is None else {part.name: eyed(Timer("look", part.look)).run}
-    return plan._replace(timers={**plan.timers, **own}, looks=looks)
+    anew = {} if part.take_up is None else {part.code: eyed(Timer("anew", part.take_up)).run}
+    return plan._replace(timers={**plan.timers, **own}, looks=looks, takes_up=anew)
 
 
 def watched(part: Part[Any]) -> WatchedRow:
@@ -75,6 +78,7 @@ def watched(part: Part[Any]) -> WatchedRow:
     plan, until_ms = watched_timers(part, present().plan), past.until_ms + 120 * DAY_MS
     context = plan.context(present().snapshot, clock_ms=until_ms)
     engine.run_due(row, "ada", until_ms, context, plan)
+    engine.take_up(row, "ada", until_ms, {part.code}, context, plan)
     looked_at(part, row, until_ms)
     return row
 

@@ -13,7 +13,7 @@ from models.customer.registry import PARTS
 from models.customer.row import Row
 from models.customer.scene import Scene
 from models.decisions.trigger import Trigger
-from models.engine import Effect
+from models.engine import Effect, take_up
 from models.learning.lessons import Tally
 from models.plan import Plan, plan_for
 from tests.contract.lives import life, stepped
@@ -89,3 +89,25 @@ def test_off_it_has_no_section_in_the_profile(part: Part[Any]) -> None:
     shown = profile("ada", row, row.latest_ms, off.context(present().snapshot))
 
     assert {None} >= {getattr(shown, section.name) for section in part.sections}
+
+
+def test_a_part_that_finds_what_is_true_by_now_takes_it_up_when_it_is_on_again() -> None:
+    without = {part.name for part in _SWITCHES if part.take_up is None}
+
+    # They keep what they heard, and nothing that time or others change; or an improvement that was
+    # told. Segments are looked at after all others, by the engine.
+    assert {"improvements", "satisfaction", "segments", "timeline"} == without
+
+
+@every_switch
+def test_taken_up_once_nothing_is_left_to_take_up(part: Part[Any]) -> None:
+    plan, row = present().plan, Row()
+    month(part, 0, row, plan)
+    at_ms = START_MS + _MONTH_MS
+    context = plan.context(present().snapshot, clock_ms=at_ms)
+    effects = take_up(row, "ada", at_ms, {part.code}, context, plan)
+    once, told = row.packed(), [one for one in effects if not isinstance(one, Tally)]
+
+    assert [] == told
+    assert [] == take_up(row, "ada", at_ms, {part.code}, context, plan)
+    assert once == row.packed()

@@ -3,6 +3,7 @@ changes is found.
 """
 
 import json
+import signal
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from config.topics import (
 )
 from models.customer.engagement import ENGAGEMENT
 from models.customer.row import decode_row, encode_row
+from models.customer.row_layout import place_of
 from models.decisions.trigger import Trigger, decode_decision, encode_decision
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Source
@@ -84,6 +86,25 @@ def test_a_deployment_at_work_is_exact_and_what_somebody_changes_is_found(
     (foreign,) = differences.keys() - expected.keys()
     assert foreign.startswith("the log names raw records that are not there")
     assert differences[foreign][0].startswith(f"{CLICKSTREAM}-0-{BEYOND}")
+
+
+def test_parts_that_are_switched_off_and_on_again_by_killed_workers_are_exact(
+    deployment: Deployment,
+) -> None:
+    records, off = orderly_shop(20, days=90), ("tiers.enabled=false", "lifecycle.enabled=false")
+    third = len(records) // 3
+    turns = ((records[:third], ()), (records[third : 2 * third], off), (records[2 * third :], ()))
+    for events, switches in turns:
+        (worker,) = deployment.start_workers(1, *(f"--set={one}" for one in switches))
+        deployment.publish(events)
+        deployment.wait("all is read", deployment.is_drained)
+        worker.stop(signal.SIGKILL)
+
+    assert outcome(deployment)["isExact"]
+    for fold in deployment.changelog().values():
+        switched = [one.since for one in fold.state.in_force]
+        assert len(turns) == len(switched)
+        assert all(place_of(row).applied >= switched[-1] for row in fold.packed.values())
 
 
 def is_shown(deployment: Deployment) -> bool:

@@ -60,6 +60,9 @@ class HotRows:
     def due(self) -> Iterable[tuple[int, str]]:
         return [(row.wakes_ms, key) for key, row in self.rows.items() if row.wakes_ms]
 
+    def applied(self) -> Iterable[tuple[int, str]]:
+        return [(row.applied, key) for key, row in self.rows.items()]
+
 
 class Log:
     """A partition and the records appended to it."""

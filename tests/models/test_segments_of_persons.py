@@ -165,7 +165,7 @@ def _counted(shop: Deployment, id_: str, row: Row) -> list[Tally]:
     """What a row adds to all sums of what is: whoever goes leaves as much behind."""
     lane = shop.lanes[shop.home(id_)]
     at_ms = lane.as_of_ms
-    told = held(row, id_, 1, at_ms, lane.context, shop.plan)
+    told = held(row, id_, 1, at_ms, lane.context)
     scene = Scene(row, id_, at_ms, lane.context)
     assert row.read(CONSENT).is_left_out is not may_be_learnt_from(scene), id_
     return [*told, *Headcount().changed_to(Headcount.of(row), at_ms)]

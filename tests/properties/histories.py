@@ -214,6 +214,9 @@ class LiveRows:
     def due(self) -> list[tuple[int, str]]:
         return [(row.next_due_ms, key) for key, row in self.rows.items() if row.next_due_ms]
 
+    def applied(self) -> list[tuple[int, str]]:
+        return [(row.applied, key) for key, row in self.rows.items()]
+
 
 class StoredRows:
     """Rows as the changelog keeps them: bytes by customer."""
@@ -237,3 +240,6 @@ class StoredRows:
     def due(self) -> list[tuple[int, str]]:
         times = ((place_of(packed).next_due_ms, one) for one, packed in self.stored.items())
         return [(due_ms, customer) for due_ms, customer in times if due_ms]
+
+    def applied(self) -> list[tuple[int, str]]:
+        return [(place_of(packed).applied, customer) for customer, packed in self.stored.items()]
