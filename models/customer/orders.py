@@ -6,6 +6,7 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 from msgspec import field
@@ -20,6 +21,7 @@ from models.money import (
     AMOUNT_MINOR_MAX,
     code_of,
     foreign,
+    minor_per_unit,
     minor_units,
     rate_of,
     shop_minor,
@@ -29,6 +31,8 @@ from models.money import (
 PART, WHOLE, CANCELLATION = 0, 1, 2
 #: Of one order, this many of the latest news are told apart.
 NEWS_MAX = 64
+#: Before anything is named: any time, but not that of a price that came with its currency.
+_NEVER_MS = 1
 
 
 class OrderItem(State):
@@ -80,7 +84,8 @@ class Detail(State):
     ``ends`` likewise. ``paid``: of an order in another currency than the shop's.
     ``items`` were told at ``items_at_ms``. ``cancelled_at_ms``: 0 unless it is cancelled by now;
     ``unpriced``: refunds of products whose price was never told. ``given_minor``: of refunds that
-    are no longer told apart.
+    are no longer told apart. ``currency_at_ms``: 0 if the price came with its currency, else when
+    the one was named that it is taken to be in.
     """
 
     placements: list[tuple[int, bool]] = field(default_factory=list)
@@ -91,6 +96,7 @@ class Detail(State):
     cancelled_at_ms: int = 0
     unpriced: int = 0
     given_minor: int = 0
+    currency_at_ms: int = 0
 
 
 class Order(State):
@@ -143,6 +149,21 @@ def sort_key(order: Order) -> tuple[int, int]:
     return order.placed_at_ms or order.ended_at_ms, order.id
 
 
+def was_purchase(order: Order, at_ms: int, money: Money) -> bool:
+    """Whether the order was a purchase by what happened to it up to ``at_ms``."""
+    detail = order.detail
+    if order.placed_at_ms > at_ms:
+        return False
+    if detail is None:
+        return order.is_purchase
+    then = copy(order)
+    then.detail = known = copy(detail)
+    known.placements = [one for one in detail.placements if one[0] <= at_ms]
+    known.ends = [end for end in detail.ends if end.at_ms <= at_ms]
+    _conclude(then, money)
+    return then.is_purchase
+
+
 def order_id(event: Event) -> int:
     """The fingerprint of the order that the event is about."""
     return fingerprint(event.properties.order_id or event.message_id)
@@ -169,9 +190,37 @@ def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
     if detail is not None and (at_ms, is_payment) not in detail.placements:
         detail.placements = sorted([*detail.placements, (at_ms, is_payment)])[-NEWS_MAX:]
     order.placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
+    currency = code_of(news.currency)
     if at_ms >= order.priced_at_ms:
-        _price(order, amount, foreign(news.currency, money), at_ms, money)
+        _price_as_named(order, amount, currency, at_ms, money)
+    elif currency and detail is not None and at_ms >= detail.currency_at_ms > 0:
+        _name_currency(order, detail, foreign(currency, money), at_ms, money)
     _list_items(order, news, at_ms)
+
+
+def _price_as_named(order: Order, amount: float, named: str, at_ms: int, money: Money) -> None:
+    """The order's price from ``at_ms`` on. Where no currency is named it is that of before."""
+    detail, before_ms = order.detail, order.priced_at_ms
+    if named:
+        currency, named_ms = foreign(named, money), 0
+    else:
+        currency = detail.paid.currency if detail is not None and detail.paid is not None else ""
+        named_ms = (detail.currency_at_ms if detail is not None else 0) or before_ms or _NEVER_MS
+    _price(order, amount, currency, at_ms, money)
+    if order.detail is not None:
+        order.detail.currency_at_ms = named_ms if money.rates else 0
+
+
+def _name_currency(order: Order, detail: Detail, currency: str, at_ms: int, money: Money) -> None:
+    """Take the price, which came without a currency, to be in the one that was named before it."""
+    amount, priced_ms = order.gross_minor / minor_per_unit(money.currency), order.priced_at_ms
+    if detail.paid is not None:
+        amount, detail.paid = detail.paid.amount, None
+    if currency:
+        rate = rate_of(currency, priced_ms, money)
+        detail.paid = Paid(amount, currency, rate, priced_ms // DAY_MS)
+    order.gross_minor = shop_minor(amount, currency, priced_ms, money)
+    detail.currency_at_ms = at_ms
 
 
 def _price(order: Order, amount: float, currency: str, at_ms: int, money: Money) -> None:
@@ -213,9 +262,10 @@ def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
             items.append(
                 OrderItem(key, unit, product.pieces, by_product if by_product != key else 0)
             )
-    if not items:
-        return
     detail = order.detail
+    # A list without prices leaves those that are known; one without products leaves none.
+    if not items and (news.products is None or news.products or detail is None):
+        return
     if detail is None:
         detail = order.detail = _first_detail(order)
     if at_ms == detail.items_at_ms:
@@ -335,7 +385,11 @@ def merged(one: Order, other: Order, money: Money) -> Order:
     both.detail = detail = Detail()
     placements = {*details[0].placements, *details[1].placements}
     detail.placements = sorted(placements)[-NEWS_MAX:]
-    detail.paid = details[1].paid
+    detail.paid, detail.currency_at_ms = details[1].paid, details[1].currency_at_ms
+    named_ms = details[0].currency_at_ms or first.priced_at_ms
+    if named_ms > detail.currency_at_ms > 0:
+        paid = details[0].paid
+        _name_currency(both, detail, paid.currency if paid is not None else "", named_ms, money)
     lists = sorted(details, key=lambda known: (known.items_at_ms, _plain(known.items)))
     detail.items, detail.items_at_ms = lists[1].items, lists[1].items_at_ms
     detail.given_minor = min(details[0].given_minor + details[1].given_minor, AMOUNT_MINOR_MAX)
