@@ -141,7 +141,7 @@ def _note_order(state: Prices, event: Event, scene: Scene) -> None:
     if order is None or not order.placed_at_ms:
         return
     known = next((one for one in state.orders if one.id == order.id), None)
-    if known is None and event.name != COMPLETED and _is_gone(state, order):
+    if known is None and event.occurred_at_ms > order.placed_at_ms and _is_gone(state, order):
         return
     was_dependent = _is_dependent(state, scene)
     told = _sums_of(known, scene) if known is not None else {}

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from models import engine
@@ -33,6 +34,7 @@ from tests.models.lines import (
     scene,
     waited,
 )
+from tests.models.persons import Deployment, said_by
 
 SECTION = PARAMETERS.of(RiskParameters)
 #: A shop that knows how customers usually buy.
@@ -288,6 +290,45 @@ def test_who_left_and_how_does_not_hang_on_the_order_of_arrival(seed: int) -> No
     ]
 
     assert in_time(*events) == arrived(arrivals)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "said", "told_of"),
+    [
+        ("Complaint Filed", 85, {"ticket_id": "t"}, {90: 1}),
+        ("Complaint Filed", 91, {"ticket_id": "t"}, {90: 0}),
+        # What they bought under another id is of the time in which they were said to be silent.
+        ("Order Completed", 60, {"order_id": "p", "revenue": 9.0}, {150: 0}),
+        ("Order Refunded", 88, {"order_id": "o"}, {}),
+        ("Order Refunded", 95, {"order_id": "o"}, {90: 0}),
+    ],
+)
+def test_of_several_ids_all_is_known_that_any_of_them_said(
+    name: str, day: float, said: dict[str, Any], told_of: dict[int, int]
+) -> None:
+    """Who logs in when the episode is over by nine days, on a tablet that was used before."""
+    shop = Deployment()
+    ordered = said_by("Order Completed", at(0), user="ada", order_id="o", revenue=50.0)
+    shop.tell(ordered, said_by(name, at(day), visitor="tablet", **said))
+    shop.tick(at(99))
+    shop.tell(said_by("identify", at(99), user="ada", visitor="tablet"))
+    shop.tick(at(160))
+
+    expected = {("episodes", day): 1 for day in told_of}
+    expected |= {("silent", day): 1 for day, is_heard in told_of.items() if not is_heard}
+    assert expected == {
+        (key, day - at() // DAY_MS): count
+        for (part, key, day), count in shop.sums().items()
+        if part == RISK.name and key in ("episodes", "silent")
+    }
+
+
+def test_a_row_of_before_is_read() -> None:
+    stored = msgpack.encode(["low", at(1), "high", at(2), at(90), False, at(3), True])
+    for version in (1, 2):
+        found = RISK.readers[version](stored)
+        assert ([at(2)], at(90), False) == (found.complaints, found.left_ms, found.was_silent)
+    assert [] == RISK.readers[1](msgpack.encode(["low", at(1), "", 0, 0, False])).complaints
 
 
 def test_the_silent_share_is_of_those_who_left_and_comes_with_their_number() -> None:
