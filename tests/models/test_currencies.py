@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import msgpack
 
 from config.parameters import ParameterError, Parameters
 from models import engine
@@ -155,6 +156,17 @@ def test_news_of_an_order_that_several_ids_have_is_that_of_one(
         ]
         for states in (ids, ids[::-1]):
             assert expected == PURCHASES.united(states, SHOP).net_minor
+
+
+def test_a_row_of_before_is_read_and_its_price_has_the_currency_it_came_with() -> None:
+    row = lived([ordered(at(), revenue=100, currency="USD")], within=context(parameters=SHOP))
+    fields = msgpack.decode(PURCHASES.pack(row.read(PURCHASES)))
+    (order,) = fields[0]
+    del order[-1][-1]
+    row.replace(PURCHASES, PURCHASES.readers[3](msgpack.encode(fields)))
+    later = happened("Order Updated", at(days=5), order_id="O-1", revenue=50)
+
+    assert 4_600 == of(lived([later], row=row, within=context(parameters=SHOP))).purchases.net_minor
 
 
 def test_a_rate_that_changes_later_leaves_what_is_known_of_an_order() -> None:
