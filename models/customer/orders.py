@@ -21,6 +21,7 @@ from models.money import (
     AMOUNT_MINOR_MAX,
     code_of,
     foreign,
+    has_rate,
     minor_per_unit,
     minor_units,
     rate_of,
@@ -192,7 +193,10 @@ def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
     order.placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
     currency = code_of(news.currency)
     if at_ms >= order.priced_at_ms:
-        _price_as_named(order, amount, currency, at_ms, money)
+        if money.rates:
+            _price_as_named(order, amount, currency, at_ms, money)
+        else:
+            _price(order, amount, "", at_ms, money)
     elif currency and detail is not None and at_ms >= detail.currency_at_ms > 0:
         _name_currency(order, detail, foreign(currency, money), at_ms, money)
     _list_items(order, news, at_ms)
@@ -201,14 +205,22 @@ def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
 def _price_as_named(order: Order, amount: float, named: str, at_ms: int, money: Money) -> None:
     """The order's price from ``at_ms`` on. Where no currency is named it is that of before."""
     detail, before_ms = order.detail, order.priced_at_ms
+    known_ms = detail.currency_at_ms if detail is not None else 0
     if named:
         currency, named_ms = foreign(named, money), 0
+        if detail is not None and known_ms and at_ms == before_ms:
+            _name_currency(order, detail, currency, at_ms, money)
     else:
-        currency = detail.paid.currency if detail is not None and detail.paid is not None else ""
-        named_ms = (detail.currency_at_ms if detail is not None else 0) or before_ms or _NEVER_MS
+        paid = detail.paid if detail is not None else None
+        currency = paid.currency if paid is not None else ""
+        if not has_rate(currency, at_ms, money):
+            currency = ""
+        # Of one moment with a price that came with its currency, it came with it, too.
+        is_of_one = at_ms == before_ms
+        named_ms = known_ms or (0 if is_of_one else before_ms or _NEVER_MS)
     _price(order, amount, currency, at_ms, money)
     if order.detail is not None:
-        order.detail.currency_at_ms = named_ms if money.rates else 0
+        order.detail.currency_at_ms = named_ms
 
 
 def _name_currency(order: Order, detail: Detail, currency: str, at_ms: int, money: Money) -> None:

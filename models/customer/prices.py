@@ -151,7 +151,8 @@ def _note_order(state: Prices, event: Event, scene: Scene) -> None:
         state.orders.remove(known)
     _follow(known, order, event)
     insort(state.orders, known, key=_sort_key)
-    _let_go(state, scene.parameters.of(PriceParameters))
+    if len(state.orders) > PURCHASES_MAX:
+        _let_go(state, scene.parameters.of(PriceParameters))
     tells = _sums_of(known, scene) if known in state.orders else told
     changes = {key: tells.get(key, 0) - told.get(key, 0) for key in (*told, *tells)}
     if any(changes.values()):

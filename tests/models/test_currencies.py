@@ -115,6 +115,13 @@ NEWS: dict[str, tuple[list[Event], int]] = {
         ],
         9_000,
     ),
+    "two prices of one moment, of which the higher stands, in the currency that the other names": (
+        [
+            happened("Order Updated", at(days=4), order_id="O-1", revenue=95, currency="JPY"),
+            happened("Order Updated", at(days=4), order_id="O-1", revenue=9_000),
+        ],
+        5_400,
+    ),
     "two of no currency, and some given back": (
         [
             happened("Order Updated", at(days=4), order_id="O-1", revenue=95),
