@@ -10,7 +10,8 @@ from bisect import bisect_right, insort
 
 from config.parameters import Money
 from models.customer import order_records
-from models.customer.orders import Order, was_purchase
+from models.customer.order_state import Order
+from models.customer.orders import was_purchase
 from models.customer.purchase_state import Purchases
 from models.customer.purchase_windows import last_until
 from models.customer.risk_state import COMPLAINTS_MAX, Risk, RiskParameters

@@ -32,7 +32,7 @@ from models.customer.order_news import (
     OrderNews,
     number_or_none,
 )
-from models.customer.orders import Order
+from models.customer.order_state import Order
 from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Told
 from models.customer.purchases import order_of_event
 from models.customer.row import State

@@ -15,7 +15,8 @@ from models.customer.decay import decayed
 from models.customer.edges import first_after, leaves_window, next_day, passes_cut
 from models.customer.motion import LEARNT, STILL, Motion, Moves, since, steps
 from models.customer.order_news import CANCELLED, EVENTS, REFUNDED
-from models.customer.orders import Order, order_id
+from models.customer.order_state import Order
+from models.customer.orders import order_id
 from models.customer.part import SCORE, Basis, Fact, Part, ProfileSection, Timer
 from models.customer.purchase_state import (
     WINDOW_DAYS,
