@@ -3,9 +3,9 @@
 What was said last stands, whatever came first. Of an age the year of birth is kept, so that its
 class moves with the years: an age is the one that is reached in a year, by UTC.
 
-Of a child nothing personal is kept. Whoever was called one may be of age when the next word comes,
-or may have been, of a word that is late: so of them only what is said together with an age counts,
-whichever word is heard first. No word that was left out would have to be known again later.
+Nothing personal is kept of a child. Once a customer was said to be one, a personal trait counts only
+if it was said later and together with an age of 14 or more, whichever event is heard first. A trait
+that does not count never counts afterwards, so it is dropped at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +88,7 @@ class Traits(State):
             self.with_age.pop(name, None)
 
     def take_child(self, at_ms: int) -> None:
-        """Know of a child, and forget what does not count of one."""
+        """Note that the customer was a child at that time, and drop traits that do not count."""
         if at_ms <= self.child_ms:
             return
         self.child_ms = at_ms
