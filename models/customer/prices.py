@@ -121,6 +121,18 @@ class Prices(State):
     full_ms: int = 0
 
 
+_STORED = msgpack.Decoder(Prices)
+
+
+def _unpack_earlier(content: bytes) -> Prices:
+    """Read version 1 or 2, where news without a discount was taken to say that there is none."""
+    state = _STORED.decode(content)
+    for order in state.orders:
+        if not order.depth:
+            order.priced_at_ms = 0
+    return state
+
+
 def _sort_key(order: PricedOrder) -> tuple[int, int]:
     return order.placed_at_ms, order.id
 
@@ -499,8 +511,7 @@ PRICES: Part[Prices] = Part(
     code="pr",
     about="How much the price decides: discounts taken, and signs of looking for them.",
     version=3,
-    # Without what is known of orders that were let go of, at its end.
-    older={version: msgpack.Decoder(Prices).decode for version in (1, 2)},
+    older={1: _unpack_earlier, 2: _unpack_earlier},
     dense_since=2,
     state=Prices,
     united=_united,

@@ -3,9 +3,9 @@
 What was said last stands, whatever came first. Of an age the year of birth is kept, so that its
 class moves with the years: an age is the one that is reached in a year, by UTC.
 
-Nothing personal is kept of a child. Once a customer was said to be one, a personal trait counts only
-if it was said later and together with an age of 14 or more, whichever event is heard first. A trait
-that does not count never counts afterwards, so it is dropped at once.
+Nothing personal is kept of a child. Once a customer was said to be one, a personal trait counts
+only if it was said later and together with an age of 14 or more, whichever event is heard first. A
+trait that does not count never counts afterwards, so it is dropped at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
