@@ -36,6 +36,8 @@ def price(order: Order, amount: float, named: str, at_ms: int, money: Money) -> 
         is_of_one = at_ms == before_ms
         named_ms = known_ms or (0 if is_of_one else before_ms or _NEVER_MS)
     _set_price(order, amount, currency, at_ms, money)
+    if named_ms and order.detail is None:
+        order.detail = first_detail(order)
     if order.detail is not None:
         order.detail.currency_at_ms = named_ms
 

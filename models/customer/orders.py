@@ -254,7 +254,11 @@ def _conclude(order: Order, money: Money) -> None:
     order.refunded_minor, order.void = given_minor, bool(cancelled_at_ms) or is_given_back
     detail.cancelled_at_ms, detail.unpriced = cancelled_at_ms, unpriced
     is_more = detail.ends or detail.items or detail.paid is not None or detail.given_minor
-    if not is_more and detail.placements == [(order.placed_at_ms, True)]:
+    if (
+        not is_more
+        and not detail.currency_at_ms
+        and detail.placements == [(order.placed_at_ms, True)]
+    ):
         order.detail = None
 
 

@@ -159,7 +159,7 @@ def _united(states: Sequence[Traits], parameters: Parameters) -> Traits:
     """One person: of each trait what was said last of any of their ids, and of a child under any of
     them what counts of a child.
     """
-    one = Traits(child_ms=max(state.child_ms for state in states))
+    one = Traits(child_ms=max((state.child_ms for state in states), default=0))
     for state in states:
         for said in (state.known, state.with_age):
             for name, trait in said.items():
