@@ -8,24 +8,27 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import NamedTuple
 
-from models.customer.consent import CONSENT, may_be_learnt_from, record_stamps
+from models.counted import follow_consent, lessons_of
+from models.customer.consent import (
+    CONSENT,
+    CONSENT_CHANGED,
+    personalisation_refused,
+    record_stamps,
+)
 from models.customer.fingerprint import fingerprint_bytes
-from models.customer.improvements import IMPROVEMENTS
 from models.customer.labels import LabelsDropped
 from models.customer.part import Timer
 from models.customer.row import Row
 from models.customer.scene import Context, Scene
 from models.decisions.decide import decide
-from models.decisions.segments import catch_up, look
+from models.decisions.segment_looks import catch_up, look
+from models.decisions.segments import Watched
 from models.decisions.trigger import Decision
 from models.events.erasure_record import Erased
 from models.events.event import Event
 from models.events.link_record import LinkRecord
-from models.learning.lessons import Cost, Lesson, Tally
+from models.learning.lessons import Lesson
 from models.plan import Plan
-
-#: Sums of what is nobody's, and of who refuses what.
-_ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
 
 
 class Rehearsed(NamedTuple):
@@ -92,29 +95,60 @@ def _is_late(event: Event, context: Context, plan: Plan) -> bool:
 
 
 def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
-    scene = _recorded(row, event, context, plan)
-    return outcome(scene, plan) if scene.moments or scene.lessons else []
+    effects: list[Effect] = []
+    scene = _recorded(row, event, context, plan, effects)
+    if scene.moments or scene.lessons or scene.settled:
+        effects += outcome(scene, plan)
+    return effects
 
 
-def _recorded(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
-    """Let the parts record the event, and look at the segments that it may change."""
-    watch = plan.watch
-    if not watch.segments:
-        return record(row, event, context, plan)
-    if not row.latest_ms:
-        # Somebody new may be in any of them.
-        segments = watch.segments
-    elif event.consent:
-        segments = watch.heard_by([CONSENT.name, *(p.name for p in plan.routes[event.kind.number])])
-    else:
-        segments = watch.by_kind[event.kind.number]
+def _recorded(
+    row: Row, event: Event, context: Context, plan: Plan, before: list[Effect] | None
+) -> Scene:
+    """Let the parts record the event, and look at the segments that it may change; ``before`` as
+    in `_catch_up`.
+    """
+    watch, segments = plan.watch, _touched(row, event, plan)
     if not segments:
         return record(row, event, context, plan)
-    taught = catch_up(row, event.customer, event.occurred_at_ms, context, watch)
+    _catch_up(row, event.customer, event.occurred_at_ms, context, plan, before)
     scene = record(row, event, context, plan)
-    scene.lessons[:0] = taught
     look(scene, watch, segments)
     return scene
+
+
+def _catch_up(
+    row: Row,
+    customer: str,
+    at_ms: int,
+    context: Context,
+    plan: Plan,
+    before: list[Effect] | None,
+    *,
+    is_told: bool = True,
+) -> None:
+    """Look at the segments as they are just ``before`` this time, if they were edited since the
+    last look; add what comes of it there, unless that is None. Rules are looked at if it
+    ``is_told``.
+    """
+    caught = catch_up(row, customer, at_ms, context, plan.watch)
+    if caught is None or before is None:
+        return
+    if not is_told:
+        caught.moments.clear()
+    before += outcome(caught, plan)
+
+
+def _touched(row: Row, event: Event, plan: Plan) -> tuple[Watched, ...]:
+    """The segments that an event may change."""
+    watch = plan.watch
+    if not row.latest_ms:
+        # Somebody new may be in any of them.
+        return watch.segments
+    if event.consent and watch.segments:
+        parts = plan.routes[event.kind.number]
+        return watch.heard_by([CONSENT.name, *(part.name for part in parts)])
+    return watch.by_kind[event.kind.number] if watch.segments else ()
 
 
 def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
@@ -130,14 +164,40 @@ def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effe
 def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
     """Let each part that listens record the event; nothing is decided here."""
     scene = Scene(row, event.customer, event.occurred_at_ms, context, event)
+    is_new = not row.latest_ms
     if event.occurred_at_ms > row.latest_ms:
         row.latest_ms = event.occurred_at_ms
     if event.consent:
         # Whatever the event is of; and first, since it holds for what the event brings about.
         record_stamps(row.edit(CONSENT), event, scene)
+    if is_new or scene.moments:
+        _heed_consent(scene, plan)
     for part in plan.routes[event.kind.number]:
         part.record(row.edit(part), event, scene)
+        if part is CONSENT:
+            _heed_consent(scene, plan)
     return scene
+
+
+def _heed_consent(scene: Scene, plan: Plan) -> None:
+    """Follow what was just recorded of consent, or holds of somebody new, before any part hears of
+    the event whose sums or facts hang on it.
+    """
+    is_said = CONSENT_CHANGED in scene.moments
+    if is_said or not plan.learns_by_default:
+        follow_consent(scene, plan)
+    if not is_said:
+        return
+    heed_refusal(scene, plan)
+    if plan.watch.personal:
+        look(scene, plan.watch, ())
+
+
+def heed_refusal(scene: Scene, plan: Plan) -> None:
+    """Have parts forget what decisions would go by, of somebody who refuses that."""
+    if personalisation_refused(scene) is not None:
+        for forget in plan.unprofiled:
+            forget(scene)
 
 
 def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
@@ -150,7 +210,7 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
     follow_due(row, event.customer, at_ms, context, plan)
     row.messages = (row.messages + message)[-plan.message_bytes_max :]
     with _quiet(context):
-        _recorded(row, event, context, plan)
+        _recorded(row, event, context, plan, None)
     return Fate.APPLIED
 
 
@@ -158,7 +218,7 @@ def follow_due(row: Row, customer: str, before_ms: int, context: Context, plan: 
     """Run the timers of one of a person's ids as `run_due` does, deciding and teaching nothing."""
     with _quiet(context):
         for due_ms in _each_due(row, before_ms, context, plan):
-            _fire_timers(row, customer, due_ms, context, plan)
+            _fire_timers(row, customer, due_ms, context, plan, None)
 
 
 @contextmanager
@@ -197,7 +257,7 @@ def pass_over(
     """
     effects: list[Effect] = []
     for due_ms in _each_due(row, before_ms, context, plan):
-        scene = _fire_timers(row, customer, due_ms, context, plan)
+        scene = _fire_timers(row, customer, due_ms, context, plan, effects, is_told=False)
         scene.moments.clear()
         effects += outcome(scene, plan)
     return effects
@@ -205,14 +265,28 @@ def pass_over(
 
 def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
     """Run everything of this customer's that is due at exactly ``due_ms``, and decide once."""
-    scene = _fire_timers(row, customer, due_ms, context, plan)
+    effects: list[Effect] = []
+    scene = _fire_timers(row, customer, due_ms, context, plan, effects)
     if not (scene.moments or scene.lessons or scene.dropped):
         # As of half the timers: a visit goes on, a tier is looked at in vain.
-        return []
-    return outcome(scene, plan)
+        return effects
+    effects += outcome(scene, plan)
+    return effects
 
 
-def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> Scene:
+def _fire_timers(
+    row: Row,
+    customer: str,
+    due_ms: int,
+    context: Context,
+    plan: Plan,
+    before: list[Effect] | None,
+    *,
+    is_told: bool = True,
+) -> Scene:
+    """Run the timers, and look at the segments that they may change; ``before`` and ``is_told`` as
+    in `_catch_up`.
+    """
     # By its own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
@@ -221,7 +295,7 @@ def _fire_timers(row: Row, customer: str, due_ms: int, context: Context, plan: P
     scene = Scene(row, customer, due_ms, context)
     is_watched = not watch.timers.isdisjoint(codes)
     if is_watched:
-        scene.lessons += catch_up(row, customer, due_ms, context, watch)
+        _catch_up(row, customer, due_ms, context, plan, before, is_told=is_told)
     if len(codes) == 1:
         ran = _run_alone(codes[0], scene, plan)
     else:
@@ -283,23 +357,13 @@ def _forget_late_messages(row: Row, context: Context) -> None:
 def outcome(scene: Scene, plan: Plan) -> list[Effect]:
     """The lessons of the parts, then the decisions of the rules."""
     decisions = decide(scene, plan.policy) if scene.moments else []
-    effects: list[Effect] = [*_lessons(scene), *decisions] if scene.lessons else [*decisions]
+    effects: list[Effect] = []
+    if scene.lessons or scene.settled:
+        effects += lessons_of(scene, plan)
+    effects += decisions
     if scene.rehearsed or scene.dropped:
         effects += [*map(Rehearsed, scene.rehearsed), *scene.dropped]
     return effects
-
-
-def _lessons(scene: Scene) -> list[Lesson]:
-    """What the parts teach; of somebody who may not be learnt from only that they said so, and
-    what is nobody's.
-    """
-    if scene.of(may_be_learnt_from):
-        return scene.lessons
-    return [
-        lesson
-        for lesson in scene.lessons
-        if isinstance(lesson, Cost) or (isinstance(lesson, Tally) and lesson.part in _ALWAYS_TOLD)
-    ]
 
 
 def _next_ripe_ms(row: Row, clock_ms: int, plan: Plan) -> int:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from config.parameters import Parameters
+from models.counted import follow_consent, left_out
 from models.customer.churn import CHURN, DECISION
-from models.customer.consent import CONSENT_CHANGED
+from models.customer.consent import CONSENT, CONSENT_CHANGED
 from models.customer.contacts import CONTACTS, Outcome
 from models.customer.holdout import are_apart
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
@@ -23,13 +24,12 @@ from models.customer.risk import RISK
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
 from models.customer.segments import SEGMENTS
-from models.engine import Effect, Fate, follow, follow_due, outcome, step
+from models.engine import Effect, Fate, follow, follow_due, heed_refusal, outcome, step
 from models.engine import run_due as run_due_of_one
 from models.engine import run_timers as run_timers_of_one
 from models.events.event import Event
 from models.events.rejection import Rejected
 from models.inactivity import INACTIVE
-from models.learning.lessons import Tally
 from models.plan import Plan
 
 #: Parts that are not made of events alone: what was decided and what came of it, labels, and
@@ -234,25 +234,15 @@ def returned(
             part.reunited(scene, left.read(part), apart.read(part), 1)
     now = Scene(row, id_, max(at_ms, row.latest_ms), context)
     CHURN.reunited(now, left.read(CHURN), apart.read(CHURN), 1)
+    for other in (left, apart):
+        scene.lessons += left_out(other, id_, 1, scene.at_ms, context, plan)
+    _count(scene, plan)
     row.take_timers(timers, _TIMERS_OF_THE_PERSON)
     if CONSENT_CHANGED in scene.moments:
         # What is refused holds from now on.
         now.raise_moment(CONSENT_CHANGED)
     scene.moments.clear()
     return [*outcome(scene, plan), *outcome(now, plan)]
-
-
-def uncounted(
-    other: Row, person: str, sign: int, at_ms: int, context: Context, plan: Plan
-) -> list[Tally]:
-    """What the sums of all customers change by when ``other`` is no customer by itself any more
-    (``sign`` 1), or is again (-1), and nothing else.
-    """
-    nobody = Scene(Row(), person, at_ms, context)
-    for part in PARTS:
-        if part.is_on(plan.parameters) and other.has(part):
-            part.reunited(nobody, part.state(), other.read(part), sign)
-    return [lesson for lesson in nobody.lessons if isinstance(lesson, Tally)]
 
 
 def _is_news(part: Part[Any], row: Row, left: Row, apart: Row) -> bool:
@@ -332,6 +322,11 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
     # Of who had one id alone that id's row knows it, and has to be read anyway.
     known = row.ids[change.person].row if change.is_first else row
     before = {part.code: known.read(part) for part in touched}
+    at_ms, counted = change.at_ms, change.sign if change.is_counted else 0
+    # What the parts are about to take back and the sums do not hold.
+    unheld = left_out(known, change.person, 1, at_ms, context, plan)
+    if counted:
+        unheld += left_out(change.other, change.id, counted, at_ms, context, plan)
     beyond: list[LabelsDropped] = []
     row.messages = _together([one.messages for one in rows], plan.message_bytes_max)
     row.latest_ms = max(one.latest_ms for one in rows)
@@ -350,12 +345,23 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
                 beyond = dropped(Dropped.BOUND, waited, row.read(CHURN).points)
     _note_contamination(row, change, parameters)
     scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
-    counted = change.sign if change.is_counted else 0
     for part in touched:
         if part.is_on(parameters):
             part.reunited(scene, before[part.code], change.other.read(part), counted)
+    scene.lessons += unheld
+    _count(scene, plan)
     scene.raise_moment(moment)
     return [*outcome(scene, plan), *beyond]
+
+
+def _count(scene: Scene, plan: Plan) -> None:
+    """Take a row that was made anew for counted, as its parts have told, and leave it out if it
+    must be; heed what an id has refused.
+    """
+    if scene.row.read(CONSENT).is_left_out:
+        scene.row.edit(CONSENT).is_left_out = False
+    follow_consent(scene, plan)
+    heed_refusal(scene, plan)
 
 
 def _note_contamination(row: Row, change: _Change, parameters: Parameters) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from models import identity
 from models.claims import claim_of, forgotten, within_limits
+from models.counted import held
 from models.customer.identities import BY_MERGE, IDENTITIES, Identities
 from models.customer.row import Row, encode_row
 from models.customer.scene import Context
@@ -131,7 +132,7 @@ class _Came(NamedTuple):
         """
         if not state.is_mirror:
             return effects
-        return [*identity.uncounted(other, self.person, sign, self.at_ms, self.context, self.plan)]
+        return [*held(other, self.person, -sign, self.at_ms, self.context, self.plan)]
 
 
 def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:

@@ -13,9 +13,10 @@ import msgspec
 
 from models import identity
 from models.claims import told
+from models.counted import follow_consent
 from models.customer.identities import IDENTITIES, MERGED, SPLIT
 from models.customer.row import NO_IDS, Row
-from models.customer.scene import Context
+from models.customer.scene import Context, Scene
 from models.engine import Effect, Fate, step
 from models.events.event import Event
 from models.events.link_record import FORWARDED, LinkRecord, LinkSaid
@@ -68,6 +69,9 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
             whole = row.ids[event.customer].row
             fate = identity.mirror(whole, event.customer, event, context, plan)
             effects += keep_word(row, whole, event.occurred_at_ms, plan)
+            word = Scene(row, event.customer, event.occurred_at_ms, context)
+            follow_consent(word, plan)
+            effects += word.settled
         elif row.ids is not NO_IDS:
             fate, effects = identity.advance(row, event.customer, event, context, plan)
         else:

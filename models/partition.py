@@ -259,6 +259,9 @@ class Partition:
         self._context = plan.context(self.snapshot)
         self._disorder_ms = int(plan.parameters.time.disorder)
         self._context.begun_ms = begun_later(state.in_force)
+        if state.watched[0] != plan.watch.declared:
+            state.watched = (plan.watch.declared, state.clock_ms)
+        self._context.declared_ms = state.watched[1]
         self._refresh()
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:

@@ -26,6 +26,8 @@ class PartitionState(Struct, array_like=True):
     the batch in hand may be missing. ``waits_since_ms``: when the broker took the first event that
     did not move the clock, because history may still come. ``in_force``: the parts that its rows
     are made of, and ``replaced``: those of rows before a rebuild; see `models.parts_in_force`.
+    ``watched``: the checksum of the segments that rows are looked at by, and the clock when they
+    began to be.
     """
 
     format: int = STATE_FORMAT
@@ -42,6 +44,7 @@ class PartitionState(Struct, array_like=True):
     generations: dict[str, tuple[str, ...]] = {}
     in_force: tuple[InForce, ...] = ()
     replaced: tuple[Replaced, ...] = ()
+    watched: tuple[int, int] = (0, 0)
 
 
 def rehearsing_state() -> PartitionState:

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS, MISSPELT, NAMES
+from models.customer.consent import ConsentParameters
 from models.customer.part import (
     EVERYTHING,
     INTERACTIONS,
@@ -40,7 +41,8 @@ class Plan(NamedTuple):
     repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
     long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
     ``watch``: segments and other conditions that are looked at as they change. ``parts``: the codes
-    of those that are on.
+    of those that are on. ``learns_by_default``: of somebody who said nothing of it.
+    ``unprofiled``: what parts do when a customer refuses personalisation.
     """
 
     parameters: Parameters
@@ -56,6 +58,8 @@ class Plan(NamedTuple):
     watch: SegmentWatch = NOTHING_WATCHED
     looks: Looks = NO_LOOKS
     parts: tuple[str, ...] = ()
+    learns_by_default: bool = True
+    unprofiled: tuple[Callable[[Scene], None], ...] = ()
 
     def context(self, snapshot: Snapshot, *, clock_ms: int = 0, label_delay_ms: int = 0) -> Context:
         """A partition's context under this plan."""
@@ -94,6 +98,8 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         watch=watch_for(parameters, on, routes),
         looks={part.name: part.look for part in on if part.look is not None},
         parts=tuple(sorted(part.code for part in on)),
+        learns_by_default=parameters.of(ConsentParameters).default.analytics == "granted",
+        unprofiled=tuple(part.unprofiled for part in on if part.unprofiled is not None),
     )
 
 

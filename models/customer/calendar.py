@@ -414,6 +414,7 @@ CALENDAR: Part[Reminders] = Part(
     record=_record,
     timers=(Timer(_NEXT, _come),),
     look=_look,
+    unprofiled=_follow_tier,
     moments={
         CONTACT_DUE: "nobody has reached the customer for as long as their value tier allows",
         CALENDAR_DAY: "today is the anniversary of their first purchase, or a day of calendar.days",

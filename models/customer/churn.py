@@ -414,7 +414,10 @@ _FACTS = {
 }
 
 
-FACTS = {name: fact._replace(read=_personal(fact.read, nan)) for name, fact in _FACTS.items()}
+FACTS = {
+    name: fact._replace(read=_personal(fact.read, nan), is_personal=True)
+    for name, fact in _FACTS.items()
+}
 
 
 class ChurnView(Struct, frozen=True, rename="camel"):

@@ -121,7 +121,8 @@ class Word(State):
 class Consent(State):
     """``words`` by purpose, channel and list. An e-mail address is unreachable from the latest of
     ``hard_ms`` and ``softs_ms`` on, when enough soft bounces came, until ``reached_ms`` is later.
-    ``analytics_revoked_ms``: the last time it was, even if it was granted again.
+    ``analytics_revoked_ms``: the last time it was, even if it was granted again. ``is_left_out``:
+    whether the sums of all customers hold nothing of this one, who may not be learnt from.
     """
 
     words: list[Word] = field(default_factory=list)
@@ -130,6 +131,7 @@ class Consent(State):
     softs_ms: int = 0
     reached_ms: int = 0
     analytics_revoked_ms: int = 0
+    is_left_out: bool = False
 
     @property
     def unreachable_since_ms(self) -> int:
@@ -367,6 +369,7 @@ def _united(states: Sequence[Consent], parameters: Parameters) -> Consent:
         one.softs_ms = max(one.softs_ms, state.softs_ms)
         one.reached_ms = max(one.reached_ms, state.reached_ms)
         one.analytics_revoked_ms = max(one.analytics_revoked_ms, state.analytics_revoked_ms)
+        one.is_left_out |= state.is_left_out
         softs += state.softs
     _note_softs(one, softs, parameters.of(ConsentParameters))
     return one

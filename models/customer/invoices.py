@@ -1,4 +1,9 @@
-"""Invoices, and whether they are paid in time."""
+"""Invoices, and whether they are paid in time.
+
+Of invoices that are paid the latest are known each by itself, and those before them added up by
+quarter, so that what is owed does not weigh more for being remembered longer. Those that are not
+paid stay; of more than there is room for, the oldest are added up into what is owed besides.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final
@@ -6,6 +11,7 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
+from config.duration import DAY_MS
 from config.parameters import Money
 from models.customer.decay import decayed
 from models.customer.fingerprint import fingerprint
@@ -17,8 +23,14 @@ from models.money import foreign, has_rate, minor_per_unit, shop_minor
 
 ISSUED, PAID, OVERDUE = "Invoice Issued", "Invoice Paid", "Invoice Overdue"
 ASSESSED: Final = "Credit Assessed"
-#: The latest invoices of a customer; older ones weigh little.
-INVOICES_MAX: Final = 24
+#: The latest paid invoices that a customer's row has each by itself, those that are not paid, and
+#: the ids of paid ones that were added up: news of them are known already.
+PAID_MAX: Final = 24
+UNPAID_MAX: Final = 64
+ADDED_UP_MAX: Final = 64
+#: Quarters of which paid invoices are added up: five years, before which they weigh little.
+QUARTERS_MAX: Final = 20
+_QUARTER_MS: Final = 91 * DAY_MS
 
 
 class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -84,12 +96,43 @@ class Invoice(State):
         return not 0 < self.overdue_ms < self.paid_ms
 
 
+class Added(State):
+    """Invoices that were added up: their amounts, and how many without one there are besides."""
+
+    amount_minor: int = 0
+    without_amount: int = 0
+
+    def add(self, amount_minor: int, without_amount: int) -> None:
+        self.amount_minor += amount_minor
+        self.without_amount += without_amount
+
+    def weighs(self, typical_minor: int) -> float:
+        """As much, if one without an amount is a typical order."""
+        return float(self.amount_minor + self.without_amount * typical_minor)
+
+
+class PaidQuarter(State):
+    """Paid invoices of a quarter, which is one of 91 days since 1970."""
+
+    quarter: int
+    in_time: Added
+    late: Added
+
+
 class Solvency(State):
-    """The latest invoices by their ids, and the latest assessment."""
+    """The invoices that are known each by itself, by their ids, and the latest assessment.
+
+    ``quarters``: paid invoices before them, the earliest first; ``added_up``: the ids of the last
+    that were added up. ``owed``: what is not paid besides, the latest of it due at ``owed_ms``.
+    """
 
     invoices: list[Invoice] = field(default_factory=list)
     assessed_ms: int = 0
     score: float = 0.0
+    quarters: list[PaidQuarter] = field(default_factory=list)
+    added_up: list[int] = field(default_factory=list)
+    owed: Added = field(default_factory=Added)
+    owed_ms: int = 0
 
 
 def note(state: Solvency, event: Event, money: Money) -> None:
@@ -105,6 +148,8 @@ def note(state: Solvency, event: Event, money: Money) -> None:
     if news.invoice_id is None:
         return
     one = Invoice(fingerprint(news.invoice_id), news.due_ms, latest_ms=at_ms)
+    if one.id in state.added_up:
+        return
     if event.name == PAID:
         one.paid_ms = at_ms
     elif event.name == OVERDUE:
@@ -112,7 +157,9 @@ def note(state: Solvency, event: Event, money: Money) -> None:
     amount, currency = number_or_none(news.amount), foreign(news.currency, money)
     if amount is not None and has_rate(currency, at_ms, money):
         one.amount_minor = shop_minor(amount, currency, at_ms, money)
-    state.invoices = _kept([*state.invoices, one])
+    if one.paid_ms and state.owed_ms and all(known.id != one.id for known in state.invoices):
+        _pay_off(state, one)
+    _keep(state, [*state.invoices, one])
 
 
 def united_credit(states: Iterable[Solvency]) -> Solvency:
@@ -121,20 +168,84 @@ def united_credit(states: Iterable[Solvency]) -> Solvency:
     invoices: list[Invoice] = []
     for state in states:
         invoices += state.invoices
+        for quarter in state.quarters:
+            _add_quarter(one, quarter)
+        one.added_up += [id_ for id_ in state.added_up if id_ not in one.added_up]
+        one.owed.add(state.owed.amount_minor, state.owed.without_amount)
+        one.owed_ms = max(one.owed_ms, state.owed_ms)
         if (state.assessed_ms, -state.score) > (one.assessed_ms, -one.score):
             one.assessed_ms, one.score = state.assessed_ms, state.score
-    one.invoices = _kept(invoices)
+    added_up = set(one.added_up)
+    _keep(one, [invoice for invoice in invoices if invoice.id not in added_up])
     return one
 
 
-def _kept(invoices: Iterable[Invoice]) -> list[Invoice]:
-    """Each once, with all that is known of it, by their ids; the latest that there is room for."""
+def _keep(state: Solvency, invoices: Iterable[Invoice]) -> None:
+    """Keep each once, with all that is known of it, by their ids; of too many the oldest are added
+    up.
+    """
     by_id: dict[int, Invoice] = {}
     for one in invoices:
         known = by_id.get(one.id)
         by_id[one.id] = replace(one) if known is None else _merged(known, one)
-    latest = sorted(by_id.values(), key=lambda one: (one.latest_ms, one.id))[-INVOICES_MAX:]
-    return sorted(latest, key=lambda one: one.id)
+    paid = sorted((one for one in by_id.values() if one.paid_ms), key=_when_paid)
+    unpaid = sorted((one for one in by_id.values() if not one.paid_ms), key=_when_due)
+    for one in paid[:-PAID_MAX]:
+        _add_up(state, one)
+    for one in unpaid[:-UNPAID_MAX]:
+        _owe(state, one)
+    kept = [*paid[-PAID_MAX:], *unpaid[-UNPAID_MAX:]]
+    state.invoices = sorted(kept, key=lambda one: one.id)
+
+
+def _when_paid(one: Invoice) -> tuple[int, int]:
+    return one.paid_ms, one.id
+
+
+def _when_due(one: Invoice) -> tuple[int, int, int]:
+    """The oldest debt first; before it those that nobody said to be due."""
+    return one.overdue_ms or one.due_ms, one.latest_ms, one.id
+
+
+def _add_up(state: Solvency, one: Invoice) -> None:
+    """Add a paid invoice to those of its quarter."""
+    new, of_it = PaidQuarter(one.paid_ms // _QUARTER_MS, Added(), Added()), Added()
+    of_it.add(one.amount_minor, int(not one.amount_minor))
+    if one.is_in_time:
+        new.in_time = of_it
+    else:
+        new.late = of_it
+    _add_quarter(state, new)
+    state.added_up = [*state.added_up, one.id][-ADDED_UP_MAX:]
+
+
+def _add_quarter(state: Solvency, new: PaidQuarter) -> None:
+    by_quarter = {known.quarter: known for known in state.quarters}
+    known = by_quarter.setdefault(new.quarter, PaidQuarter(new.quarter, Added(), Added()))
+    known.in_time.add(new.in_time.amount_minor, new.in_time.without_amount)
+    known.late.add(new.late.amount_minor, new.late.without_amount)
+    state.quarters = [one for _, one in sorted(by_quarter.items())][-QUARTERS_MAX:]
+
+
+def _owe(state: Solvency, one: Invoice) -> None:
+    """Add an invoice to what is owed besides; one that nobody said to be due is not."""
+    due_ms = one.overdue_ms or one.due_ms
+    if due_ms:
+        state.owed.add(one.amount_minor, int(not one.amount_minor))
+        state.owed_ms = max(state.owed_ms, due_ms)
+
+
+def _pay_off(state: Solvency, one: Invoice) -> None:
+    """Take an invoice of which nothing else is known off what is owed besides: it was among those,
+    or nobody had said that it was issued.
+    """
+    owed = state.owed
+    if one.amount_minor:
+        owed.amount_minor = max(owed.amount_minor - one.amount_minor, 0)
+    elif owed.without_amount:
+        owed.without_amount -= 1
+    if not (owed.amount_minor or owed.without_amount):
+        state.owed_ms = 0
 
 
 def _merged(one: Invoice, other: Invoice) -> Invoice:
@@ -163,6 +274,14 @@ def credit_percent(
         return state.score
     typical_minor = round(typical_order * minor_per_unit(money.currency))
     all_of_it = in_time = 0.0
+    for paid in state.quarters:
+        lag_ms = at_ms - paid.quarter * _QUARTER_MS - _QUARTER_MS // 2
+        known = decayed(paid.in_time.weighs(typical_minor), lag_ms, half_life_ms)
+        all_of_it += known + decayed(paid.late.weighs(typical_minor), lag_ms, half_life_ms)
+        in_time += known
+    if state.owed_ms:
+        owed = state.owed.weighs(typical_minor)
+        all_of_it += decayed(owed, at_ms - state.owed_ms, half_life_ms)
     for one in state.invoices:
         settled_ms = one.settled_ms(at_ms)
         if not settled_ms or settled_ms > at_ms:

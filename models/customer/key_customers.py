@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import nan
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 from msgspec import Struct, field
 
@@ -193,7 +193,7 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
     return round(100.0 * (total + of_price * share))
 
 
-class _Power(NamedTuple):
+class _Power(Struct, frozen=True, gc=False):
     """The bin of what they bought in a year and will buy, and their rank by it."""
 
     bin: int

@@ -78,7 +78,9 @@ def settle(state: Loyalty, clock_ms: int, parameters: Parameters) -> None:
 
     Beyond them news of orders up to then no longer changes points. Of too many lots, what is left
     of the oldest goes over to the next, to expire with that, and no longer counts for a level; of
-    too many debits, the oldest stay taken from the lots that they were taken from.
+    too many debits, the oldest stay taken from the lots that they were taken from. An order of then
+    that is given back takes nothing: whether it were its own points that are left, and not those of
+    others, only a lot of its own could tell.
     """
     loyalty = parameters.of(LoyaltyParameters)
     lots, debits = state.lots, state.debits

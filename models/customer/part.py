@@ -54,6 +54,7 @@ class Fact(NamedTuple):
     ``answers``: of a yes or no, 1 or 0, how each is told in ``words``: the no first.
     ``moves``: how time alone changes it; None where nobody can say, as of scores and of what decays
     or hangs on all customers. ``is_list``: a text of names with blanks between them.
+    ``is_personal``: not known of whoever refuses that who they are decides.
     """
 
     read: Callable[[Scene], float | str]
@@ -68,6 +69,7 @@ class Fact(NamedTuple):
     whole: bool = False
     moves: Moves | None = None
     is_list: bool = False
+    is_personal: bool = False
 
     def told(self, value: float | str) -> str:
         """The words of a known value."""
@@ -168,6 +170,8 @@ class Part(Kept[S]):
     ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
     ``look`` is called at each decision point, the end of a purchase day or a check-in, after all
     timers: for a part whose state says where the customer stood when last looked at.
+    ``unprofiled`` is called when a customer says that they refuse that who they are decides: for a
+    part that keeps nothing of them then that decisions would go by.
     ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
     ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
     registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
@@ -189,6 +193,7 @@ class Part(Kept[S]):
     record: Callable[[S, Event, Scene], None] = _hears_nothing
     timers: tuple[Timer, ...] = ()
     look: Callable[[Scene], None] | None = None
+    unprofiled: Callable[[Scene], None] | None = None
     moments: Mapping[str, str] = field(default_factory=dict)
     offers: tuple[Reading[Any], ...] = ()
     reads: tuple[Reading[Any], ...] = ()

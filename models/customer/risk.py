@@ -141,7 +141,7 @@ def _look(scene: Scene) -> None:
     """Put the customer into the band of the score as it is by now, and see whether they stayed."""
     found, state = scene.of(churn), scene.row.read(RISK)
     if found is None or scene.of(personalisation_refused) is not None:
-        _forget_band(state, scene)
+        _forget_band(scene)
         return
     last_ms = scene.of(purchases).last_at_ms
     if state.asked_ms or last_ms // DAY_MS == scene.at_ms // DAY_MS:
@@ -158,9 +158,9 @@ def _look(scene: Scene) -> None:
     RISK.tell(scene, sorted(moved))
 
 
-def _forget_band(state: Risk, scene: Scene) -> None:
+def _forget_band(scene: Scene) -> None:
     """Whoever gave everything back, or refuses to be profiled, is in no band; that is no news."""
-    if state.band:
+    if scene.row.read(RISK).band:
         state = scene.row.edit(RISK)
         RISK.tell(scene, [(_key(state.band), NO_DAY, -1)])
         state.band, state.since_ms, state.before = "", 0, ""
@@ -283,6 +283,7 @@ FACTS = {
         str,
         values=lambda _: tuple(RiskBand),
         moves=_BAND_MOVES,
+        is_personal=True,
     ),
     "churn_band_before": Fact(
         lambda s: _of(s).before,
@@ -291,6 +292,7 @@ FACTS = {
         str,
         values=lambda _: tuple(RiskBand),
         moves=_BAND_MOVES,
+        is_personal=True,
     ),
     "churn_band_days": Fact(
         _band_days,
@@ -298,6 +300,7 @@ FACTS = {
         "days since the band last changed",
         least=0.0,
         moves=ending(_CLOCK, next_expiry),
+        is_personal=True,
     ),
     "complaint_days": Fact(
         _complaint_days,
@@ -397,6 +400,7 @@ RISK: Part[Risk] = Part(
     record=_record,
     timers=(Timer(_LAPSE, _leave),),
     look=_look,
+    unprofiled=_forget_band,
     moments={BAND_CHANGED: "the customer is in another band of churn risk than before"},
     reads=(purchases, churn, next_expiry, personalisation_refused, sensitivity),
     facts=FACTS,

@@ -40,7 +40,8 @@ class Context:
     itself, and the person decides and teaches. ``is_passed_on``: whether the event is late was
     judged where it arrived. ``witness``: is told of the rules of each moment before they are looked
     at; None but in a dry run.
-    ``segments``: those that are declared, None without any. ``begun_ms``: as of when parts that
+    ``segments``: those that are declared, None without any, and ``declared_ms`` since when these
+    are; 0 if nobody knows. ``begun_ms``: as of when parts that
     were not always in force began, by their codes.
     """
 
@@ -51,6 +52,7 @@ class Context:
         "begun_ms",
         "check_in_ms",
         "clock_ms",
+        "declared_ms",
         "facts",
         "is_passed_on",
         "is_quiet",
@@ -86,6 +88,7 @@ class Context:
         self.label_delay_ms = label_delay_ms
         self.check_in_ms = parameters.churn.check_in_ms
         self.begun_ms = NOTHING_BEGUN
+        self.declared_ms = 0
         self.is_rehearsal = False
         self.is_quiet = False
         self.is_passed_on = False
@@ -121,6 +124,7 @@ class Scene:
     Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
     of the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal
     the rules that would have fired are in ``rehearsed``. ``dropped``: labels that teach nothing.
+    ``settled``: lessons that stand, whatever the step yet finds of the customer's consent.
     ``member_of``: the segments that the customer is in, once they were asked for; ``turned``: those
     that were entered or left, each with its moment, and ``segment`` the one that rules are looked
     at for.
@@ -140,6 +144,7 @@ class Scene:
         "rehearsed",
         "row",
         "segment",
+        "settled",
         "snapshot",
         "turned",
     )
@@ -156,6 +161,7 @@ class Scene:
         self.snapshot = context.snapshot
         self.moments: list[str] = []
         self.lessons: list[Lesson] = []
+        self.settled: Sequence[Lesson] = ()
         self.rehearsed: list[str] = []
         self.dropped: list[LabelsDropped] = []
         self.member_of: list[str] | None = None

@@ -1,7 +1,7 @@
 """Which segments a customer is a member of, and since when.
 
 A segment is a condition with a name (`config.segments`). What the conditions come to is found out
-by `models.decisions.segments`, which changes this state; parts listed before this one are what
+by `models.decisions.segment_looks`, which changes this state; parts listed before this one are what
 conditions are about, so nothing is recorded here.
 """
 
@@ -31,6 +31,8 @@ RULE_PREFIX: Final = "rule:"
 OF_SEGMENTS: Final = frozenset({SEGMENT_ENTERED, SEGMENT_LEFT, TIME})
 #: When something may change by time alone.
 LOOK: Final = "segments"
+#: What a person was last looked at by whose ids were looked at by different files.
+OF_SEVERAL: Final = -1
 _NAME: Final = "segments"
 
 
@@ -66,10 +68,13 @@ class SegmentStanding(State):
 class Memberships(State):
     """``declared``: by what somebody was last looked at (`told_by`), 0 for never.
     ``standings`` by name, and the conditions of rules under names that begin with `RULE_PREFIX`.
+    ``is_unprofiled``: whether they refused personalisation then, so that some facts were hidden;
+    not followed while no segment asks for any of these.
     """
 
     declared: int = 0
     standings: dict[str, SegmentStanding] = field(default_factory=dict)
+    is_unprofiled: bool = False
 
     def names(self) -> list[str]:
         """The segments that the customer is in."""
@@ -108,6 +113,11 @@ def told_by(declared: int, context: Context) -> int:
     return declared ^ context.begun_ms.get(SEGMENTS.code, 0)
 
 
+def declared_since_ms(context: Context) -> int:
+    """Since when the segments of now are those that are gone by; 0 if nobody knows."""
+    return max(context.declared_ms, context.begun_ms.get(SEGMENTS.code, 0))
+
+
 def declared(names: Sequence[str]) -> list[str]:
     """Those of segments, without the conditions of rules."""
     return sorted([name for name in names if not name.startswith(RULE_PREFIX)])
@@ -130,7 +140,9 @@ def _united(states: Sequence[Memberships], _parameters: Parameters) -> Membershi
     """
     one = Memberships()
     known = {state.declared for state in states if state.declared}
-    one.declared = known.pop() if len(known) == 1 else 0
+    one.declared = known.pop() if len(known) == 1 else OF_SEVERAL if known else 0
+    # Else it is found out with the next look that more is hidden by now.
+    one.is_unprofiled = bool(states) and all(state.is_unprofiled for state in states)
     for name in sorted({name for state in states for name in state.standings}):
         found = [state.standings[name] for state in states if name in state.standings]
         begun = [standing.since_ms for standing in found if standing.since_ms]

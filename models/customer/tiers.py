@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from math import nan
 from operator import gt, lt
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct, field, msgpack
 
@@ -103,7 +103,7 @@ class Tiered(State):
     below_cause: str = ""
 
 
-class TierRanks(NamedTuple):
+class TierRanks(Struct, frozen=True, gc=False):
     """How a customer stands among all: the bin of each of their `Side`, and the rank in percent, -1
     where it is not known; the score of the ranks that count, and the rank by what is ``expected``,
     NaN before there is a model.

@@ -1,8 +1,8 @@
-"""Segments compiled, and looked at: who becomes a member, and who is none any more.
+"""Segments compiled: after which events and deadlines a customer is looked at for which of them.
 
-A customer is looked at after each event and each deadline that may have changed what a condition
-is about, and at the very time at which one of them changes by time alone. The conditions of rules
-of the moment `time` are kept in the same way.
+That is after each that may have changed what a condition is about, and at the very time at which
+one of them changes by time alone (`models.decisions.segment_looks`). The conditions of rules of the
+moment `time` are kept in the same way.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,29 +17,15 @@ from msgspec import Struct
 
 from config.duration import DAY_MS
 from config.parameters import HORIZON_DAYS_MAX, Parameters
-from config.segments import SEGMENT_ENTERED, SEGMENT_LEFT
 from models.customer.churn import DECISION
 from models.customer.fingerprint import fingerprint
 from models.customer.part import Part, Timer
 from models.customer.registry import FACT_KINDS, FACTS, PARTS
-from models.customer.row import Row
-from models.customer.scene import Context, Scene
-from models.customer.segments import (
-    LOOK,
-    RULE_PREFIX,
-    SEGMENTS,
-    TIME,
-    Memberships,
-    SegmentStanding,
-    present_ms,
-    told_by,
-    told_ms,
-    watched_name,
-)
+from models.customer.scene import Scene
+from models.customer.segments import LOOK, RULE_PREFIX, SEGMENTS, TIME, watched_name
 from models.decisions.expression import compile_condition
 from models.decisions.possible import asked_of_lists
 from models.decisions.timing import Timing, timing_of
-from models.learning.lessons import Lesson
 
 #: After so much silence nobody is looked at any more for what cannot be timed.
 _CHECK_INS_MS: Final = HORIZON_DAYS_MAX * DAY_MS
@@ -52,6 +38,7 @@ _LOOKING: Final = [timer.code for part in PARTS for timer in part.timers if time
 class Watched(Struct, frozen=True):
     """A condition that is watched. ``parts``: the names of those whose change may change it, and
     ``heard`` of those in which an event may change it; ``within``: other segments that it asks for.
+    ``is_personal``: it hangs on what is unknown of whoever refuses that who they are decides.
     """
 
     name: str
@@ -62,6 +49,7 @@ class Watched(Struct, frozen=True):
     parts: frozenset[str]
     heard: frozenset[str]
     within: frozenset[str]
+    is_personal: bool
 
     @property
     def is_of_rule(self) -> bool:
@@ -76,7 +64,7 @@ class SegmentWatch(Struct, frozen=True):
     """What is watched, those asked for before those that ask for them. ``declared``: the checksum
     of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_hearer``:
     what it may change by being heard by a part, and ``by_timer`` what a timer may; ``timers``:
-    those after which somebody is looked at.
+    those after which somebody is looked at. ``personal``: what a refusal of personalisation hides.
     """
 
     segments: _Several
@@ -85,6 +73,7 @@ class SegmentWatch(Struct, frozen=True):
     by_hearer: Mapping[str, _Several]
     by_timer: Mapping[str, _Several] = {}
     timers: frozenset[str] = frozenset()
+    personal: _Several = ()
 
     def heard_by(self, names: Iterable[str]) -> _Several:
         """What may change when these parts hear an event, in the order in which it is looked at."""
@@ -129,12 +118,19 @@ def watch_for(
     if not rules:
         return NOTHING_WATCHED
     segments = [_compiled(rule) for rule in rules]
-    ordered = tuple(_in_order(segments))
+    ordered = _with_what_is_hidden(_in_order(segments))
     by_part = {part.name: _touched(ordered, part.name, _parts_of) for part in parts}
     by_hearer = {part.name: _touched(ordered, part.name, _heard_of) for part in parts}
     # With each decision point, so that everybody who buys is looked at by another file in a week.
     timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, *_LOOKING}
-    watch = SegmentWatch(ordered, _checksum(rules), (), by_hearer, timers=frozenset(timers))
+    watch = SegmentWatch(
+        ordered,
+        _checksum(rules),
+        (),
+        by_hearer,
+        timers=frozenset(timers),
+        personal=tuple(segment for segment in ordered if segment.is_personal),
+    )
     by_kind = tuple(watch.heard_by(part.name for part in route) for route in routes)
     by_timer = {**_by_timer(watch, by_part, parts), LOOK: ordered}
     return msgspec.structs.replace(watch, by_kind=by_kind, by_timer=by_timer)
@@ -189,6 +185,7 @@ def _compiled(rule: _Declared) -> Watched:
         parts=frozenset().union(*(_PARTS_BEHIND[name] for name in names)),
         heard=frozenset().union(*(_PARTS_HEARD[name] for name in names)),
         within=frozenset(name for _, name in asked_of_lists(rule.when)),
+        is_personal=any(FACTS[name].is_personal for name in names),
     )
 
 
@@ -230,13 +227,27 @@ def _in_order(segments: Sequence[Watched]) -> list[Watched]:
     return [by_name[name] for name in order.static_order()]
 
 
+def _with_what_is_hidden(segments: Sequence[Watched]) -> _Several:
+    """The same, where what asks for something personal is personal, too."""
+    found = _with_askers(tuple(segments), lambda segment: segment.is_personal)
+    names = {segment.name for segment in found}
+    return tuple(
+        msgspec.structs.replace(segment, is_personal=segment.name in names) for segment in segments
+    )
+
+
 def _touched(
     segments: _Several, part: str, parts_of: Callable[[Watched], frozenset[str]]
 ) -> _Several:
     """Those that this part may change, with those that ask for them."""
+    return _with_askers(segments, lambda segment: part in parts_of(segment))
+
+
+def _with_askers(segments: _Several, is_meant: Callable[[Watched], bool]) -> _Several:
+    """Those that are meant, with those that ask for them."""
     found: dict[str, Watched] = {}
     for segment in segments:
-        if part in parts_of(segment) or segment.within & found.keys():
+        if is_meant(segment) or segment.within & found.keys():
             found[segment.name] = segment
     return tuple(found.values())
 
@@ -259,149 +270,3 @@ def next_check_in_ms(scene: Scene) -> float:
         return decision_ms
     own_ms = fingerprint(scene.customer) % every_ms
     return ((at_ms - own_ms) // every_ms + 1) * every_ms + own_ms
-
-
-def catch_up(
-    row: Row, customer: str, before_ms: int, context: Context, watch: SegmentWatch
-) -> list[Lesson]:
-    """Look at a customer by segments that are new or have changed, as they are just before
-    ``before_ms``: nothing of that is news. Return what it teaches.
-    """
-    told = told_by(watch.declared, context)
-    if not row.latest_ms or row.read(SEGMENTS).declared == told:
-        return []
-    scene = Scene(row, customer, before_ms - 1, context)
-    look(scene, watch, watch.segments, is_news=False)
-    return scene.lessons
-
-
-def look(scene: Scene, watch: SegmentWatch, segments: _Several, *, is_news: bool = True) -> None:
-    """Look whether these segments have changed, and when they next may; tell what is news.
-
-    What a late event changes is seen as of the latest time that is known of the customer.
-    """
-    row, at_ms = scene.row, scene.at_ms
-    known, now_ms = row.due(LOOK), at_ms
-    if row.latest_ms > at_ms or known.handled_ms > at_ms:
-        now_ms = present_ms(scene)
-    at = scene if now_ms == at_ms else Scene(row, scene.customer, now_ms, scene.context)
-    state = row.read(SEGMENTS)
-    if state.declared != told_by(watch.declared, scene.context):
-        _declare(row.edit(SEGMENTS), scene, watch)
-    scene.member_of = at.member_of = state.names()
-    looking, standings = None, state.standings
-    # Of the others; one that has been put off since is looked at once in vain.
-    next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
-    for segment in segments:
-        name, (holds, until_ms) = segment.name, segment.timing.at(at)
-        if name in standings:
-            stands = holds and standings[name].is_settled(segment.version)
-        else:
-            stands = not holds
-        if not stands:
-            # Of nearly nobody.
-            looking = looking or _Looking(scene, state, now_ms, is_news)
-            until_ms = looking.follow(segment, holds, until_ms)
-        if until_ms < next_ms:
-            next_ms = until_ms
-    next_due_ms = int(next_ms) if next_ms < inf else 0
-    if next_due_ms != known.due_ms:
-        row.set_due(LOOK, next_due_ms)
-
-
-def _declare(state: Memberships, scene: Scene, watch: SegmentWatch) -> None:
-    """Go by what is declared now; a segment that is gone has no members."""
-    state.declared = told_by(watch.declared, scene.context)
-    kept = {segment.name for segment in watch.segments}
-    for name in [name for name in state.standings if name not in kept]:
-        if state.standings.pop(name).since_ms and not name.startswith(RULE_PREFIX):
-            SEGMENTS.tell(scene, [(name, 0, -1)])
-
-
-class _Looking:
-    """A look at one customer."""
-
-    __slots__ = ("_is_news", "_now_ms", "_scene", "_state")
-
-    def __init__(self, scene: Scene, state: Memberships, now_ms: int, is_news: bool) -> None:
-        self._scene = scene
-        self._state = state
-        self._now_ms = now_ms
-        self._is_news = is_news
-
-    def follow(self, segment: Watched, holds: bool, until_ms: float) -> float:
-        """Have the membership follow the condition, which stands until then; return when it may
-        next change.
-        """
-        standing = self._state.standings.get(segment.name)
-        is_in = standing is not None and standing.since_ms > 0
-        if holds is is_in:
-            if standing is not None:
-                return min(until_ms, self._goes_on(segment, standing))
-            return until_ms
-        if segment.hold_ms and self._is_news:
-            turns_ms = self._turning(segment, standing) + segment.hold_ms
-            if self._now_ms < turns_ms:
-                return min(until_ms, turns_ms)
-        self._turn(segment, holds)
-        if (entered := self._state.standings.get(segment.name)) is not None:
-            return min(until_ms, entered.announce_ms or inf)
-        return until_ms
-
-    def _goes_on(self, segment: Watched, standing: SegmentStanding) -> float:
-        """A membership that is as its condition says, or one that was about to begin and does not;
-        return when it is announced, if it has yet to be.
-        """
-        if standing.turning_ms or standing.version != segment.version:
-            self._edit()
-            standing.turning_ms, standing.version = 0, segment.version
-            if not standing.since_ms:
-                del self._state.standings[segment.name]
-        if not standing.announce_ms or self._now_ms < standing.announce_ms:
-            return standing.announce_ms or inf
-        self._edit()
-        standing.announce_ms = 0
-        self._raise(SEGMENT_ENTERED, segment.name)
-        return inf
-
-    def _turning(self, segment: Watched, standing: SegmentStanding | None) -> int:
-        """Since when the condition says otherwise."""
-        if standing is None or not standing.turning_ms:
-            self._edit()
-            if standing is None:
-                standing = self._state.standings[segment.name] = SegmentStanding(segment.version)
-            standing.turning_ms = self._now_ms
-        return standing.turning_ms
-
-    def _turn(self, segment: Watched, holds: bool) -> None:
-        self._edit()
-        standings, names = self._state.standings, self._scene.member_of
-        assert names is not None
-        before = standings.pop(segment.name, None)
-        if holds:
-            standings[segment.name] = SegmentStanding(segment.version, self._now_ms)
-            names.append(segment.name)
-        elif segment.name in names:
-            names.remove(segment.name)
-        if segment.is_of_rule:
-            if holds and self._is_news:
-                self._raise(TIME, segment.name)
-            return
-        SEGMENTS.tell(self._scene, [(segment.name, 0, 1 if holds else -1)])
-        if not self._is_news:
-            if holds and segment.backfill:
-                customer, parameters = self._scene.customer, self._scene.parameters
-                tells_ms = told_ms(customer, self._now_ms, parameters)
-                standings[segment.name].announce_ms = tells_ms
-        elif holds:
-            self._raise(SEGMENT_ENTERED, segment.name)
-        elif before is None or not before.announce_ms:
-            # Who was never told to be in is not told to be out.
-            self._raise(SEGMENT_LEFT, segment.name)
-
-    def _edit(self) -> None:
-        self._scene.row.edit(SEGMENTS)
-
-    def _raise(self, moment: str, name: str) -> None:
-        self._scene.turned.append((moment, name))
-        self._scene.raise_moment(moment)

@@ -1,7 +1,6 @@
 """The probability that a customer does not buy within a horizon, and where it comes from."""
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -45,7 +44,7 @@ class Churn(Struct, frozen=True):
         }
 
 
-class Seen(NamedTuple):
+class Seen(Struct, frozen=True, gc=False):
     """What a model sees of a customer at a moment; ``packed``: the features as they are kept."""
 
     features: Features

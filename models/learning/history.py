@@ -1,7 +1,8 @@
 """A customer's purchase days up to a moment, as the BG/NBD and gamma-gamma formulas need them."""
 
 from bisect import bisect_right
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from config.duration import DAY_MS
 
@@ -9,7 +10,7 @@ from config.duration import DAY_MS
 Days = tuple[int, ...]
 
 
-class History(NamedTuple):
+class History(Struct, frozen=True, gc=False):
     """When a customer bought: ``repeats`` counts purchase days after the first, ``last`` and
     ``life`` are days from the first to the latest and to now, ``recency`` those since the latest.
 

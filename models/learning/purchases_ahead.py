@@ -5,8 +5,8 @@ transformation of the hypergeometric function, its powers of r + x cancel, so th
 purchase days do not overflow.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from math import ceil, exp, log, log1p
 
 from config.duration import DAY_MS
@@ -58,40 +58,42 @@ def expected_purchases(
     model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, horizon_weeks: float
 ) -> float:
     """The purchase days expected in (T, T + horizon], not assuming that the customer is alive."""
-    # It takes as long to import as all that a command needs, and many commands ask for no score.
-    # A `from … import` would look the name up by a call of Python's.
-    import scipy.special  # noqa: PLC0415
-
-    a, total = _poles_avoided(model, repeats)
-    left = horizon_weeks / (model.alpha + life_weeks + horizon_weeks)
-    series = float(scipy.special.hyp2f1(a + model.b - 1.0 - model.r, a - 1.0, total, left))
-    return _bought(a, total, left, series) * p_alive(model, repeats, last_weeks, life_weeks)
+    return expected_by(model, repeats, last_weeks, life_weeks, (horizon_weeks,))[0]
 
 
 def expected_by(
-    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, ends: Sequence[float]
+    model: BgNbd, repeats: int, last_weeks: float, life_weeks: float, ends: Iterable[float]
 ) -> list[float]:
-    """`expected_purchases` within each of these horizons, in weeks; the series of all of them takes
-    as long as three by themselves.
-    """
-    import scipy.special  # noqa: PLC0415 - as above
-
+    """`expected_purchases` within each of these horizons, in weeks."""
     a, total = _poles_avoided(model, repeats)
-    left = [weeks / (model.alpha + life_weeks + weeks) for weeks in ends]
-    series = scipy.special.hyp2f1(a + model.b - 1.0 - model.r, a - 1.0, total, left).tolist()
+    first, second, series_of = a + model.b - 1.0 - model.r, a - 1.0, _hyp2f1()
     alive = p_alive(model, repeats, last_weeks, life_weeks)
-    return [_bought(a, total, *each) * alive for each in zip(left, series, strict=True)]
+    found: list[float] = []
+    for weeks in ends:
+        left = weeks / (model.alpha + life_weeks + weeks)
+        series = series_of(first, second, total, left)
+        bought = total / second * (1.0 - (1.0 - left) ** second * series)
+        # Compared by hand: every label, tier and lifetime value asks.
+        found.append(alive * (0.0 if bought < 0.0 else bought))
+    return found
+
+
+@cache
+def _hyp2f1() -> Callable[[float, float, float, float], float]:
+    """SciPy's function for one number: the one for arrays takes five times as long, to the same
+    bits.
+    """
+    # It takes as long to import as all that a command needs, and many commands ask for no score.
+    from scipy.special.cython_special import hyp2f1  # noqa: PLC0415
+
+    found: Callable[[float, float, float, float], float] = hyp2f1
+    return found
 
 
 def _poles_avoided(model: BgNbd, repeats: int) -> tuple[float, float]:
     """a, and a + b + x, off the values at which the formula divides by 0."""
     a = _off(model.a, 1.0)
     return a, _off(a + model.b + repeats - 1.0, 0.0)
-
-
-def _bought(a: float, total: float, left: float, series: float) -> float:
-    bought: float = total / (a - 1.0) * (1.0 - (1.0 - left) ** (a - 1.0) * series)
-    return max(bought, 0.0)
 
 
 def yearly_purchases(model: BgNbd, repeats: int, life_weeks: float) -> float:

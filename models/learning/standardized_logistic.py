@@ -37,10 +37,10 @@ class StandardizedLogistic:
         standardized = [0.0] * len(features)
         total = 0.0
         for place, value in enumerate(features):
-            before = means[place]
-            mean = before + (value - before) / count
-            variance = variances[place]
-            variance += ((value - before) * (value - mean) - variance) / count
+            before, variance = means[place], variances[place]
+            off = value - before
+            mean = before + off / count
+            variance += (off * (value - mean) - variance) / count
             means[place], variances[place] = mean, variance
             scaled = (value - mean) / variance**0.5 if variance else 0.0
             standardized[place] = scaled

@@ -456,7 +456,8 @@ def _as_known_to(
     """The state that must be stored, where it may differ from the folded one.
 
     ``rehearsed`` is only for people, and after a crash lacks the batch in flight. An older release
-    that knew no generations did not write any; the source's next record restores its only one. A
+    that knew no generations did not write any; the source's next record restores its only one.
+    Since when segments are those of now follows from when a worker was started with them. A
     grave written before its state sets the format of the next state.
     """
     generations = {
@@ -475,6 +476,7 @@ def _as_known_to(
         generations=generations,
         in_force=noted,
         replaced=stored.replaced,
+        watched=stored.watched,
     )
 
 

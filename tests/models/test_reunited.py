@@ -57,9 +57,7 @@ def lives_of(part: Part[Any], seed: int) -> list[Event]:
     while True:
         events = []
         for event in life(part, rng, size=40):
-            # Whoever may not be learnt from teaches nothing, not even what they undo.
-            is_refused = part is not CONSENT and event.kind in heard_by(CONSENT)
-            if event.kind in kinds and not is_refused:
+            if event.kind in kinds or event.kind in heard_by(CONSENT):
                 id_, order = rng.choice(IDS), getattr(event.properties, "order_id", None)
                 id_ = homes.setdefault(order, id_) if order is not None else id_
                 events.append(replace(event, customer=id_))

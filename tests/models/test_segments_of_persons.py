@@ -1,6 +1,7 @@
 """A person's segments, whatever ids they turn out to have, and how many members there are."""
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -10,13 +11,14 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.segments import SegmentRule, Segments, announcing
+from models.counted import held
+from models.customer.consent import CONSENT, may_be_learnt_from
 from models.customer.registry import FACT_KINDS
 from models.customer.row import Row
 from models.customer.scene import Scene
 from models.customer.segments import SEGMENTS, declared
 from models.decisions.expression import compile_condition
 from models.headcount import Headcount
-from models.identity import uncounted
 from models.learning.lessons import Tally
 from tests.models.lines import START_MS
 from tests.models.persons import LINKING, Deployment, said_by
@@ -88,9 +90,9 @@ RELINKED_AND_SHARED = ((653, 14), (162, 3), (662, 23))
 _HAPPENED = {"funnel": "", "lifecycle": "left:", "improvements": ""}
 
 
-def _lived(seed: int, size: int, *, speaks: bool = False) -> Deployment:
+def _lived(seed: int, size: int, purposes: Sequence[str] = ()) -> Deployment:
     """A shop after a story in which rows and clocks hear of each other whenever they do; some say
-    what they agree to (``speaks``).
+    what they agree to, of these ``purposes``.
     """
     rng, words = Random(seed), Random(seed)
     shop = Deployment(rng.choice(PARTITIONS), PARAMETERS)
@@ -98,8 +100,8 @@ def _lived(seed: int, size: int, *, speaks: bool = False) -> Deployment:
     for event in stories(rng, size, erases=False):
         note(event.decode())
         shop.publish(event)
-        if speaks and words.random() < 0.15:
-            shop.publish(_word(words, time_of(event) + 1))
+        if purposes and words.random() < 0.15:
+            shop.publish(_word(words, time_of(event) + 1, purposes))
         for number in rng.sample(range(len(shop.logs)), len(shop.logs)):
             shop.fold(number, rng.choice((0, 1, 3)))
         latest_ms = max(latest_ms, time_of(event))
@@ -110,10 +112,10 @@ def _lived(seed: int, size: int, *, speaks: bool = False) -> Deployment:
     return shop
 
 
-def _word(rng: Random, at_ms: int) -> bytes:
+def _word(rng: Random, at_ms: int, purposes: Sequence[str]) -> bytes:
     name = rng.choice(("Consent Granted", "Consent Revoked"))
     who = rng.choice(({"user": rng.choice(USERS)}, {"visitor": rng.choice(VISITORS)}))
-    return said_by(name, at_ms, **who, purpose="marketing")
+    return said_by(name, at_ms, **who, purposes=[*purposes])
 
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 40))
@@ -141,9 +143,15 @@ def test_everybody_is_in_what_holds_of_them_and_is_counted_there(seed: int, size
 @example(*RELINKED_AND_SHARED[0])
 @example(*RELINKED_AND_SHARED[1])
 @example(*RELINKED_AND_SHARED[2])
+@pytest.mark.parametrize("purposes", [["marketing"], ["analytics"]], ids=lambda one: one[0])
 @settings(deadline=None)
-def test_the_sums_of_every_part_are_those_of_the_rows(seed: int, size: int) -> None:
-    shop = _lived(seed, size, speaks=True)
+def test_the_sums_of_every_part_are_those_of_the_rows(
+    purposes: Sequence[str], seed: int, size: int
+) -> None:
+    """Of who may be learnt from: whoever refuses that takes what their row says along, and who
+    agrees again brings back what it says by then.
+    """
+    shop = _lived(seed, size, purposes)
 
     sums: Counter[tuple[str, str, int]] = Counter()
     for id_, row in shop.everybody():
@@ -157,7 +165,9 @@ def _counted(shop: Deployment, id_: str, row: Row) -> list[Tally]:
     """What a row adds to all sums of what is: whoever goes leaves as much behind."""
     lane = shop.lanes[shop.home(id_)]
     at_ms = lane.as_of_ms
-    told = uncounted(row, id_, -1, at_ms, lane.context, shop.plan)
+    told = held(row, id_, 1, at_ms, lane.context, shop.plan)
+    scene = Scene(row, id_, at_ms, lane.context)
+    assert row.read(CONSENT).is_left_out is not may_be_learnt_from(scene), id_
     return [*told, *Headcount().changed_to(Headcount.of(row), at_ms)]
 
 

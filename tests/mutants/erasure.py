@@ -65,9 +65,24 @@ ERASURE = (
     Mutant(
         "who is another's id tells nothing of what an id of theirs makes of them",
         "models/linked_person.py",
-        "        if not state.is_mirror:\n            return effects\n        return [*identity",
-        "        if True:\n            return effects\n        return [*identity",
+        "        if not state.is_mirror:\n            return effects\n        return [*held",
+        "        if True:\n            return effects\n        return [*held",
         "tests/models/test_segments_of_persons.py"
         "::test_the_sums_of_every_part_are_those_of_the_rows",
+    ),
+    Mutant(
+        "whoever refuses analytics is taken out of the sums of all customers",
+        "models/counted.py",
+        "    scene.settled = [*scene.settled, *kept, *sums]",
+        "    scene.settled = [*scene.settled, *kept]",
+        "tests/contract/test_counted.py",
+    ),
+    Mutant(
+        "a refusal of personalisation is no news of a customer",
+        "models/decisions/segment_looks.py",
+        "            is_hidden = is_turned and segment.is_personal",
+        "            is_hidden = False",
+        "tests/models/test_unprofiled.py",
+        is_quick=True,
     ),
 )

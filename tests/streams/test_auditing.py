@@ -180,6 +180,19 @@ def copied(past: Past) -> Past:
     return Past(raw, [*past.log], [*past.changelog], [*past.effects], past.committed, past.cut)
 
 
+def test_since_when_segments_are_those_of_now_is_not_in_the_log(sound: Past) -> None:
+    """It follows from when a worker was started with them: of a release of before, or after an
+    edit, with a clock that had come some way.
+    """
+    state = decode_state(sound.state())
+    for watched in ((0, 0), (state.watched[0], state.clock_ms)):
+        noted = encode_state(msgspec.structs.replace(state, watched=watched))
+        past = copied(sound)
+        past.changelog.append((STATE_KEY, noted))
+
+        assert {} == Found(past).differences
+
+
 def lost_row(past: Past) -> None:
     customer = past.changelog[0][0]
     past.changelog = [(key, value) for key, value in past.changelog if key != customer]
