@@ -77,7 +77,7 @@ def sums_of(
     """What the sums of all customers hold of a row if it is counted, times ``sign``."""
     nobody = Scene(Row(), customer, at_ms, context)
     for part in PARTS:
-        if row.has(part):
+        if part.is_on(plan.parameters) and row.has(part):
             # As if it were the id of somebody of whom nothing else is known.
             part.reunited(nobody, part.state(), row.read(part), -sign)
     return [lesson for lesson in nobody.lessons if isinstance(lesson, Tally)]
