@@ -20,6 +20,7 @@ from models.customer.labels import Dropped, Labels, LabelsDropped, dropped
 from models.customer.lift import LIFT
 from models.customer.part import Part
 from models.customer.registry import PARTS
+from models.customer.risk import RISK
 from models.customer.row import NO_IDS, Row, SubRow, decode_row, encode_row
 from models.customer.scene import Context, Scene
 from models.customer.segments import SEGMENTS
@@ -44,8 +45,8 @@ from models.plan import Plan
 #: Parts that are not made of events alone: what was decided and what came of it, labels, and
 #: since when somebody is in a segment.
 OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS, LIFT)
-#: Those of them that go by what all other parts know.
-_ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS)
+#: Parts that go by what other parts know: whether somebody left is told by their orders.
+_ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS, RISK)
 #: Timers that go by what was decided, by labels, or by when the person last did anything.
 _TIMERS_OF_THE_PERSON: frozenset[str] = frozenset(
     {INACTIVE, *(timer.code for part in OF_THE_PERSON for timer in part.timers)} - {DECISION}

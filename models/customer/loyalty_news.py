@@ -13,7 +13,7 @@ from models.customer.fingerprint import fingerprint
 from models.customer.loyalty_account import GIVEN, OPEN, ORDER, Account, Debit, Lot, Loyalty, Sums
 from models.customer.loyalty_level import NEVER_MS, LoyaltyParameters
 from models.customer.order_news import EVENTS as ORDER_EVENTS
-from models.customer.orders import Order
+from models.customer.order_state import Order
 from models.customer.purchase_state import WINDOW_MS_MAX
 from models.customer.purchases import order_of_event
 from models.customer.scene import Scene

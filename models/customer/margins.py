@@ -2,7 +2,7 @@
 
 Of a shop that sells phones and their cases, who buys cases is worth more than their revenue says.
 An order's margin is that of its products, each by its price; a refund takes back the same share of
-what it gives back.
+what it gives back. News that says nothing of products leaves them as they are.
 """
 
 from bisect import insort
@@ -35,7 +35,9 @@ class MarginParameters(Section, frozen=True):
 
 
 class SoldOrder(State):
-    """An order with the ``margin`` of its products by its latest news, and its net by now."""
+    """An order with the ``margin`` of its products by the latest news of them, and its net by
+    now.
+    """
 
     placed_at_ms: int
     id: int
@@ -73,10 +75,11 @@ def _record(state: Margins, event: Event, scene: Scene) -> None:
     news = event.properties
     if isinstance(news, OrderNews) and event.occurred_at_ms >= known.news_at_ms:
         margin = _margin_of(news, scene.parameters)
-        if event.occurred_at_ms == known.news_at_ms:
-            # Two lists of products of one moment: which came first is not known.
-            margin = min(margin, known.margin)
-        known.news_at_ms, known.margin = event.occurred_at_ms, margin
+        if margin is not None:
+            if event.occurred_at_ms == known.news_at_ms:
+                # Two lists of products of one moment: which came first is not known.
+                margin = min(margin, known.margin)
+            known.news_at_ms, known.margin = event.occurred_at_ms, margin
     insort(state.orders, known, key=_sort_key)
     del state.orders[:-ORDERS_MAX]
 
@@ -94,16 +97,24 @@ def _take_up(scene: Scene) -> None:
     state.orders.sort(key=_sort_key)
 
 
-def _margin_of(news: OrderNews, parameters: Parameters) -> float:
-    """The mean margin of the products, each by what it costs; the shop's without any."""
+def _margin_of(news: OrderNews, parameters: Parameters) -> float | None:
+    """The mean margin of the products, each by what it costs; the shop's if there are none, and
+    None if nothing is said of them, or not what they cost.
+    """
+    if news.products is None:
+        return None
     margins, usual = parameters.of(MarginParameters).by_category, parameters.value.gross_margin
     worth = left = 0.0
-    for product in news.products or ():
+    is_said = not news.products
+    for product in news.products:
         price = product.unit
         if price is not None:
+            is_said = True
             category = product.category if isinstance(product.category, str) else ""
             worth += price * product.pieces
             left += price * product.pieces * margins.get(category, usual)
+    if not is_said:
+        return None
     return left / worth if worth else usual
 
 

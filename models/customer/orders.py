@@ -6,141 +6,47 @@ stays given back until the order is paid anew.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any
 
-from msgspec import field
-
-from config.duration import DAY_MS
 from config.parameters import Money
 from models.customer.fingerprint import fingerprint
 from models.customer.order_news import CANCELLED, COMPLETED, OrderNews
-from models.customer.row import State
+from models.customer.order_price import convert, name_currency, price, price_rank
+from models.customer.order_state import (
+    CANCELLATION,
+    NEWS_MAX,
+    PART,
+    WHOLE,
+    Detail,
+    End,
+    Order,
+    OrderItem,
+    first_detail,
+)
 from models.events.event import Event
 from models.money import (
     AMOUNT_MINOR_MAX,
     code_of,
     foreign,
     minor_units,
-    rate_of,
     shop_minor,
 )
 
-#: What ends an order, at one moment in this order: part of it given back, all of it, cancelled.
-PART, WHOLE, CANCELLATION = 0, 1, 2
-#: Of one order, this many of the latest news are told apart.
-NEWS_MAX = 64
 
-
-class OrderItem(State):
-    """A product of an order: ``unit`` is the price of one, in the order's currency. ``product``
-    finds it by its product's id alone, 0 if that is the ``key`` itself.
-    """
-
-    key: int
-    unit: float
-    pieces: float
-    product: int = 0
-
-
-class End(State):
-    """An order cancelled or given back. ``id``: the fingerprint of the refund's, 0 without.
-
-    ``amount`` is as it was stated, in ``currency`` or, if that is empty, in the order's;
-    ``unpriced``: (key, key by product, pieces) of products that were given back without a price.
-    """
-
-    at_ms: int
-    kind: int
-    id: int = 0
-    amount: float | int = 0
-    currency: str = ""
-    unpriced: list[tuple[int, int, float]] = field(default_factory=list)
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return self.at_ms, self.kind, -self.amount, self.currency, self.unpriced, self.id
-
-
-class Paid(NamedTuple):
-    """What was paid in another currency than the shop's, and its rate on the order's day."""
-
-    amount: float
-    currency: str
-    rate: float
-    day: int
-
-
-_UNPAID = Paid(0.0, "", 0.0, 0)
-
-
-class Detail(State):
-    """What only some orders have.
-
-    ``placements``: (time, whether it was paid) of all that was heard of it being placed, ascending;
-    ``ends`` likewise. ``paid``: of an order in another currency than the shop's.
-    ``items`` were told at ``items_at_ms``. ``cancelled_at_ms``: 0 unless it is cancelled by now;
-    ``unpriced``: refunds of products whose price was never told. ``given_minor``: of refunds that
-    are no longer told apart.
-    """
-
-    placements: list[tuple[int, bool]] = field(default_factory=list)
-    ends: list[End] = field(default_factory=list)
-    paid: Paid | None = None
-    items: list[OrderItem] = field(default_factory=list)
-    items_at_ms: int = 0
-    cancelled_at_ms: int = 0
-    unpriced: int = 0
-    given_minor: int = 0
-
-
-class Order(State):
-    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself.
-
-    ``gross_minor`` is by the latest price, in the shop's currency; ``detail`` is None for an order
-    of which one thing was heard: that it was completed, without products, for such an amount.
-    """
-
-    id: int
-    placed_at_ms: int = 0
-    gross_minor: int = 0
-    priced_at_ms: int = 0
-    refunded_minor: int = 0
-    void: bool = False
-    ended_at_ms: int = 0
-    detail: Detail | None = None
-
-    @property
-    def is_purchase(self) -> bool:
-        """Whether it is placed, and neither cancelled nor refunded to the last cent."""
-        if not self.placed_at_ms or self.void:
-            return False
-        gross_minor = self.gross_minor
-        # A free order counts.
-        return not gross_minor or self.refunded_minor < gross_minor
-
-    @property
-    def net_minor(self) -> int:
-        """What it brought after refunds; never below zero."""
-        return max(self.gross_minor - self.refunded_minor, 0) if self.is_purchase else 0
-
-    @property
-    def known_since_ms(self) -> int:
-        return self.placed_at_ms or self.ended_at_ms
-
-    def cancelled_ms(self) -> list[int]:
-        """When it was cancelled, since it was last anything else; empty if it is not cancelled."""
-        detail = self.detail
-        if detail is None or not detail.cancelled_at_ms:
-            return []
-        return [
-            end.at_ms
-            for end in detail.ends
-            if end.kind == CANCELLATION and end.at_ms >= detail.cancelled_at_ms
-        ]
-
-
-def sort_key(order: Order) -> tuple[int, int]:
-    return order.placed_at_ms or order.ended_at_ms, order.id
+def was_purchase(order: Order, at_ms: int, money: Money) -> bool:
+    """Whether the order was a purchase by what happened to it up to ``at_ms``."""
+    detail = order.detail
+    if order.placed_at_ms > at_ms:
+        return False
+    if detail is None:
+        return order.is_purchase
+    then = copy(order)
+    then.detail = known = copy(detail)
+    known.placements = [one for one in detail.placements if one[0] <= at_ms]
+    known.ends = [end for end in detail.ends if end.at_ms <= at_ms]
+    _conclude(then, money)
+    return then.is_purchase
 
 
 def order_id(event: Event) -> int:
@@ -169,39 +75,12 @@ def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
     if detail is not None and (at_ms, is_payment) not in detail.placements:
         detail.placements = sorted([*detail.placements, (at_ms, is_payment)])[-NEWS_MAX:]
     order.placed_at_ms = min(order.placed_at_ms or at_ms, at_ms)
+    currency = code_of(news.currency)
     if at_ms >= order.priced_at_ms:
-        _price(order, amount, foreign(news.currency, money), at_ms, money)
+        price(order, amount, currency, at_ms, money)
+    elif currency and detail is not None and at_ms >= detail.currency_at_ms > 0:
+        name_currency(order, detail, foreign(currency, money), at_ms, money)
     _list_items(order, news, at_ms)
-
-
-def _price(order: Order, amount: float, currency: str, at_ms: int, money: Money) -> None:
-    """The order's price from ``at_ms`` on. Two prices of one moment: which came first is not known,
-    so the higher one stands.
-    """
-    paid, day = None, at_ms // DAY_MS
-    if currency:
-        paid = Paid(amount, currency, rate_of(currency, at_ms, money), day)
-    gross_minor = shop_minor(amount, currency, at_ms, money)
-    detail = order.detail
-    before = detail.paid if detail is not None else None
-    if at_ms == order.priced_at_ms:
-        before_minor = order.gross_minor
-        if before is not None:
-            before_minor = shop_minor(before.amount, before.currency, at_ms, money)
-        if (before_minor, before or _UNPAID) >= (gross_minor, paid or _UNPAID):
-            return
-    order.gross_minor, order.priced_at_ms = gross_minor, at_ms
-    if paid is not None and detail is None:
-        detail = order.detail = _first_detail(order)
-    if detail is not None:
-        detail.paid = paid
-
-
-def _first_detail(order: Order) -> Detail:
-    detail = Detail()
-    if order.placed_at_ms:
-        detail.placements = [(order.placed_at_ms, True)]
-    return detail
 
 
 def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
@@ -213,11 +92,12 @@ def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
             items.append(
                 OrderItem(key, unit, product.pieces, by_product if by_product != key else 0)
             )
-    if not items:
-        return
     detail = order.detail
+    # A list without prices leaves those that are known; one without products leaves none.
+    if not items and (news.products is None or news.products or detail is None):
+        return
     if detail is None:
-        detail = order.detail = _first_detail(order)
+        detail = order.detail = first_detail(order)
     if at_ms == detail.items_at_ms:
         items = max(items, detail.items, key=_plain)
     if at_ms >= detail.items_at_ms:
@@ -232,7 +112,7 @@ def _end(order: Order, event: Event, money: Money) -> None:
     new = _end_of(event)
     detail = order.detail
     if detail is None:
-        detail = order.detail = _first_detail(order)
+        detail = order.detail = first_detail(order)
     order.ended_at_ms = min(order.ended_at_ms or new.at_ms, new.at_ms)
     _add_end(order, detail, new, money)
 
@@ -313,11 +193,6 @@ def _said(end: End, detail: Detail, money: Money) -> tuple[Any, ...]:
     return end.at_ms, end.kind, end.amount, currency, tuple(end.unpriced)
 
 
-def _price_rank(order: Order) -> tuple[int, int, Paid]:
-    paid = order.detail.paid if order.detail is not None else None
-    return order.priced_at_ms, order.gross_minor, paid or _UNPAID
-
-
 def merged(one: Order, other: Order, money: Money) -> Order:
     """What two ids of one person know of the same order."""
     both = Order(
@@ -329,13 +204,17 @@ def merged(one: Order, other: Order, money: Money) -> Order:
     both.ended_at_ms = min(
         one.ended_at_ms or other.ended_at_ms, other.ended_at_ms or one.ended_at_ms
     )
-    first, last = sorted((one, other), key=_price_rank)
+    first, last = sorted((one, other), key=price_rank)
     both.gross_minor, both.priced_at_ms = last.gross_minor, last.priced_at_ms
-    details = [order.detail or _first_detail(order) for order in (first, last)]
+    details = [order.detail or first_detail(order) for order in (first, last)]
     both.detail = detail = Detail()
     placements = {*details[0].placements, *details[1].placements}
     detail.placements = sorted(placements)[-NEWS_MAX:]
-    detail.paid = details[1].paid
+    detail.paid, detail.currency_at_ms = details[1].paid, details[1].currency_at_ms
+    named_ms = details[0].currency_at_ms or first.priced_at_ms
+    if named_ms > detail.currency_at_ms > 0:
+        paid = details[0].paid
+        name_currency(both, detail, paid.currency if paid is not None else "", named_ms, money)
     lists = sorted(details, key=lambda known: (known.items_at_ms, _plain(known.items)))
     detail.items, detail.items_at_ms = lists[1].items, lists[1].items_at_ms
     detail.given_minor = min(details[0].given_minor + details[1].given_minor, AMOUNT_MINOR_MAX)
@@ -350,7 +229,7 @@ def _conclude(order: Order, money: Money) -> None:
     detail = order.detail
     if detail is None:
         return
-    _convert(order, detail, money)
+    convert(order, detail, money)
     left = {item.key: item.pieces for item in detail.items}
     given_minor, unpriced = detail.given_minor, 0
     cancelled_at_ms, is_given_back = 0, False
@@ -375,21 +254,12 @@ def _conclude(order: Order, money: Money) -> None:
     order.refunded_minor, order.void = given_minor, bool(cancelled_at_ms) or is_given_back
     detail.cancelled_at_ms, detail.unpriced = cancelled_at_ms, unpriced
     is_more = detail.ends or detail.items or detail.paid is not None or detail.given_minor
-    if not is_more and detail.placements == [(order.placed_at_ms, True)]:
+    if (
+        not is_more
+        and not detail.currency_at_ms
+        and detail.placements == [(order.placed_at_ms, True)]
+    ):
         order.detail = None
-
-
-def _convert(order: Order, detail: Detail, money: Money) -> None:
-    """What was paid in the shop's currency: at the rate that was known when it was paid, unless the
-    order turns out to be of another day.
-    """
-    paid, day = detail.paid, order.placed_at_ms // DAY_MS
-    if paid is None:
-        return
-    if day != paid.day:
-        rate = rate_of(paid.currency, order.placed_at_ms, money)
-        paid = detail.paid = paid._replace(rate=rate, day=day)
-    order.gross_minor = minor_units(paid.amount * paid.rate, money.currency)
 
 
 def _news(detail: Detail) -> Iterator[tuple[int, End | None, bool]]:

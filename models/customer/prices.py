@@ -16,7 +16,7 @@ from functools import lru_cache
 from math import exp, exp2, nan
 from typing import ClassVar, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
 from config.duration import DAY_MS
 from config.limits import Positive, PositiveInt, PositiveMs, Share
@@ -32,7 +32,7 @@ from models.customer.order_news import (
     OrderNews,
     number_or_none,
 )
-from models.customer.orders import Order
+from models.customer.order_state import Order
 from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import order_of_event, purchases
 from models.customer.row import State
@@ -97,7 +97,9 @@ class Filters(Struct, frozen=True, omit_defaults=True):
 
 
 class PricedOrder(State):
-    """An order's discount as a share of its list value (``depth``), by its latest news."""
+    """An order's discount as a share of its list value (``depth``), by the latest news that says
+    one, and whether any says that a coupon was used.
+    """
 
     placed_at_ms: int
     id: int
@@ -108,11 +110,27 @@ class PricedOrder(State):
 
 
 class Prices(State):
-    """The latest orders by (time, id), and a decayed count of signs of hunting for a price."""
+    """The latest orders by (time, id), and a decayed count of signs of hunting for a price.
+
+    ``full_ms``: when the latest purchase at full price was made, of those before these orders.
+    """
 
     orders: list[PricedOrder] = field(default_factory=list)
     hunting: float = 0.0
     hunting_at_ms: int = 0
+    full_ms: int = 0
+
+
+_STORED = msgpack.Decoder(Prices)
+
+
+def _unpack_earlier(content: bytes) -> Prices:
+    """Read version 1 or 2, where news without a discount was taken to say that there is none."""
+    state = _STORED.decode(content)
+    for order in state.orders:
+        if not order.depth:
+            order.priced_at_ms = 0
+    return state
 
 
 def _sort_key(order: PricedOrder) -> tuple[int, int]:
@@ -134,8 +152,10 @@ def _note_order(state: Prices, event: Event, scene: Scene) -> None:
     order = scene.of(order_of_event)
     if order is None or not order.placed_at_ms:
         return
-    was_dependent = _is_dependent(state, scene)
     known = next((one for one in state.orders if one.id == order.id), None)
+    if known is None and event.occurred_at_ms > order.placed_at_ms and _is_gone(state, order):
+        return
+    was_dependent = _is_dependent(state, scene)
     told = _sums_of(known, scene) if known is not None else {}
     if known is None:
         known = PricedOrder(order.placed_at_ms, order.id)
@@ -143,7 +163,8 @@ def _note_order(state: Prices, event: Event, scene: Scene) -> None:
         state.orders.remove(known)
     _follow(known, order, event)
     insort(state.orders, known, key=_sort_key)
-    del state.orders[:-PURCHASES_MAX]
+    if len(state.orders) > PURCHASES_MAX:
+        _let_go(state, scene.parameters.of(PriceParameters))
     tells = _sums_of(known, scene) if known in state.orders else told
     changes = {key: tells.get(key, 0) - told.get(key, 0) for key in (*told, *tells)}
     if any(changes.values()):
@@ -168,21 +189,40 @@ def _take_up(scene: Scene) -> None:
 
 def _follow(known: PricedOrder, order: Order, event: Event) -> None:
     known.placed_at_ms, known.is_purchase = order.placed_at_ms, order.is_purchase
-    news = event.properties
-    if not isinstance(news, OrderNews) or event.occurred_at_ms < known.priced_at_ms:
+    news, at_ms = event.properties, event.occurred_at_ms
+    if not isinstance(news, OrderNews):
         return
-    depth, has_coupon = _depth(news), bool(news.coupon)
-    if event.occurred_at_ms == known.priced_at_ms:
-        # Two prices of one moment: which came first is not known, so the lower discount stands.
-        depth, has_coupon = min(depth, known.depth), has_coupon and known.has_coupon
-    known.priced_at_ms, known.depth, known.has_coupon = event.occurred_at_ms, depth, has_coupon
+    # What news does not say stays as it is.
+    known.has_coupon = known.has_coupon or bool(news.coupon)
+    depth = _depth(news)
+    if depth is not None and at_ms >= known.priced_at_ms:
+        # Of two discounts of one moment it is not known which came first, so the lower one stands.
+        known.depth = min(depth, known.depth) if at_ms == known.priced_at_ms else depth
+        known.priced_at_ms = at_ms
 
 
-def _depth(news: OrderNews) -> float:
-    """The discount's share of the list value, which is what was paid and what was not."""
-    discount = number_or_none(getattr(news, "discount", None)) or 0.0
-    paid = news.amount or 0.0
-    return discount / (paid + discount) if discount else 0.0
+def _depth(news: OrderNews) -> float | None:
+    """The discount's share of the list value, which is what was paid and what was not; None if
+    nothing is said of it.
+    """
+    discount = number_or_none(getattr(news, "discount", None))
+    if not discount:
+        return discount
+    return discount / ((news.amount or 0.0) + discount)
+
+
+def _let_go(state: Prices, section: PriceParameters) -> None:
+    """Keep the latest orders, and of those before them whether there was one at full price."""
+    while len(state.orders) > PURCHASES_MAX:
+        order = state.orders.pop(0)
+        if order.is_purchase and not _is_discounted(order, section):
+            state.full_ms = max(state.full_ms, order.placed_at_ms)
+
+
+def _is_gone(state: Prices, order: Order) -> bool:
+    """Whether an order that is not among the latest was let go of: what was, keeps its answer."""
+    orders = state.orders
+    return len(orders) == PURCHASES_MAX and (order.placed_at_ms, order.id) < _sort_key(orders[0])
 
 
 def _is_discounted(order: PricedOrder, section: PriceParameters) -> bool:
@@ -267,8 +307,8 @@ def sensitivity(scene: Scene) -> Sensitivity | None:
 
 
 def full_price_share(scene: Scene) -> float | None:
-    """The share of the purchases of the last 365 days that were made at full price; None without
-    one, and if the part is switched off.
+    """The share of the purchases of the last 365 days, the latest `PURCHASES_MAX` of them, that
+    were made at full price; None without one, and if the part is switched off.
     """
     section = scene.parameters.of(PriceParameters)
     if not section.enabled:
@@ -306,7 +346,7 @@ def _sensitivity(state: Prices, scene: Scene) -> Sensitivity | None:
         share,
         depth,
         hunt,
-        _buys_for_less_only(bought, at_ms, section),
+        _buys_for_less_only(state, at_ms, section),
     )
 
 
@@ -314,13 +354,13 @@ def _bought_until(state: Prices, at_ms: int) -> list[PricedOrder]:
     return [one for one in state.orders if one.is_purchase and one.placed_at_ms <= at_ms]
 
 
-def _buys_for_less_only(
-    orders: Sequence[PricedOrder], at_ms: int, section: PriceParameters
-) -> bool:
+def _buys_for_less_only(state: Prices, at_ms: int, section: PriceParameters) -> bool:
     """Whether there are some purchases in the last 365 days, and none at full price."""
     lately = 0
+    if at_ms - _YEAR_MS < state.full_ms <= at_ms:
+        return False
     # The latest first: one at full price says enough, and most customers have one.
-    for one in reversed(orders):
+    for one in reversed(state.orders):
         if one.is_purchase and at_ms - _YEAR_MS < one.placed_at_ms <= at_ms:
             if not _is_discounted(one, section):
                 return False
@@ -330,7 +370,8 @@ def _buys_for_less_only(
 
 def _edge(scene: Scene) -> int:
     """When a purchase is no longer of the last 365 days."""
-    placed_ms = [one.placed_at_ms for one in scene.row.read(PRICES).orders if one.is_purchase]
+    state = scene.row.read(PRICES)
+    placed_ms = [state.full_ms, *(one.placed_at_ms for one in state.orders if one.is_purchase)]
     return first_after(scene.at_ms, (time_ms + _YEAR_MS for time_ms in placed_ms))
 
 
@@ -354,7 +395,7 @@ def is_price_dependent(scene: Scene) -> bool:
 
 def _is_dependent(state: Prices, scene: Scene) -> bool:
     section = scene.parameters.of(PriceParameters)
-    if not _buys_for_less_only(state.orders, scene.at_ms, section):
+    if not _buys_for_less_only(state, scene.at_ms, section):
         return False
     found = _sensitivity(state, scene)
     return found is not None and found.total >= section.dependent_at
@@ -375,7 +416,9 @@ def _united(states: Sequence[Prices], parameters: Parameters) -> Prices:
         at_ms = state.hunting_at_ms
         one.hunting = added(one.hunting, one.hunting_at_ms, state.hunting, at_ms, half_life_ms)
         one.hunting_at_ms = max(one.hunting_at_ms, at_ms)
-    one.orders = sorted(orders.values(), key=_sort_key)[-PURCHASES_MAX:]
+        one.full_ms = max(one.full_ms, state.full_ms)
+    one.orders = sorted(orders.values(), key=_sort_key)
+    _let_go(one, parameters.of(PriceParameters))
     return one
 
 
@@ -384,7 +427,7 @@ def _merged(one: PricedOrder, other: PricedOrder) -> PricedOrder:
     latest = copy(max(one, other, key=lambda order: order.priced_at_ms))
     if one.priced_at_ms == other.priced_at_ms:
         latest.depth = min(one.depth, other.depth)
-        latest.has_coupon = one.has_coupon and other.has_coupon
+    latest.has_coupon = one.has_coupon or other.has_coupon
     latest.placed_at_ms = min(one.placed_at_ms, other.placed_at_ms)
     latest.is_purchase = one.is_purchase and other.is_purchase
     return latest
@@ -400,11 +443,10 @@ def _number(read: str) -> Callable[[Scene], float]:
 
 def _discount_only(scene: Scene) -> float:
     """What `sensitivity` says of it, which is the least of what that works out."""
-    bought = _bought_until(scene.row.read(PRICES), scene.at_ms)
-    if not bought:
+    state, at_ms = scene.row.read(PRICES), scene.at_ms
+    if not _bought_until(state, at_ms):
         return nan
-    section = scene.parameters.of(PriceParameters)
-    return float(_buys_for_less_only(bought, scene.at_ms, section))
+    return float(_buys_for_less_only(state, at_ms, scene.parameters.of(PriceParameters)))
 
 
 FACTS = {
@@ -480,7 +522,8 @@ PRICES: Part[Prices] = Part(
     name="prices",
     code="pr",
     about="How much the price decides: discounts taken, and signs of looking for them.",
-    version=2,
+    version=3,
+    older={1: _unpack_earlier, 2: _unpack_earlier},
     dense_since=2,
     state=Prices,
     united=_united,

@@ -17,7 +17,8 @@ from config.parameters import Parameters, Section
 from models.customer import order_records
 from models.customer.occasions import DAYS_KEPT, Sitting, occasions
 from models.customer.order_records import DaySums, OrderRecord
-from models.customer.orders import CANCELLATION, Detail, End, Order, order_id, sort_key, take
+from models.customer.order_state import CANCELLATION, Detail, End, Order, sort_key
+from models.customer.orders import order_id, take
 from models.customer.row import State
 from models.events.event import Event
 from models.learning.history import Days

@@ -10,7 +10,8 @@ from models.customer import order_records
 from models.customer.decay import decayed
 from models.customer.occasions import DAYS_KEPT
 from models.customer.order_records import OrderRecord
-from models.customer.orders import Order, merged, sort_key
+from models.customer.order_state import Order, sort_key
+from models.customer.orders import merged
 from models.customer.purchase_state import (
     PurchaseParameters,
     Purchases,

@@ -5,6 +5,8 @@ clock, which says when a purchase is overdue.
 from collections.abc import Callable, Iterator
 from math import exp2, nan
 
+from msgspec import msgpack
+
 from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer import order_records
@@ -13,7 +15,8 @@ from models.customer.decay import decayed
 from models.customer.edges import first_after, leaves_window, next_day, passes_cut
 from models.customer.motion import LEARNT, STILL, Motion, Moves, since, steps
 from models.customer.order_news import CANCELLED, EVENTS, REFUNDED
-from models.customer.orders import Order, order_id
+from models.customer.order_state import Order
+from models.customer.orders import order_id
 from models.customer.part import SCORE, Basis, Fact, Part, ProfileSection, Timer
 from models.customer.purchase_state import (
     WINDOW_DAYS,
@@ -501,9 +504,10 @@ PURCHASES: Part[Purchases] = Part(
     code="pu",
     about="Orders as they stand after refunds and changes: how lately, how often, how much.",
     state=Purchases,
-    version=3,
+    version=4,
     dense_since=3,
-    older={1: unpack_first},
+    # Before 4 without when an order's currency was named, at the end of a detail.
+    older={1: unpack_first, 3: msgpack.Decoder(Purchases).decode},
     united=united,
     reunited=_reunited,
     parameters=PurchaseParameters,

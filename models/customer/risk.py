@@ -6,7 +6,7 @@ scores are made for good: at the end of a purchase day and at check-ins.
 
 Silence of `episode` after a purchase is an episode of churn: one for each time a customer left,
 however often they were scored meanwhile. It was silent if nothing bad was heard of the customer
-from `heard_within` before that purchase on.
+from `heard_within` before that purchase on, whenever it was heard of.
 
 Whether those to whom the price matters leave more than others is asked of everybody alike: after a
 purchase, did they buy again within `episode`? The next question follows the next purchase after the
@@ -18,11 +18,19 @@ from enum import StrEnum
 from math import nan
 from typing import Final
 
-from msgspec import Struct, msgpack
+from msgspec import Struct
 
 from config.duration import DAY_MS
-from config.limits import PositiveMs, Share
-from config.parameters import Parameters, Section
+from config.parameters import Parameters
+from models.customer.churn_episodes import (
+    hear_complaint,
+    leave_after_all,
+    leave_before,
+    note_left,
+    reconsider,
+    take_back,
+    take_back_unbegun,
+)
 from models.customer.consent import next_expiry, personalisation_refused
 from models.customer.edges import of_timer
 from models.customer.evidence import Review
@@ -33,7 +41,7 @@ from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, T
 from models.customer.prices import sensitivity
 from models.customer.purchase_windows import begun_within, first_from, last_until
 from models.customer.purchases import purchases
-from models.customer.row import State
+from models.customer.risk_state import Risk, RiskParameters, unpack_earlier
 from models.customer.scene import Scene
 from models.customer.scores import churn
 from models.customer.support import is_poor
@@ -61,52 +69,16 @@ class RiskBand(StrEnum):
     HIGH = "high"
 
 
-class RiskParameters(Section, frozen=True):
-    section = "risk"
-    enabled: bool
-    high: Share
-    high_until: Share
-    medium: Share
-    medium_until: Share
-    episode: PositiveMs
-    heard_within: PositiveMs
-    price_sensitive: Share
-
-    def problems(self) -> Iterator[str]:
-        """Limits that do not follow each other."""
-        limits = (self.medium_until, self.medium, self.high)
-        if list(limits) != sorted(limits) or not self.medium <= self.high_until <= self.high:
-            yield (
-                "risk: medium_until, medium, high_until and high must ascend, as in "
-                "0.4, 0.5, 0.6, 0.7"
-            )
-
-
-class Risk(State):
-    """The ``band`` when last looked at, since when, and the one ``before`` it; "" for none.
-
-    ``complained_ms``: the latest complaint; ``left_ms``: when the latest episode of churn was full,
-    and whether it ``was_silent``. ``asked_ms``: when it was last asked whether they buy again, 0
-    while it is not, and whether they were ``price_sensitive`` then.
-    """
-
-    band: str = ""
-    since_ms: int = 0
-    before: str = ""
-    complained_ms: int = 0
-    left_ms: int = 0
-    was_silent: bool = False
-    asked_ms: int = 0
-    price_sensitive: bool = False
-
-
 def _record(state: Risk, event: Event, scene: Scene) -> None:
     if event.name in _ORDERS:
-        _take_back(state, scene)
         _wait(scene)
-        _leave_after_all(state, scene)
+        _correct(state, scene, event.occurred_at_ms)
     elif _is_complaint(event, scene.parameters):
-        state.complained_ms = max(state.complained_ms, event.occurred_at_ms)
+        hear_complaint(state, event.occurred_at_ms)
+        if state.was_silent:
+            before = _sums(state)
+            reconsider(state, scene.parameters.of(RiskParameters))
+            RISK.tell_changes(scene, before, _sums(state))
 
 
 def _is_complaint(event: Event, parameters: Parameters) -> bool:
@@ -125,51 +97,60 @@ def _wait(scene: Scene) -> None:
     scene.row.set_due(_LAPSE, last_ms + episode_ms if last_ms else 0)
 
 
-def _take_back(state: Risk, scene: Scene) -> None:
-    """An episode is none if an order that is heard of late was placed in it."""
-    begun_ms = state.left_ms - scene.parameters.of(RiskParameters).episode
-    if state.left_ms and last_until(scene.of(purchases), state.left_ms) > begun_ms:
-        before = _sums(state)
-        state.left_ms, state.was_silent = 0, False
-        RISK.tell_changes(scene, before, _sums(state))
-
-
-def _leave_after_all(state: Risk, scene: Scene) -> None:
-    """An episode that was taken back is one again once the order in it is: its time has come, and
-    does not come again.
+def _correct(state: Risk, scene: Scene, news_ms: int) -> None:
+    """Have the latest episode follow from what is known by now, after news of orders of that
+    time.
     """
-    last_ms, handled_ms = scene.of(purchases).last_at_ms, scene.row.due(_LAPSE).handled_ms
-    due_ms = last_ms + scene.parameters.of(RiskParameters).episode
-    if last_ms and due_ms == handled_ms and not state.left_ms:
-        _note_left(handled_ms, last_ms, scene)
+    row, reached_ms = scene.row, scene.row.latest_ms
+    full_ms = max(row.due(_LAPSE).handled_ms, state.left_ms)
+    if not full_ms and news_ms == reached_ms:
+        return
+    section, bought = scene.parameters.of(RiskParameters), scene.of(purchases)
+    before = _sums(state)
+    take_back(state, bought, section)
+    if news_ms <= state.left_ms:
+        take_back_unbegun(state, bought, section, scene.parameters.money)
+    _tell_left(scene, _sums(state), before, -1)
+    before, is_late = _sums(state), news_ms < reached_ms
+    is_new = is_late and leave_before(state, bought, news_ms, reached_ms, scene)
+    if is_new or leave_after_all(state, bought, news_ms, full_ms, section):
+        _tell_left(scene, before, _sums(state), 1)
 
 
 def _leave(scene: Scene) -> None:
     """The silence after the last purchase is an episode of churn by now."""
-    if last_ms := scene.of(purchases).last_at_ms:
-        _note_left(scene.at_ms, last_ms, scene)
-
-
-def _note_left(left_ms: int, last_ms: int, scene: Scene) -> None:
+    if not scene.of(purchases).last_at_ms:
+        return
     state, before = scene.row.edit(RISK), _sums(scene.row.read(RISK))
-    heard_from_ms = last_ms - scene.parameters.of(RiskParameters).heard_within
-    state.left_ms, state.was_silent = left_ms, state.complained_ms < heard_from_ms
-    # An earlier episode stays counted: it was another time that the customer left.
-    gained = [one for one in _sums(state) if one not in before]
-    RISK.tell(scene, gained)
+    note_left(state, scene.at_ms, scene.parameters.of(RiskParameters))
+    _tell_left(scene, before, _sums(state), 1)
+
+
+def _tell_left(scene: Scene, fewer: Sequence[Sum], more: Sequence[Sum], sign: int) -> None:
+    """Tell what there is more. An episode before the latest stays counted: it was another time that
+    the customer left.
+    """
+    told = [
+        (key, day, sign * amount) for key, day, amount in more if (key, day, amount) not in fewer
+    ]
+    if told:
+        RISK.tell(scene, told)
 
 
 def _take_up(scene: Scene) -> None:
     """Find the latest episode of churn by what was bought, and the band as the next look would."""
-    state = scene.row.read(RISK)
-    if state.left_ms:
-        _take_back(scene.row.edit(RISK), scene)
+    row, section = scene.row, scene.parameters.of(RiskParameters)
+    if row.read(RISK).left_ms:
+        state, before = row.edit(RISK), _sums(row.read(RISK))
+        take_back(state, scene.of(purchases), section)
+        _tell_left(scene, _sums(state), before, -1)
     _wait(scene)
     after_ms = _latest_episode_after(scene)
-    if after_ms:
-        left_ms = after_ms + scene.parameters.of(RiskParameters).episode
-        if left_ms > scene.row.read(RISK).left_ms:
-            _note_left(left_ms, after_ms, scene)
+    left_ms = after_ms + section.episode
+    if after_ms and left_ms > row.read(RISK).left_ms:
+        state, before = row.edit(RISK), _sums(row.read(RISK))
+        note_left(state, left_ms, section)
+        _tell_left(scene, before, _sums(state), 1)
     _look(scene)
 
 
@@ -275,25 +256,35 @@ def _sums(state: Risk) -> list[Sum]:
 
 def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
     _wait(scene)
+    if left_ms := scene.row.read(RISK).left_ms:
+        # What one id bought or gave back may be of the time in which another is said to have left.
+        section, bought = scene.parameters.of(RiskParameters), scene.of(purchases)
+        state, money = scene.row.edit(RISK), scene.parameters.money
+        take_back(state, bought, section)
+        take_back_unbegun(state, bought, section, money)
+        leave_after_all(state, bought, scene.at_ms, left_ms, section)
     RISK.tell_anew(scene, before, other, sign, _sums)
 
 
-def _united(states: Sequence[Risk], _parameters: Parameters) -> Risk:
-    """One person: the latest complaint, and the band and the episode of the id that was looked at
+def _united(states: Sequence[Risk], parameters: Parameters) -> Risk:
+    """One person: all their complaints, and the band and the episode of the id that was looked at
     last.
     """
     one = Risk()
     for state in states:
-        one.complained_ms = max(one.complained_ms, state.complained_ms)
+        for at_ms in state.complaints:
+            hear_complaint(one, at_ms)
         one.since_ms, one.band, one.before = max(
             (one.since_ms, one.band, one.before), (state.since_ms, state.band, state.before)
         )
-        one.left_ms, one.was_silent = max(
-            (one.left_ms, one.was_silent), (state.left_ms, state.was_silent)
+        one.left_ms, one.was_silent, one.left_before_ms = max(
+            (one.left_ms, one.was_silent, one.left_before_ms),
+            (state.left_ms, state.was_silent, state.left_before_ms),
         )
         one.asked_ms, one.price_sensitive = max(
             (one.asked_ms, one.price_sensitive), (state.asked_ms, state.price_sensitive)
         )
+    reconsider(one, parameters.of(RiskParameters))
     return one
 
 
@@ -430,9 +421,8 @@ def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sampl
 RISK: Part[Risk] = Part(
     name="risk",
     code="rk",
-    version=2,
-    # Without the question at its end.
-    older={1: msgpack.Decoder(Risk).decode},
+    version=3,
+    older={1: unpack_earlier, 2: unpack_earlier},
     about="In which band of churn risk customers are, and who left without a word before.",
     state=Risk,
     united=_united,

@@ -39,8 +39,10 @@ PERSONAL: Final = (AGE, GENDER, REGION, INCOME, EDUCATION)
 OF_FIRMS: Final = (INDUSTRY, COMPANY_SIZE, PLAN)
 TRAITS: Final = (*PERSONAL, *OF_FIRMS)
 BY_CUTS: Final = frozenset({AGE, INCOME, COMPANY_SIZE})
-#: The year of birth as ingest writes it; no sender calls it so.
+#: The year of birth as ingest writes it, and whether somebody is under age where it writes none; no
+#: sender calls them so.
 BORN: Final = "born"
+IS_CHILD: Final = "is_child"
 #: Under which names senders have them, the most telling first; a dot is a name within another.
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     GENDER: ("gender", "sex"),
@@ -153,6 +155,8 @@ def band_of(cuts: tuple[int, ...], number: float) -> str:
 class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
     """Who a customer is, as classes; ``unknown`` where that is not known any more, nothing where
     nothing is said. ``born``: the year, from which the class of an age follows; 0 for unknown.
+    ``is_child``: true of whoever is under `AGE_MIN`, false of whoever is not, and of whom no year
+    is kept.
     """
 
     born: Annotated[int, Meta(ge=0, le=2999)] | None = None
@@ -163,6 +167,7 @@ class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
     industry: str | None = None
     company_size: str | None = None
     plan: str | None = None
+    is_child: bool | None = None
 
     def __post_init__(self) -> None:
         for trait in TRAITS[1:]:
@@ -170,6 +175,11 @@ class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
             if value is not None and not is_class(value):
                 # Nobody but ingest writes classes; free text may be personal.
                 force_setattr(self, trait, None)
+
+    @property
+    def is_with_age(self) -> bool:
+        """Whether it says that the customer is `AGE_MIN` or older."""
+        return bool(self.born) or self.is_child is False
 
     def said(self) -> Iterator[tuple[str, str]]:
         """Each trait of which something is said, and its class, of an age the year of birth; ""
@@ -274,20 +284,36 @@ def _number(value: Any) -> float | None:
 def _add_age(
     found: dict[str, Any], given: Mapping[str, Any], at_ms: int, section: TraitParameters
 ) -> None:
-    """The year of birth; of a child nothing personal, and what was known of them is unknown."""
-    said = _born(given, datetime.fromtimestamp(at_ms / 1_000, UTC).date())
-    if said is None:
-        return
-    year, age = said
-    if year != UNBORN and age < AGE_MIN:
-        found.update(dict.fromkeys(_kept_words(section), UNKNOWN_NOW))
+    """The year of birth; of a child nothing personal but that it is one, for all that was known of
+    them is to be forgotten, and what else is said of them is not to be kept.
+    """
+    year, is_child = _age_in(given, datetime.fromtimestamp(at_ms / 1_000, UTC).date())
+    words = _kept_words(section)
+    if is_child:
+        found.update(dict.fromkeys(words, UNKNOWN_NOW))
         year = UNBORN
-    if classes_of(section, AGE):
+    has_years = bool(classes_of(section, AGE))
+    if has_years and year is not None:
         found[BORN] = year
+    # Whoever has a year to be kept is none.
+    if (words or has_years) and (is_child or (is_child is False and not found.get(BORN))):
+        found[IS_CHILD] = is_child
 
 
-def _kept_words(section: TraitParameters) -> Iterator[str]:
-    return (trait for trait in PERSONAL if trait != AGE and classes_of(section, trait))
+def _age_in(given: Mapping[str, Any], today: date) -> tuple[int | None, bool | None]:
+    """The year of birth, `UNBORN` for unknown, and whether that is a child's; None for what is not
+    said.
+    """
+    said = _born(given, today)
+    is_child = given.get(folded(IS_CHILD))
+    if said is not None and said[0] != UNBORN and is_child is not True:
+        year, age = said
+        return year, age < AGE_MIN
+    return (None if said is None else UNBORN), is_child if isinstance(is_child, bool) else None
+
+
+def _kept_words(section: TraitParameters) -> list[str]:
+    return [trait for trait in PERSONAL if trait != AGE and classes_of(section, trait)]
 
 
 def _born(given: Mapping[str, Any], today: date) -> tuple[int, int] | None:

@@ -2,6 +2,10 @@
 
 What was said last stands, whatever came first. Of an age the year of birth is kept, so that its
 class moves with the years: an age is the one that is reached in a year, by UTC.
+
+Nothing personal is kept of a child. Once a customer was said to be one, a personal trait counts
+only if it was said later and together with an age of 14 or more, whichever event is heard first. A
+trait that does not count never counts afterwards, so it is dropped at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,8 +13,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, msgpack
 
+from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.customer.identities import is_visitor
 from models.customer.motion import STILL, steps
@@ -19,12 +24,14 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.customer.trait_classes import (
     AGE,
+    AGE_MIN,
     COMPANY_SIZE,
     EDUCATION,
     GENDER,
     INCOME,
     INDUSTRY,
     OTHER,
+    PERSONAL,
     PLAN,
     REGION,
     TRAITS,
@@ -39,44 +46,82 @@ from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
 _SAID_BY: Final = frozenset({"identify", "group"})
+#: So long after it was said of them nobody is a child any more.
+_CHILDHOOD_MS: Final = AGE_MIN * 366 * DAY_MS
 
 
 class Trait(State):
     """What was said last, "" for that it is not known any more, and when: a class, of an age the
-    year of birth.
+    year of birth. ``is_with_age``: whoever said it said that the customer is no child.
     """
 
     at_ms: int = 0
     value: str = ""
+    is_with_age: bool = False
 
 
 class Traits(State):
     """``known``: by name. ``age``: the class that was counted last; ``is_counted``: the customer is
     no visitor, and counts among all customers.
+
+    ``child_ms``: when it was last said that the customer is a child, 0 for never; ``with_age``: by
+    name what was said last together with an age, where something was said without one since.
     """
 
     known: dict[str, Trait] = field(default_factory=dict)
     age: str = ""
     is_counted: bool = False
+    child_ms: int = 0
+    with_age: dict[str, Trait] = field(default_factory=dict)
 
-    def take(self, name: str, at_ms: int, value: str) -> bool:
-        """Whether this is the last that was said of a trait, which it then is; of two at once, the
-        greater.
-        """
-        known = self.known.get(name)
-        if known is not None and (at_ms, value) <= (known.at_ms, known.value):
-            return False
-        self.known[name] = Trait(at_ms, value)
-        return True
+    def take(self, name: str, said: Trait) -> None:
+        """Keep what is said of a trait if nothing was said later; of two at once, the greater."""
+        if not self._counts(name, said):
+            return
+        latest = self.known.get(name)
+        if latest is None or _order(said) > _order(latest):
+            self.known[name], said = said, latest or said
+        other = self.with_age.get(name)
+        if said.is_with_age and (other is None or _order(said) > _order(other)):
+            self.with_age[name] = said
+        if name not in PERSONAL or self.known[name].is_with_age:
+            self.with_age.pop(name, None)
+
+    def take_child(self, at_ms: int) -> None:
+        """Note that the customer was a child at that time, and drop traits that do not count."""
+        if at_ms <= self.child_ms:
+            return
+        self.child_ms = at_ms
+        for name in PERSONAL:
+            said = (self.known.pop(name, None), self.with_age.pop(name, None))
+            for one in said:
+                if one is not None:
+                    self.take(name, one)
+
+    def _counts(self, name: str, said: Trait) -> bool:
+        if not self.child_ms or name not in PERSONAL:
+            return True
+        is_later = said.at_ms > self.child_ms
+        return is_later and (said.is_with_age or said.at_ms >= self.child_ms + _CHILDHOOD_MS)
+
+
+def _order(said: Trait) -> tuple[int, str, bool]:
+    return said.at_ms, said.value, said.is_with_age
 
 
 def _record(state: Traits, event: Event, scene: Scene) -> None:
-    if not isinstance(event.properties, TraitClasses):
+    said = event.properties
+    if not isinstance(said, TraitClasses):
         return
-    before = _sums(state)
-    for name, value in event.properties.said():
-        if state.take(name, event.occurred_at_ms, value) and name == AGE:
-            state.age = _age_class(value, event.occurred_at_ms, scene.parameters)
+    before, at_ms = _sums(state), event.occurred_at_ms
+    born = state.known.get(AGE)
+    if said.is_child:
+        state.take_child(at_ms)
+    for name, value in said.said():
+        # That something is not known tells nothing of a child.
+        state.take(name, Trait(at_ms, value, said.is_with_age or not value))
+    if state.known.get(AGE) is not born:
+        state.age = _age_said(state, scene.parameters)
     # That somebody is a visitor is noted after their first event.
     state.is_counted |= event.identified or bool(scene.row.ids)
     TRAITS_PART.tell_changes(scene, before, _sums(state))
@@ -110,15 +155,27 @@ def _reunited(scene: Scene, before: Traits, other: Traits, sign: int) -> None:
     TRAITS_PART.tell_anew(scene, before, other, sign, _sums)
 
 
-def _united(states: Sequence[Traits], _parameters: Parameters) -> Traits:
-    """One person: of each trait what was said last of any of their ids."""
-    one = Traits()
+def _united(states: Sequence[Traits], parameters: Parameters) -> Traits:
+    """One person: of each trait what was said last of any of their ids, and of a child under any of
+    them what counts of a child.
+    """
+    one = Traits(child_ms=max((state.child_ms for state in states), default=0))
     for state in states:
-        for name, trait in state.known.items():
-            if one.take(name, trait.at_ms, trait.value) and name == AGE:
-                one.age = state.age
+        for said in (state.known, state.with_age):
+            for name, trait in said.items():
+                one.take(name, trait)
         one.is_counted |= state.is_counted
+    born = one.known.get(AGE)
+    # A look may have counted them in a class that they have come into since.
+    looked = [state.age for state in states if born is not None and state.known.get(AGE) is born]
+    one.age = looked[0] if looked else _age_said(one, parameters)
     return one
+
+
+def _age_said(state: Traits, parameters: Parameters) -> str:
+    """The class of the age when it was said."""
+    born = state.known.get(AGE)
+    return "" if born is None else _age_class(born.value, born.at_ms, parameters)
 
 
 def _age_class(born: str, at_ms: int, parameters: Parameters) -> str:
@@ -233,6 +290,9 @@ def _samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample
 TRAITS_PART: Part[Traits] = Part(
     name="traits",
     code="tr",
+    version=2,
+    # Without what is known of a child at its end.
+    older={1: msgpack.Decoder(Traits).decode},
     about="Who the customer is outside the shop, by classes of age, region, industry and others.",
     state=Traits,
     united=_united,

@@ -5,10 +5,12 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import msgpack
 
 from config.parameters import ParameterError, Parameters
 from models import engine
 from models.admission import admit, decode_event
+from models.customer.purchases import PURCHASES
 from models.customer.row import Row
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
@@ -99,8 +101,34 @@ NEWS: dict[str, tuple[list[Event], int]] = {
         8_600,
     ),
     "a price in the shop's own, later": (
-        [happened("Order Updated", at(days=5), order_id="O-1", revenue=90)],
+        [happened("Order Updated", at(days=5), order_id="O-1", revenue=90, currency="EUR")],
         9_000,
+    ),
+    "a price of no currency, later: that of the order": (
+        [happened("Order Updated", at(days=5), order_id="O-1", revenue=90)],
+        8_280,
+    ),
+    "a price of no currency after one in another": (
+        [
+            happened("Order Updated", at(days=4), order_id="O-1", revenue=95, currency="EUR"),
+            happened("Order Updated", at(days=5), order_id="O-1", revenue=90),
+        ],
+        9_000,
+    ),
+    "two prices of one moment, of which the higher stands, in the currency that the other names": (
+        [
+            happened("Order Updated", at(days=4), order_id="O-1", revenue=95, currency="JPY"),
+            happened("Order Updated", at(days=4), order_id="O-1", revenue=9_000),
+        ],
+        5_400,
+    ),
+    "two of no currency, and some given back": (
+        [
+            happened("Order Updated", at(days=4), order_id="O-1", revenue=95),
+            happened("Order Updated", at(days=5), order_id="O-1", revenue=90),
+            refunded(at(days=6), total=40),
+        ],
+        4_600,
     ),
     "another price in its currency, later: its day is the order's": (
         [happened("Order Updated", at(days=5), order_id="O-1", revenue=50, currency="USD")],
@@ -121,6 +149,31 @@ def test_news_of_an_order_in_another_currency_in_any_order_of_arrival(
 
     for arrivals in permutations([order, *news]):
         assert expected == net_minor(list(arrivals))
+
+
+@pytest.mark.parametrize(("news", "expected"), NEWS.values(), ids=NEWS.keys())
+def test_news_of_an_order_that_several_ids_have_is_that_of_one(
+    news: list[Event], expected: int
+) -> None:
+    order = ordered(at(), revenue=100, currency="USD")
+    for apart in range(len(news) + 1):
+        ids = [
+            of(lived(events, within=context(parameters=SHOP))).purchases
+            for events in (news[:apart], [order, *news[apart:]])
+        ]
+        for states in (ids, ids[::-1]):
+            assert expected == PURCHASES.united(states, SHOP).net_minor
+
+
+def test_a_row_of_before_is_read_and_its_price_has_the_currency_it_came_with() -> None:
+    row = lived([ordered(at(), revenue=100, currency="USD")], within=context(parameters=SHOP))
+    fields = msgpack.decode(PURCHASES.pack(row.read(PURCHASES)))
+    (order,) = fields[0]
+    del order[-1][-1]
+    row.replace(PURCHASES, PURCHASES.readers[3](msgpack.encode(fields)))
+    later = happened("Order Updated", at(days=5), order_id="O-1", revenue=50)
+
+    assert 4_600 == of(lived([later], row=row, within=context(parameters=SHOP))).purchases.net_minor
 
 
 def test_a_rate_that_changes_later_leaves_what_is_known_of_an_order() -> None:

@@ -6,6 +6,7 @@ from math import isnan
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from config.parameters import Parameters
@@ -18,6 +19,7 @@ from models.customer.prices import (
     is_price_dependent,
     sensitivity,
 )
+from models.customer.row import Row
 from models.engine import Effect
 from models.events.event import Event
 from models.learning.lessons import Tally
@@ -192,7 +194,7 @@ def told(effects: list[Effect]) -> Counter[str]:
 
 def test_all_customers_sums_follow_what_becomes_of_an_order() -> None:
     news = [bought(0, off=20.0), bought(1, paid=80.0)]
-    changed = happened("Order Updated", at(days=2), order_id="o-0", revenue=80.0)
+    changed = happened("Order Updated", at(days=2), order_id="o-0", revenue=80.0, discount=0)
 
     assert {"purchases:01": 2, "discounted:01": 1} == told(lived_with_effects(news)[1])
     assert {"purchases:01": 2} == told(lived_with_effects([*news, changed])[1])
@@ -205,6 +207,51 @@ def test_the_latest_orders_are_kept() -> None:
 
     assert PURCHASES_MAX == len(kept)
     assert at(days=5) == kept[0].placed_at_ms
+
+
+def discount_only(row: Row, day: float) -> float:
+    return float(scene(row, at(days=day))["discount_only"])
+
+
+@pytest.mark.parametrize("later", range(PURCHASES_MAX - 2, PURCHASES_MAX + 3))
+def test_who_bought_at_full_price_within_a_year_is_known_however_often_they_buy(
+    later: int,
+) -> None:
+    often = [bought(1 + n, off=20.0) for n in range(later)]
+    full, late = bought(0.5), bought(0.75)
+    row = lived([bought(0, off=20.0), full, *often])
+
+    assert 0.0 == discount_only(row, 100)
+    assert (0.0, 1.0) == (discount_only(row, 365.499), discount_only(row, 365.5))
+    for order in ([*often, full], [*often, full, late], [full, *often, late]):
+        last = 0.75 if late in order else 0.5
+        assert (0.0, 1.0) == tuple(discount_only(lived(order), 365 + last + n) for n in (-0.001, 0))
+
+
+def test_news_of_an_order_that_was_let_go_of_leaves_what_is_known_of_it() -> None:
+    often = [bought(n, off=20.0) for n in range(PURCHASES_MAX + 3)]
+    changed = happened("Order Updated", at(days=50), order_id="o-0", revenue=80.0)
+    paid_anew = happened("Order Completed", at(days=51), order_id="o-1", revenue=80.0)
+
+    assert 1.0 == discount_only(lived([*often, changed, refunded(1, 50.5), paid_anew]), 60)
+
+
+def test_of_several_ids_the_latest_purchases_of_all_are_kept() -> None:
+    ids = [lived([bought(0), *(bought(n + 1, off=20.0) for n in range(20))]).read(PRICES)]
+    ids.append(lived([bought(n + 30, off=20.0) for n in range(20)]).read(PRICES))
+    for states in (ids, ids[::-1]):
+        one = PRICES.united(states, PARAMETERS)
+
+        assert (PURCHASES_MAX, at()) == (len(one.orders), one.full_ms)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_row_of_before_is_read(version: int) -> None:
+    found = PRICES.readers[version](
+        msgpack.encode([[[at(), 7, at(), 0.25, True, True]], 1.0, at()])
+    )
+
+    assert (0.25, True, 0) == (found.orders[0].depth, found.orders[0].has_coupon, found.full_ms)
 
 
 def test_there_are_few_enough_sums_for_metrics() -> None:

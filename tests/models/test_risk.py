@@ -3,14 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable
 from math import isnan
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 import pytest
+from msgspec import msgpack
 from msgspec.structs import replace
 
-from models.customer.risk import RISK, RiskParameters, band_of
+from models import engine
+from models.customer.risk import RISK, band_of
+from models.customer.risk_state import RiskParameters
+from models.customer.row import Row
 from models.decisions.trigger import Trigger
-from models.engine import Effect
+from models.engine import Effect, Fate
 from models.events.event import Event
 from models.learning.bgnbd import BgNbd
 from models.learning.gamma_gamma import GammaGamma
@@ -29,6 +34,7 @@ from tests.models.lines import (
     scene,
     waited,
 )
+from tests.models.persons import Deployment, said_by
 
 SECTION = PARAMETERS.of(RiskParameters)
 #: A shop that knows how customers usually buy.
@@ -149,6 +155,182 @@ def test_somebody_leaves_once_however_often_they_were_looked_at() -> None:
     assert 1 == told(again)["episodes"]
 
 
+class Arrival(NamedTuple):
+    """An event, and when it arrives."""
+
+    at_ms: int
+    event: Event
+
+
+def arrived(arrivals: Iterable[Arrival]) -> tuple[Row, dict[tuple[str, int], int]]:
+    """The customer once everything arrived, and two hundred days of silence after it; and how many
+    episodes were told of each day, and how many silent ones.
+    """
+    row, effects = Row(), list[Effect]()
+    for one in sorted(arrivals, key=lambda one: one.at_ms):
+        within = context(one.at_ms)
+        plan, present = within.plan, within.present
+        effects += engine.run_due(row, "ada", one.at_ms, present, plan)
+        fate, more = engine.step(row, one.event, present, plan)
+        assert fate is Fate.APPLIED
+        effects += more
+    row, more = waited(row, row.latest_ms + 200 * DAY_MS)
+    sums: Counter[tuple[str, int]] = Counter()
+    for effect in (*effects, *more):
+        if isinstance(effect, Tally) and effect.part == RISK.name:
+            for key, day, amount in effect.sums:
+                if key in ("episodes", "silent"):
+                    sums[key, day - at() // DAY_MS] += amount
+    return row, {key: count for key, count in sums.items() if count}
+
+
+def in_time(*events: Event) -> dict[tuple[str, int], int]:
+    return arrived(Arrival(event.occurred_at_ms, event) for event in events)[1]
+
+
+def late(*events: Event, last: Event, days: float = 2) -> dict[tuple[str, int], int]:
+    arrivals = [Arrival(event.occurred_at_ms, event) for event in events]
+    return arrived([*arrivals, Arrival(last.occurred_at_ms + round(days * DAY_MS), last)])[1]
+
+
+def complained(day: float) -> Event:
+    return happened("Complaint Filed", at(day), ticket_id=f"t-{day}")
+
+
+def of_order(day: float, what: str, when: float) -> Event:
+    said: dict[str, Any] = {"order_id": f"o-{day}"}
+    if what == "Completed":
+        said["revenue"] = 50.0
+    return happened(f"Order {what}", at(when), **said)
+
+
+SIGNALS = [
+    happened("Ticket Opened", at(89), ticket_id="t"),
+    happened("Ticket Reopened", at(89), ticket_id="t"),
+    happened("Ticket Escalated", at(89), ticket_id="t"),
+    complained(89),
+    happened("Survey Responded", at(89), kind="nps", score=3),
+    happened("Survey Responded", at(89), kind="csat", score=1),
+    happened("Product Reviewed", at(89), rating=1),
+]
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
+def test_a_complaint_that_is_heard_of_late_takes_back_that_somebody_left_silently(
+    signal: Event,
+) -> None:
+    assert {("episodes", 90): 1, ("silent", 90): 1} == in_time(bought(0))
+    assert {("episodes", 90): 1} == in_time(bought(0), signal)
+    assert {("episodes", 90): 1} == late(bought(0), last=signal)
+    # Only of that time, and whatever else is heard first.
+    assert {("episodes", 90): 1} == late(bought(0), complained(90.5), last=signal)
+    assert in_time(bought(0)) == late(bought(0), last=complained(90.5))
+
+
+@pytest.mark.parametrize(
+    ("events", "last", "told_of"),
+    [
+        # Somebody had bought once more.
+        ([bought(0)], bought(89.5), {179: 0}),
+        # What they had bought last had been given back by then.
+        ([bought(0), bought(20), complained(15)], of_order(20, "Refunded", 109), {90: 1}),
+        ([bought(0), bought(20), complained(95)], of_order(20, "Cancelled", 109), {90: 0}),
+        # Or all that they had, so that there was nobody to leave.
+        ([bought(20)], of_order(20, "Refunded", 109), {}),
+        # Whoever had left before is counted for that time alone.
+        ([bought(0), bought(120)], of_order(120, "Refunded", 209), {90: 0}),
+        # Whoever gives it back afterwards had left, and still has.
+        ([bought(0), bought(20)], of_order(20, "Refunded", 110.5), {110: 0}),
+        # What is paid after all was bought.
+        (
+            [bought(0), bought(20), of_order(20, "Cancelled", 21)],
+            of_order(20, "Completed", 89),
+            {110: 0},
+        ),
+    ],
+)
+def test_an_episode_is_what_it_would_be_if_all_had_been_known_in_time(
+    events: list[Event], last: Event, told_of: dict[int, int]
+) -> None:
+    """``told_of``: by the day, and whether something bad was heard."""
+    expected = {("episodes", day): 1 for day in told_of}
+    expected |= {("silent", day): 1 for day, is_heard in told_of.items() if not is_heard}
+
+    assert expected == in_time(*events, last)
+    assert expected == late(*events, last=last)
+
+
+def drawn(rng: Random) -> list[Event]:
+    """Some months of somebody who buys seldom, complains, and gives things back."""
+    events: list[Event] = []
+    day = 0.0
+    for _ in range(rng.randint(2, 6)):
+        events.append(bought(day))
+        given_back = day + rng.choice([1, 45, 88, 89, 91])
+        if rng.random() < 0.4:
+            events.append(of_order(day, rng.choice(["Refunded", "Cancelled"]), given_back))
+            if rng.random() < 0.3:
+                events.append(of_order(day, "Completed", given_back + rng.choice([1, 44])))
+        day += rng.choice([0.5, 30, 89, 91, 92, 200])
+    events += [complained(rng.uniform(0, day + 95)) for _ in range(rng.randint(0, 3))]
+    # No two of one moment: which of them came first would not be known.
+    return [
+        replace(event, occurred_at_ms=event.occurred_at_ms + place)
+        for place, event in enumerate(events)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_who_left_and_how_does_not_hang_on_the_order_of_arrival(seed: int) -> None:
+    rng = Random(seed)
+    events = drawn(rng)
+    arrivals = [
+        Arrival(event.occurred_at_ms + rng.randrange(round(2.9 * DAY_MS)), event)
+        for event in events
+    ]
+
+    assert in_time(*events) == arrived(arrivals)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "said", "told_of"),
+    [
+        ("Complaint Filed", 85, {"ticket_id": "t"}, {90: 1}),
+        ("Complaint Filed", 91, {"ticket_id": "t"}, {90: 0}),
+        # What they bought under another id is of the time in which they were said to be silent.
+        ("Order Completed", 60, {"order_id": "p", "revenue": 9.0}, {150: 0}),
+        ("Order Refunded", 88, {"order_id": "o"}, {}),
+        ("Order Refunded", 95, {"order_id": "o"}, {90: 0}),
+    ],
+)
+def test_of_several_ids_all_is_known_that_any_of_them_said(
+    name: str, day: float, said: dict[str, Any], told_of: dict[int, int]
+) -> None:
+    """Who logs in when the episode is over by nine days, on a tablet that was used before."""
+    shop = Deployment()
+    ordered = said_by("Order Completed", at(0), user="ada", order_id="o", revenue=50.0)
+    shop.tell(ordered, said_by(name, at(day), visitor="tablet", **said))
+    shop.tick(at(99))
+    shop.tell(said_by("identify", at(99), user="ada", visitor="tablet"))
+    shop.tick(at(160))
+
+    expected = {("episodes", day): 1 for day in told_of}
+    expected |= {("silent", day): 1 for day, is_heard in told_of.items() if not is_heard}
+    assert expected == {
+        (key, day - at() // DAY_MS): count
+        for (part, key, day), count in shop.sums().items()
+        if part == RISK.name and key in ("episodes", "silent")
+    }
+
+
+def test_a_row_of_before_is_read() -> None:
+    stored = msgpack.encode(["low", at(1), "high", at(2), at(90), False, at(3), True])
+    for version in (1, 2):
+        found = RISK.readers[version](stored)
+        assert ([at(2)], at(90), False) == (found.complaints, found.left_ms, found.was_silent)
+    assert [] == RISK.readers[1](msgpack.encode(["low", at(1), "", 0, 0, False])).complaints
+
+
 def test_the_silent_share_is_of_those_who_left_and_comes_with_their_number() -> None:
     assert RISK.population is not None
     samples = {
@@ -177,8 +359,7 @@ def stays(events: list[Event], until: float) -> dict[tuple[str, int], int]:
 
 
 def for_less(day: float) -> Event:
-    said = {"order_id": f"o-{day}", "revenue": 60.0, "discount": 20.0}
-    return happened("Order Completed", at(day), **said)
+    return happened("Order Completed", at(day), order_id=f"o-{day}", revenue=60.0, discount=20.0)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ def test_of_a_child_nothing_personal_is_kept(traits: dict[str, Any], is_kept: bo
 
     assert "pro" == found["plan"]
     assert (found["born"] > 0) is is_kept
+    # Which it is to be known by, when more is said of them without an age.
+    assert found.get("is_child", False) is not is_kept
     # What was known before is forgotten, too.
     assert is_kept or {"unknown"} == {
         found[name] for name in ("gender", "region", "income", "education")
@@ -152,6 +154,12 @@ def test_what_is_not_kept_leaves_ingest_with_nobody() -> None:
 
     # No regions, incomes and plans are shipped, and who somebody is is for the shop to ask for.
     assert {"born": 1986} == told(everything, section=SHIPPED)
+    # Whether the rest is a child's is to be known where no year is kept.
+    no_age = load_parameters(assignments=["traits.kept=gender"]).of(TraitParameters)
+    assert {"gender": "female", "is_child": False} == told(everything, section=no_age)
+    assert {"gender": "unknown", "is_child": True} == told({"age": 9}, section=no_age)
+    for written in ({"gender": "female", "is_child": False}, {"is_child": True}):
+        assert written | told(written, section=no_age) == told(written, section=no_age)
     off = load_parameters(assignments=[*KEPT, "traits.enabled=false"]).of(TraitParameters)
     assert {} == told(everything, section=off)
 
@@ -163,6 +171,8 @@ def test_what_ingest_wrote_is_read_as_it_is() -> None:
 
     assert 6 == len(written)
     assert written == told(written)
+    child = {"born": 0, "plan": "pro", "gender": "unknown", "is_child": True}
+    assert child | {"region": "unknown", "income": "unknown", "education": "unknown"} == told(child)
     # Somebody who had their birthday was fourteen.
     assert {"born": 2012} == told(told({"birthday": "2012-01-01"}))
 

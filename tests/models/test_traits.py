@@ -1,16 +1,20 @@
 """Who a customer is, by hand: what was said last, what the years change, and who is counted."""
 
+from collections.abc import Iterable
+from functools import cache
+from itertools import permutations, product
 from typing import Any
 
 import orjson
 import pytest
+from msgspec import msgpack
 from msgspec.structs import replace
 
 from config.parameters import Parameters
 from models.admission import admit
 from models.customer.part import KEYS_MAX
 from models.customer.row import Row
-from models.customer.traits import TRAITS_PART
+from models.customer.traits import TRAITS_PART, Traits
 from models.events.event import NOTHING, Event
 from models.events.wire import decode_log_line, encode_log_event
 from models.learning.lessons import Tally
@@ -71,6 +75,120 @@ def test_a_child_takes_back_what_was_said_of_a_grown_up() -> None:
     row = lived([said(0, age=30, gender="f", plan="pro"), said(1, age=13)])
 
     assert {"plan": "pro"} == facts(row, 2)
+
+
+#: What is said of somebody on the days 0 to 5, who is a child on day 2, and comes of age by day 4.
+OF_A_CHILD: list[dict[str, Any]] = [
+    {"age": 30, "gender": "m"},
+    {"country": "de", "plan": "free"},
+    {"age": 13, "gender": "f", "plan": "pro"},
+    {"gender": "f", "country": "at"},
+    {"birthday": "2011-05-05", "country": "ch"},
+    {"education": "phd", "gender": None},
+]
+CHILD_DAY = 2
+
+
+def of_days(days: Iterable[int]) -> Traits:
+    return lived([said(day, **OF_A_CHILD[day]) for day in days]).read(TRAITS_PART)
+
+
+@cache
+def in_order(days: frozenset[int]) -> Traits:
+    return of_days(sorted(days))
+
+
+def by_the_rule(days: Iterable[int]) -> dict[str, tuple[int, str]]:
+    """What is left of it: of a child nothing that is personal, and from then on what is said
+    together with an age, and that something is not known.
+    """
+    is_child, left = CHILD_DAY in days, []
+    for day in sorted(days):
+        traits = OF_A_CHILD[day]
+        has_age = "birthday" in traits or "age" in traits
+        for name, value in traits.items():
+            is_known = day > CHILD_DAY and (has_age or value is None)
+            if name == "plan" or not is_child or is_known:
+                left.append(said(day, **{name: value}))
+    known = lived(left).read(TRAITS_PART).known
+    return {name: (one.at_ms, one.value) for name, one in known.items()}
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_of_a_child_the_same_is_kept_whatever_is_heard_first(number: int) -> None:
+    for days in permutations(range(len(OF_A_CHILD)), number):
+        found, ordered = of_days(days), in_order(frozenset(days))
+
+        assert TRAITS_PART.pack(ordered) == TRAITS_PART.pack(found), days
+        if list(days) == sorted(days):
+            assert by_the_rule(days) == {
+                name: (one.at_ms, one.value) for name, one in found.known.items()
+            }
+
+
+def test_of_a_child_of_several_ids_the_same_is_kept_whichever_id_was_told() -> None:
+    days = range(len(OF_A_CHILD))
+    everything = TRAITS_PART.pack(in_order(frozenset(days)))
+    for owners in product(range(3), repeat=len(OF_A_CHILD)):
+        ids = [in_order(frozenset(d for d in days if owners[d] == one)) for one in range(3)]
+
+        assert everything == TRAITS_PART.pack(TRAITS_PART.united(ids, PARAMETERS)), owners
+
+
+def test_a_child_comes_of_age_by_what_is_said_together_with_an_age() -> None:
+    row = lived([said(0, age=13), said(1, gender="f")])
+    assert {} == facts(row, 2)
+
+    row = lived([said(400, birthday="2012-01-01", gender="f"), said(401, country="de")], row=row)
+    assert {"age_class": "14-24", "gender": "female"} == facts(row, 402)
+    # Fourteen years after the last word of it nobody is a child any more.
+    row = lived([said(14 * 366, country="de")], row=row)
+    assert "dach" == facts(row, 14 * 366)["region"]
+
+
+def test_a_child_is_known_as_one_where_no_age_is_kept() -> None:
+    parameters = load_parameters(assignments=["traits.kept=gender"])
+
+    def told(day: float, **traits: Any) -> Event:
+        return admit(line("identify", at(day), properties=traits), parameters, message_id="none")
+
+    assert {} == facts(lived([told(2, gender="f"), told(0, age=13)]), 3)
+    of_age = [told(1, gender="f"), told(2, age=14, gender="m"), told(0, age=13)]
+    assert {"gender": "male"} == facts(lived(of_age), 3)
+
+
+def test_a_visitor_is_a_child_if_who_they_turn_out_to_be_is_one() -> None:
+    """On a tablet that is shared: what the visitor said, and what is known of who logs in."""
+    parameters = load_parameters(assignments=[*KEPT, "traits.shown_from=1"])
+    visit = by_visitor(at(1), "tablet", gender="f", country="de", plan="pro")
+    child = line("identify", at(0), customer="ada", properties={"age": 13})
+    login = by_visitor(at(2), "tablet", "ada")
+    for lines in permutations((visit, child, login)):
+        replay = replayed(*lines, parameters=parameters)
+
+        assert {'keepstream_customers_by_trait{trait="plan",class="pro"}': 1.0} == measures(replay)
+        [view] = [view for view in replay.profiles() if view.user_id == "ada"]
+        assert {"plan"} == view.traits.keys()
+
+
+@pytest.mark.parametrize(
+    ("child_day", "left"),
+    [(9, {"plan:pro": 1}), (0, {"plan:pro": 1, "age:25-34": 1, "gender:female": 1})],
+)
+def test_who_turns_out_to_be_a_child_is_not_counted_by_who_they_are(
+    child_day: int, left: dict[str, int]
+) -> None:
+    grown = [said(1, age=34, gender="f"), said(2, plan="pro"), said(3, gender="m")]
+
+    assert left == told(lived_with_effects([*grown, said(child_day, age=13)])[1])
+
+
+def test_a_row_of_before_is_read() -> None:
+    before = msgpack.encode([{"age": [at(), "1992"], "plan": [at(), "pro"]}, "25-34", True])
+    found = TRAITS_PART.readers[1](before)
+
+    assert ("1992", "pro") == (found.known["age"].value, found.known["plan"].value)
+    assert ("25-34", True, 0) == (found.age, found.is_counted, found.child_ms)
 
 
 def test_who_says_nothing_has_nothing() -> None:
