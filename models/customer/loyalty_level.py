@@ -15,8 +15,7 @@ NEVER_MS: Final = 1 << 62
 
 
 class LoyaltyParameters(Section, frozen=True):
-    """The rate at which points are earned, how long they last, and the levels from the lowest up.
-    """
+    """The rate at which points are earned, how long they last, and the levels, lowest first."""
 
     section = "loyalty"
 

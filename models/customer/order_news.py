@@ -409,11 +409,11 @@ def _stated(name: str) -> dict[str, Any]:
 
 
 def _ended(news: OrderNews) -> tuple[str, dict[str, Any]] | None:
-    """The refund or cancellation that these news are, if the order has ended by them."""
+    """The event, a refund or a cancellation, that is meant if the order has ended."""
     return None if news.status is None else (_ENDED[news.status], {"order_id": news.order_id})
 
 
-#: Stricter than the code: with any status, the order needs an id with a digit in it.
+#: Stricter than the code: with any status, the order's id needs a digit above 0.
 _WHICH_HAS_ENDED: Final = {
     "if": {
         "anyOf": [
