@@ -105,7 +105,7 @@ def _nobody(cost: CampaignCost) -> str:
 ACQUISITION: Part[Acquired] = Part(
     name="acquisition",
     code="aq",
-    about="What campaigns cost, by channel: the cost of a customer comes of it.",
+    about="What campaigns cost, by channel, which gives the cost of winning a customer.",
     state=Acquired,
     version=2,
     older={1: _unpack_first},

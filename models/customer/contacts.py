@@ -408,7 +408,7 @@ def _decisions_in_words(
 CONTACTS: Part[Contacts] = Part(
     name="contacts",
     code="co",
-    about="What was decided for the customer, when each trigger last fired, and what came of it.",
+    about="The decisions for a customer, their outcomes, and when each trigger last fired.",
     state=Contacts,
     united=_united,
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},

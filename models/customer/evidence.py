@@ -226,7 +226,7 @@ def _reason_of_buyer(scene: Scene) -> ChurnReason | None:
 EVIDENCE: Part[Evidence] = Part(
     name="evidence",
     code="ev",
-    about="Why customers leave: what they ran into, what they said, and silence with no word.",
+    about="Why customers leave: problems they had, what they said, or silence without a reason.",
     version=2,
     dense_since=2,
     state=Evidence,

@@ -105,7 +105,7 @@ def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sampl
 IMPROVEMENTS: Part[Improved] = Part(
     name=IMPROVEMENTS_NAME,
     code="im",
-    about="What the shop has improved, told to those who had reason to leave over it.",
+    about="Improvements of the shop, and who had reason to leave over what was improved.",
     state=Improved,
     united=_united,
     parameters=ImprovementParameters,

@@ -307,7 +307,7 @@ class Row:
         return timers
 
     def take_timers(self, stored: StoredTimers, but: Container[str]) -> None:
-        """Replace the timers by those that were ``stored``, except those with some codes."""
+        """Replace the timers by ``stored`` ones, except those whose code is in ``but``."""
         kept = {code: due for code, due in self.timers() if code in but}
         taken = {code: Due(due_ms, done) for code, due_ms, done in stored if code not in but}
         self._set_timers({**kept, **taken})
