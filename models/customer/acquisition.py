@@ -37,8 +37,7 @@ class Touch(StrEnum):
 
 
 class AcquisitionParameters(Section, frozen=True):
-    """``direct``: channels that are no touch, because customers who use them came of their own
-    accord.
+    """``direct``: channels that are not touches, because they brought customers without a campaign.
     """
 
     section = "acquisition"

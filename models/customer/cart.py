@@ -178,7 +178,7 @@ class Cart(State):
     orders: list[int] = field(default_factory=list)
 
     def contents(self) -> list[CartItem]:
-        """What is in the cart by now, sorted by variant; read only."""
+        """The present items, sorted by variant; read only."""
         if not self.changes:
             return self.items
         return _sorted(_folded(self, self.changes).items)

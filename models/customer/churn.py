@@ -163,8 +163,8 @@ def _decide(scene: Scene) -> None:
 
 
 def _wait_for(state: Labels, past: History, scene: Scene) -> None:
-    """Wait for a label at each horizon, if there is room for it. Without one, nobody asks for
-    features.
+    """Wait for a label at each horizon that has room for one. Features are computed only if any
+    has.
 
     Whether a decision point is kept depends on a hash and on earlier events only. Replacing one by
     a later one would bias the sample: customers who come back have more decision points, so those

@@ -121,10 +121,11 @@ class Word(State):
 
 
 class Consent(State):
-    """``words`` by purpose, channel and list. An e-mail address is unreachable from the latest of
-    ``hard_ms`` and ``softs_ms`` on, when enough soft bounces came, until ``reached_ms`` is later.
-    ``analytics_revoked_ms``: the last time it was, even if it was granted again. ``is_left_out``:
-    whether the sums of all customers hold nothing of this one, who may not be learnt from.
+    """``words`` by purpose, channel and list. An e-mail address is unreachable from a hard bounce
+    (``hard_ms``) or enough soft ones (``softs_ms``) on, whichever is later, until ``reached_ms`` is
+    later. ``analytics_revoked_ms``: the last time analytics was revoked, even if it was granted
+    again. ``is_left_out``: the customer may not be learnt from, so sums over all customers do not
+    count them.
     """
 
     words: list[Word] = field(default_factory=list)
@@ -257,7 +258,7 @@ def _note_softs(state: Consent, softs: Iterable[int], parameters: ConsentParamet
 
 
 class _Standing(NamedTuple):
-    """What an event may change: what stands of everything, and what is told of all customers."""
+    """What an event may change: all words, reachability, and the customer's share of the sums."""
 
     words: tuple[tuple[tuple[str, str, int, bool], bool], ...]
     is_reachable: bool
@@ -275,13 +276,13 @@ def _standing(state: Consent) -> _Standing:
 
 
 def _latest(words: Iterable[Word], purpose: str, channel: str, list_: int) -> Word | None:
-    """The word that stands for this."""
+    """The word that wins in this case."""
     covering = [word for word in words if word.covers(purpose, channel, list_)]
     stamp = next((word for word in covering if word.is_stamp and word.granted), None)
     if stamp is None:
         return max(covering, key=lambda word: word.precedence, default=None)
-    # It takes back an earlier no to the purpose, and nothing else: whoever left a channel or a
-    # list has not changed their mind because the next page has the same stamp.
+    # It takes back an earlier no to the purpose, and nothing else: a customer who left a channel or
+    # a list has not changed their mind because the next page has the same stamp.
     standing = [
         word
         for word in covering
@@ -301,7 +302,7 @@ class Refusal(NamedTuple):
 def refusal(
     scene: Scene, purpose: str, channel: str = "", list_name: str | None = None
 ) -> Refusal | None:
-    """Whether the customer refuses this at this moment; None if it is allowed.
+    """The refusal that forbids this at this moment; None if it is allowed.
 
     The shop's default holds without a word, and once every grant has expired.
     """
@@ -358,7 +359,7 @@ def learnt_from_since_ms(scene: Scene) -> int:
 
 
 def personalisation_refused(scene: Scene) -> Refusal | None:
-    """The customer's refusal of decisions by who they are; None if they allow them."""
+    """The customer's refusal of personalisation; None if they allow it."""
     return refusal(scene, Purpose.PERSONALISATION)
 
 

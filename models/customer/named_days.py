@@ -116,8 +116,8 @@ class NamedDays:
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:
-    """What is wrong with the names and dates; ``taken`` are names of days that there are already,
-    and ``named`` where these are written.
+    """Problems of the names and dates; ``taken``: names of days that exist already; ``named``:
+    where these are written.
     """
     found = []
     for name, texts in written.items():

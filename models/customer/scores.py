@@ -119,8 +119,8 @@ def worth(scene: Scene) -> ValueView | None:
 
 
 def lifetime_worth(scene: Scene) -> Lifetime | None:
-    """The lifetime value in `worth`, without what is expected within each horizon, which costs
-    many times as much.
+    """The lifetime value in `worth`, without the expected values of each horizon, which cost many
+    times as much.
     """
     past = scene.of(history)
     if past is None:

@@ -244,7 +244,7 @@ class Ticket(State):
 
     @property
     def standing(self) -> TicketStanding:
-        """Where it stands; read only."""
+        """The ticket's present standing; read only."""
         if self.past is None:
             return _after(tuple(self.marks))
         return _folded(copy(self.past), self.marks) if self.marks else self.past

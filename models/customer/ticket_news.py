@@ -368,7 +368,7 @@ EVENTS: Mapping[str, EventType] = {
 
 
 def is_answer(event: Event) -> bool:
-    """Whether somebody of the staff wrote to the customer."""
+    """Whether the staff wrote to the customer."""
     if event.name not in REPLIES or event.properties.author in (MACHINE, NOTE):
         return False
     # A bot may reply under the name of an agent. Any other author of an agent's reply is an agent.
