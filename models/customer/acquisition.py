@@ -37,8 +37,7 @@ class Touch(StrEnum):
 
 
 class AcquisitionParameters(Section, frozen=True):
-    """``direct``: channels that are not touches, because they brought customers without a campaign.
-    """
+    """``direct``: channels that are not touches: customers who use them came on their own."""
 
     section = "acquisition"
     touch: Touch
