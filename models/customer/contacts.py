@@ -221,8 +221,8 @@ def decided_contact(state: Contacts, event: Event) -> Contact | None:
 def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
     """One person's contacts: those of all their ids, so that caps and cooldowns hold.
 
-    Not additive: an outcome is known only if it was reported under the id that the action was
-    decided for. Beyond `DECISIONS_MAX` the oldest are dropped, as for one id.
+    Not additive: what became of an action is only known if it was heard under the id that the
+    action was decided for. Beyond `DECISIONS_MAX` the oldest are dropped, as for one id.
     """
     one = Contacts()
     for contact in sorted((c for state in states for c in state.latest), key=_when):

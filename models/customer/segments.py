@@ -136,7 +136,7 @@ def sums_of(state: Memberships) -> Iterator[Sum]:
 
 def _united(states: Sequence[Memberships], _parameters: Parameters) -> Memberships:
     """The segments of any of the ids, until the person is looked at: what is true of an id need not
-    be true of the person, nor the reverse.
+    be of the person, nor the other way round.
     """
     one = Memberships()
     known = {state.declared for state in states if state.declared}
