@@ -160,7 +160,7 @@ def _look(scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Wait for what comes before the next look, of whoever is still looked at."""
+    """Wait for what comes before the next look, if the customer still has looks."""
     if scene.at_ms > scene.of(purchases).last_at_ms + WINDOW_MS_MAX:
         _follow_tier(scene)
     else:

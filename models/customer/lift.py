@@ -160,7 +160,7 @@ def _run(scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Note what came meanwhile of those who are followed, unless they are in no comparison."""
+    """Note the outcomes since then of followed customers, unless they are in no comparison."""
     state, decided = scene.row.read(LIFT), scene.of(contacts).latest
     if not state.is_left_out and any(one.outcome == Outcome.CONTAMINATED for one in decided):
         _leave_out(scene.row.edit(LIFT), scene)

@@ -80,7 +80,7 @@ def _wake(scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Follow what became of the orders that points came of; those that came meanwhile earn none."""
+    """Update the orders that gave points; those that came meanwhile earn none."""
     if not scene.row.has(LOYALTY):
         return
     state = scene.row.edit(LOYALTY)
