@@ -1,7 +1,7 @@
 """The band of churn risk that a customer is in, and whether those who left complained before.
 
-A band is what a score means to whoever acts on it. It has two limits, one to enter and a lower one
-to leave, so that a score that wavers about a limit does not move the customer. It is computed when
+A band tells readers of a score what it means. It has two limits, one to enter and a lower one to
+leave, so that a score that wavers about a limit does not move the customer. It is computed when
 scores are made for good: at the end of a purchase day and at check-ins.
 
 Silence of `episode` after a purchase is an episode of churn: one for each time a customer left,

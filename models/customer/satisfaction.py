@@ -1,8 +1,8 @@
 """What all customers say in surveys: NPS, CSAT and CES.
 
 A person counts once per kind of survey and touchpoint, by their latest answer in the window. The
-sums of all customers are those of the answers that rows keep, so that late, repeated and shuffled
-answers end in the same sums.
+sums over all customers add up the answers that rows keep, so that late, repeated and shuffled
+answers give the same sums.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ REQUESTED = "Survey Requested"
 NPS_PASSIVE, NPS_PROMOTER = "nps-passive", "nps-promoter"
 #: A customer's answers by kind and touchpoint; of more, the oldest goes and no longer counts.
 OPINIONS_MAX = 16
-#: With three kinds of survey, that many are some sixty sums of all customers.
+#: With three kinds of survey, these make some sixty sums over all customers.
 TOUCHPOINTS_MAX = 5
 #: The touchpoint of answers that name one which is not listed, of those that name none, and of
 #: all answers together.

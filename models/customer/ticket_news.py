@@ -189,7 +189,7 @@ _NOTHING_READ: Final = (None,) * len(_READ_HERE)
 def _gather(news: TicketNews) -> None:
     """Copy to the first names what is given under other names."""
     force_setattr(news, "ticket_id", news.ticket_id or news.conversation_id or news.case_id)
-    # The log carries only what state needs, and nobody's name.
+    # The log carries only what state needs, and no names of people.
     force_setattr(news, "author", _author(news))
     force_setattr(news, "status", _status(_first_said(news, ("status", *_NEW_STATUS)) or ""))
     priority = _first_said(news, ("priority", *_NEW_PRIORITY))
