@@ -1,7 +1,6 @@
-"""The shop's costs of winning customers, by channel, sent on to the trainer.
+"""The shop's costs of winning customers, by channel, sent on to the trainer, which sums them.
 
-The sums are over all customers; a channel's row knows which costs are in them, because money that
-is told again must not count again.
+A channel's row remembers which costs were counted, so that a repeated event does not count twice.
 """
 
 import re
@@ -29,14 +28,16 @@ CAMPAIGN_COST = "Campaign Cost"
 
 
 class Touch(StrEnum):
-    """Which channel wins a customer: of their first event, or the latest before they bought."""
+    """The channel that is credited with a customer: that of their first event, or the latest one
+    before their first purchase.
+    """
 
     FIRST = "first"
     LAST = "last"
 
 
 class AcquisitionParameters(Section, frozen=True):
-    """``direct``: channels that are no touch, for whoever came by them came by themselves."""
+    """``direct``: channels that are not touches: customers who use them came on their own."""
 
     section = "acquisition"
     touch: Touch
@@ -48,7 +49,7 @@ _NOT_IN_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
 
 
 class CampaignCost(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What was spent on winning customers through a channel, or on keeping them (``purpose``): at
+    """Money spent through a channel on winning customers, or on keeping them (``purpose``): at
     once, or spread over ``period_days`` from then on. It belongs to no customer, so it needs no
     userId.
     """
@@ -68,7 +69,7 @@ class Acquired(State):
 
 
 def _united(states: Sequence[Acquired], parameters: Parameters) -> Acquired:
-    """What any id was told is told."""
+    """The costs that any of the ids has counted."""
     counted = sorted({cost for state in states for cost in state.counted})
     return Acquired(counted[-parameters.bounds.order_records :])
 
@@ -86,7 +87,7 @@ def _record(state: Acquired, event: Event, scene: Scene) -> None:
 
 
 def _unpack_first(_content: bytes) -> Acquired:
-    """Read version 1, which had nothing in it."""
+    """Read version 1, which stored nothing."""
     return Acquired()
 
 
@@ -102,14 +103,14 @@ def _nobody(cost: CampaignCost) -> str:
 ACQUISITION: Part[Acquired] = Part(
     name="acquisition",
     code="aq",
-    about="What campaigns cost, by channel: the cost of a customer comes of it.",
+    about="What campaigns cost, by channel, which gives the cost of winning a customer.",
     state=Acquired,
     version=2,
     older={1: _unpack_first},
     united=_united,
     parameters=AcquisitionParameters,
     has_own_file=True,
-    # What was spent is often known when the month is over.
+    # Costs are often known only when their month is over.
     events={
         CAMPAIGN_COST: EventType(shape=CampaignCost, nobody=_nobody, is_never_late=True),
     },

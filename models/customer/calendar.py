@@ -1,9 +1,9 @@
 """When a customer should hear from the shop: after too long without a contact for their value tier,
-on the anniversaries of their first purchase, and on days that have a name.
+on the anniversaries of their first purchase, and on named days.
 
-Looked at with each decision point: a timer is set for what comes before the next one, and for
-nothing else, so that a calendar of many days costs a customer no more than one of few. Each is due
-at the customer's own hour, which spreads all customers over the day.
+Each decision point sets a timer for what comes before the next one, and for nothing else, so that a
+calendar of many days costs a customer no more than one of few. Each occasion is due at the
+customer's own hour, which spreads all customers over the day.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,11 +48,12 @@ from models.measures import Measure, Sample
 CONTACT_DUE, CALENDAR_DAY = "contact-due", "calendar-day"
 ANNIVERSARY: Final = "anniversary"
 _NEXT: Final = "day"
-#: The key of contacts in the sums of all customers, which are of so many days.
+#: The key of contacts in the sums over all customers, and the number of days that they cover.
 _REACHED_THEM, _CONTACT_DAYS = "reached", 28
 #: The ordinal of 1970-01-01.
 _EPOCH: Final = 719_163
-#: What says that an action reached the customer. That it was decided, or failed, does not.
+#: The events which show that an action reached the customer. That it was decided, or failed, does
+#: not.
 _REACHED: Final = frozenset(
     name
     for name, outcome in OUTCOMES.items()
@@ -77,16 +78,16 @@ class CalendarParameters(Section, frozen=True):
         return found
 
     def problems(self) -> Iterator[str]:
-        """A day that ends before it begins, and days that are none."""
+        """A day that ends before it begins, and dates that do not exist."""
         if self.begin >= self.end:
             yield "calendar.end must be after calendar.begin, as in 09:00 and 18:00"
         yield from problems_in_days(self.days, (ANNIVERSARY,), "calendar.days")
 
 
 class Reminders(State):
-    """``contacted_ms``: the latest contact that reached the customer. ``asked_ms``: when it was
-    last told that one is due, by which ``tier`` until it comes; ``day`` and ``name``: the latest
-    named day that was told.
+    """``contacted_ms``: the latest contact that reached the customer. ``asked_ms``: when the moment
+    of a due contact was last raised, by which ``tier`` until that comes; ``day`` and ``name``: the
+    latest named day whose moment was raised.
     """
 
     contacted_ms: int = 0
@@ -107,8 +108,8 @@ def _record(state: Reminders, event: Event, scene: Scene) -> None:
 
 
 class _Occasion(NamedTuple):
-    """Something to say, and when. ``day``: the ordinal of its date where the customer is; ``name``:
-    of the day, "" for a contact that is due.
+    """An occasion to contact the customer, and when. ``day``: the ordinal of its date where the
+    customer is; ``name``: of the named day, "" for a contact that is due.
     """
 
     at_ms: int
@@ -117,24 +118,24 @@ class _Occasion(NamedTuple):
 
 
 class _Place:
-    """The customer's clock, and the time of their day that is their own."""
+    """The customer's time zone, and their own time of the day."""
 
     __slots__ = ("_scene", "_where")
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         name = scene.of(customer_zone)
-        # Days of UTC are as long as each other: of most customers nothing is looked up.
+        # Days of UTC are all of one length: for most customers nothing is looked up.
         self._where: tzinfo | None = None if name == UTC else zone(name)
 
     def day_at(self, at_ms: int) -> int:
-        """The day that the calendar shows there, as an ordinal."""
+        """The date there, as an ordinal."""
         if self._where is None:
             return at_ms // DAY_MS + _EPOCH
         return datetime.fromtimestamp(at_ms / 1_000, self._where).toordinal()
 
     def own_ms(self, day: int) -> int:
-        """Their own time of a day, which is an ordinal."""
+        """The customer's own time on a day, which is an ordinal."""
         own_ms = self._scene.of(_own_ms)
         if self._where is None:
             return (day - _EPOCH) * DAY_MS + own_ms
@@ -144,7 +145,7 @@ class _Place:
 
 
 def _own_ms(scene: Scene) -> int:
-    """How long after midnight the customer's own time of the day is, by their clock."""
+    """The customer's own time of the day, after midnight by their clock."""
     section = _parameters(scene)
     own, hour = fingerprint(scene.customer), scene.of(preferred_hour)
     if hour is not None:
@@ -153,13 +154,13 @@ def _own_ms(scene: Scene) -> int:
 
 
 def _look(scene: Scene) -> None:
-    """Wait for what comes before the next look."""
+    """Set the timer to what comes before the next look."""
     _follow_tier(scene)
     _wait(scene, _occasions(scene, scene.at_ms))
 
 
 def _take_up(scene: Scene) -> None:
-    """Wait for what comes before the next look, of whoever is still looked at."""
+    """Wait for what comes before the next look, if the customer still has looks."""
     if scene.at_ms > scene.of(purchases).last_at_ms + WINDOW_MS_MAX:
         _follow_tier(scene)
     else:
@@ -167,7 +168,7 @@ def _take_up(scene: Scene) -> None:
 
 
 def _follow_tier(scene: Scene) -> None:
-    """Nobody waits for a contact any more whose tier asks for none: who is lost, for one."""
+    """Stop waiting for a contact if the customer's tier asks for none, as for lost customers."""
     asked_by = scene.row.read(CALENDAR).tier
     if not asked_by:
         return
@@ -185,7 +186,7 @@ def _wait(scene: Scene, occasions: Sequence[_Occasion]) -> None:
 
 
 def _waits_until_ms(scene: Scene) -> int:
-    """When the time that the customer's tier allows without a contact is over; 0 for never."""
+    """When the time without a contact that the customer's tier allows is over; 0 for never."""
     tier, since_ms = scene.of(value_tier)
     cadence_ms = _parameters(scene).cadence_ms(tier)
     if not cadence_ms:
@@ -200,9 +201,9 @@ def _parameters(scene: Scene) -> CalendarParameters:
 
 
 def _occasions(scene: Scene, after_ms: int) -> list[_Occasion]:
-    """What is to be said from today to the next look, and was not said yet; a contact that has been
-    due for long at their first time ``after_ms``. Mostly that is nothing, which is found by
-    comparing numbers.
+    """The occasions from today to the next look that are still to come. A contact that has long
+    been due comes at the customer's first own time after ``after_ms``. Mostly there are none, which
+    comparing numbers finds out.
     """
     bought_ms = first_purchase_ms(scene.of(purchases))
     if not bought_ms:
@@ -231,7 +232,9 @@ def _named_days(context: Context) -> NamedDays:
 
 
 def _named(scene: Scene, place: _Place, days: Sequence[tuple[int, str]]) -> Iterator[_Occasion]:
-    """Those of the days that were not told yet, each at the customer's own time; a minute apart."""
+    """The named days among these whose moment is still to be raised, each at the customer's own
+    time, a minute apart.
+    """
     state = scene.row.read(CALENDAR)
     number = before = 0
     for day, name in sorted(days):
@@ -241,20 +244,20 @@ def _named(scene: Scene, place: _Place, days: Sequence[tuple[int, str]]) -> Iter
 
 
 def _due_day(scene: Scene, place: _Place, until: float = inf) -> int:
-    """The day on which they are to be contacted next, as an ordinal; 0 for never, and for after the
-    day ``until``.
+    """The day of the next contact, as an ordinal; 0 for never, and if it is after the day
+    ``until``.
     """
     waits_ms = _waits_until_ms(scene)
     day = place.day_at(waits_ms) if waits_ms else 0
-    # Of most it is too far off for anything else to matter.
+    # For most customers it is too far off for anything else to matter.
     if day > until or scene.of(personalisation_refused) is not None:
         return 0
     return day
 
 
 def _come(scene: Scene) -> None:
-    """It is the time of one of them, or of none any more: somebody was faster, or the customer is
-    in another zone by now.
+    """Raise the moment of the occasion that is due now. There may be none any more: the customer
+    was contacted meanwhile, or is in another zone by now.
     """
     occasions = _occasions(scene, scene.at_ms - 1)
     due = [one for one in occasions if one.at_ms <= scene.at_ms]
@@ -281,7 +284,7 @@ def _ask(scene: Scene) -> None:
 
 
 def _sums(state: Reminders) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     return [(state.tier, NO_DAY, 1)] if state.tier else []
 
 
@@ -291,7 +294,7 @@ def _reunited(scene: Scene, before: Reminders, other: Reminders, sign: int) -> N
 
 
 def _united(states: Sequence[Reminders], _parameters: Parameters) -> Reminders:
-    """One person was contacted when any of their ids was, and told of what any was told of."""
+    """A person was contacted, and reminded of a day, when any of their ids was."""
     one = Reminders()
     for state in states:
         one.contacted_ms = max(one.contacted_ms, state.contacted_ms)
@@ -312,7 +315,7 @@ def _uncontacted_days(scene: Scene) -> float:
 
 
 def _named_day(scene: Scene) -> str:
-    """The day that is told at this very moment."""
+    """The named day whose moment this is."""
     return scene.row.read(CALENDAR).name if CALENDAR_DAY in scene.moments else ""
 
 
@@ -359,8 +362,8 @@ FACTS = {
 
 
 class CalendarView(Struct, frozen=True, rename="camel"):
-    """``contacted_at``: the latest contact that reached the customer; ``due_at``: when the next one
-    is due by their tier; ``due_since``: since when it has been, if nobody came yet.
+    """``contacted_at``: the latest contact that reached the customer; ``due_at``: when their tier
+    makes the next one due; ``due_since``: since when it has been, without a contact.
     """
 
     contacted_at: str | None
@@ -369,7 +372,7 @@ class CalendarView(Struct, frozen=True, rename="camel"):
 
 
 def _view(scene: Scene) -> CalendarView | None:
-    """None of somebody who has not bought and was never contacted, and if the part is off."""
+    """None without a purchase and without a contact, and if the part is switched off."""
     state, has_bought = scene.row.read(CALENDAR), scene.of(purchases).last_at_ms > 0
     if not CALENDAR.is_on(scene.parameters) or not (has_bought or state.contacted_ms):
         return None

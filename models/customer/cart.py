@@ -1,7 +1,7 @@
-"""What lies in the cart: quantities of variants, whatever the order of arrival.
+"""The cart as quantities of variants, whatever the order of arrival.
 
-What happened lately is kept as changes, sorted by time; those that nothing can come before any more
-are folded into items. An order empties the cart once, however often its page is shown.
+Recent changes are kept, sorted by time. Once no late event can precede a change, it is folded into
+the items. An order empties the cart once, however often its page is shown.
 """
 
 from bisect import insort
@@ -32,24 +32,24 @@ ADDED, REMOVED = "Product Added", "Product Removed"
 FROM_WISHLIST = "Wishlist Product Added to Cart"
 VIEWED, UPDATED, EMPTIED = "Cart Viewed", "Cart Updated", "Cart Emptied"
 CHECKOUT = "Checkout Started"
-#: It takes with it what was put in before.
+#: It empties the cart of what was put in before it.
 _ORDER_COMPLETED = "Order Completed"
 CART_IDLE = "cart-idle"
 _IDLE = "cart"
-#: Changes that are kept unfolded; of more, the oldest are folded before they are settled.
+#: Changes that are kept unfolded; beyond that, the oldest are folded before they are settled.
 CHANGES_MAX: Final = 48
-#: Orders that are known to have emptied the cart already.
+#: Orders that are remembered because they have already emptied the cart.
 ORDERS_MAX: Final = 16
-#: Of one product, in units: more is a mistake.
+#: Units of one product; a larger quantity is a mistake.
 _QUANTITY_MAX: Final = 1e12
-#: Fractions of a unit beyond this are what is left of sums of floats.
+#: Decimal places of a quantity; anything beyond is the rounding error of float sums.
 _DECIMALS: Final = 6
-#: All there is of a product, and a price that was not said.
+#: The quantity that stands for all of a product, and the price that stands for none given.
 _ALL: Final = -1.0
 _UNSAID: Final = -1.0
 
-#: What a change does. The numbers are stored. Of one moment, the higher comes later: what a
-#: statement says of the cart stands, and an order takes what was put in with it.
+#: What a change does. The numbers are stored. Of changes at one time, the higher number is applied
+#: later: a statement of the cart's contents wins, and an order takes what was put in with it.
 PUT, TAKE, CLEAR, STATE, CHECK, ORDER = range(6)
 _FILLING: Final = (PUT, STATE, CHECK)
 _EMPTYING: Final = (CLEAR, ORDER)
@@ -63,7 +63,7 @@ class CartParameters(Section, frozen=True):
 
 
 class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
-    """So many of a product, one unless it says; ``price`` is of one."""
+    """A product and its quantity, 1 if none is given; ``price`` is per unit."""
 
     product_id: str | None = None
     sku: str | None = None
@@ -71,9 +71,9 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
     name: str | None = None
     price: Amount | None = None
     quantity: Amount | None = None
-    #: What lies in a cart is known without its price.
+    #: A cart's contents are known even without prices.
     dispensable: ClassVar[frozenset[str]] = frozenset({"price"})
-    #: As tag managers and shop systems call them.
+    #: The names that tag managers and shop systems use.
     aliases: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("item_id",), "product_id"),
         **dict.fromkeys(("item_variant", "variant_id"), "variant"),
@@ -88,8 +88,8 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def key_and_product(self) -> tuple[int, int]:
-        """What tells the variant from others: sku, else variant, else the product itself; and what
-        the variants of one product have in common.
+        """The key of the variant (sku, else variant, else the product itself), and the key that all
+        variants of the product share.
         """
         name = self.product_id or self.sku or self.name or "?"
         product = fingerprint(name)
@@ -102,8 +102,8 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
-    """What was put into the cart or taken out of it: one product, or each of ``products``. Of a
-    cart that was viewed or updated, ``products`` is all that is in it.
+    """One product, or each of ``products``, was put into the cart or taken out of it. Of a cart
+    that was viewed or updated, ``products`` is everything in it.
     """
 
     products: tuple[CartProduct, ...] | None = None
@@ -118,12 +118,12 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
         **dict.fromkeys(("currency_code", "presentment_currency"), "currency"),
     }
     holders: ClassVar[tuple[str, ...]] = ("properties", "ecommerce", "product", "item")
-    #: What lies in a cart is known without its price.
+    #: A cart's contents are known even without prices.
     has_amount: ClassVar[bool] = False
 
     @property
     def worth(self) -> float | None:
-        """The prices that it says times how many; None if it says none."""
+        """The sum of price times quantity of the products with a price; None without any price."""
         products = (self,) if self.is_named or not self.products else self.products
         found = None
         for one in products:
@@ -134,8 +134,8 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Change(NamedTuple):
-    """Something that happened to the cart. ``key`` is the variant, or the order that empties it;
-    ``price`` is in minor units, not rounded.
+    """A change of the cart. ``key`` is the variant, or the order that empties it; ``price`` is in
+    minor units, not rounded.
     """
 
     at_ms: int
@@ -147,7 +147,7 @@ class Change(NamedTuple):
 
 
 class CartItem(State):
-    """So many of a variant at its latest price in minor units; ``at_ms``: when it last changed."""
+    """A variant's quantity and its latest price in minor units; ``at_ms``: when it last changed."""
 
     key: int
     product: int
@@ -160,7 +160,7 @@ class CartItem(State):
         return round(min(self.price * self.quantity, AMOUNT_MINOR_MAX))
 
     def as_change(self) -> Change:
-        """As if all of it had been put in when it last changed."""
+        """The change that puts all of it in at the time of its last change."""
         price = self.price or _UNSAID
         return Change(self.at_ms, PUT, self.key, self.product, self.quantity, price)
 
@@ -178,7 +178,7 @@ class Cart(State):
     orders: list[int] = field(default_factory=list)
 
     def contents(self) -> list[CartItem]:
-        """What is in the cart by now, sorted by variant; read only."""
+        """The present items, sorted by variant; read only."""
         if not self.changes:
             return self.items
         return _sorted(_folded(self, self.changes).items)
@@ -187,8 +187,8 @@ class Cart(State):
     def is_empty(self) -> bool:
         if self.changes:
             last = self.changes[-1]
-            # Nearly always something was put in last, or an order took all there was: then nothing
-            # needs to be added up.
+            # Nearly always the last change put something in, or was an order that took everything:
+            # then nothing needs to be added up.
             if last.what in _FILLING and last.quantity and last.at_ms > self.emptied_at_ms:
                 return False
             if last.what == ORDER and self._takes_all(last):
@@ -196,7 +196,7 @@ class Cart(State):
         return not self.contents()
 
     def _takes_all(self, order: Change) -> bool:
-        """Whether the last change is the first news of an order, and nothing is known of later."""
+        """Whether the last change is the first event of an order, and no settled item is later."""
         if order.key and (
             order.key in self.orders
             or [True for one in self.changes[:-1] if one.key == order.key and one.what == ORDER]
@@ -205,7 +205,7 @@ class Cart(State):
         return not [True for item in self.items if item.at_ms > order.at_ms]
 
     def settle(self, settled_ms: int, products_max: int) -> None:
-        """Fold the changes that nothing can come before any more, and the oldest of too many."""
+        """Fold the changes that no late event can precede, and the oldest beyond `CHANGES_MAX`."""
         changes, place = self.changes, 0
         for change in changes:
             if change.at_ms >= settled_ms:
@@ -222,8 +222,8 @@ class Cart(State):
 
 
 class _Fold:
-    """A cart while changes are applied to it, in the order of time; of what was settled before,
-    some may be later than they are.
+    """A cart while changes are applied to it, in the order of time. Some settled items may be later
+    than these changes.
     """
 
     __slots__ = ("before", "emptied_at_ms", "items", "orders")
@@ -233,7 +233,7 @@ class _Fold:
             item.key: CartItem(item.key, item.product, item.quantity, item.price, item.at_ms)
             for item in cart.items
         }
-        #: What was in the cart before it was stated anew, for its prices.
+        #: The items before the cart's contents were stated anew, kept for their prices.
         self.before: dict[int, CartItem] = {}
         self.orders = list(cart.orders)
         self.emptied_at_ms = cart.emptied_at_ms
@@ -251,7 +251,7 @@ class _Fold:
             del self.items[change.key]
 
     def take(self, change: Change) -> None:
-        """Take from the variant; what it lacks, from what may be meant by it."""
+        """Take from the variant, and what it lacks from the other items that may be meant."""
         left, meant = change.quantity, self._meant(change)
         if left == _ALL and change.key != change.product:
             meant = meant[:1]
@@ -276,7 +276,7 @@ class _Fold:
         self.put(change)
 
     def check(self, change: Change) -> None:
-        """A checkout lists what is to be bought: as much of it is in the cart, at least."""
+        """A checkout lists what is being bought, so at least that much of it is in the cart."""
         there = 0.0
         for item in self._meant(change):
             there += item.quantity
@@ -284,7 +284,9 @@ class _Fold:
             self.put(change._replace(quantity=change.quantity - there))
 
     def order(self, change: Change) -> None:
-        """The first news of an order empties the cart; its page may be shown again."""
+        """The first event of an order empties the cart; later ones, such as its page shown again,
+        do not.
+        """
         if change.key:
             if change.key in self.orders:
                 return
@@ -296,8 +298,8 @@ class _Fold:
         return {key: item for key, item in self.items.items() if item.at_ms > change.at_ms}
 
     def _meant(self, change: Change) -> list[CartItem]:
-        """The variant's item first. Who names a product means any variant of it, and who names a
-        variant may have put it in as the product.
+        """The items that the change may mean, the variant's own first. A change of a product means
+        any variant of it, and a variant may have been put in under its product.
         """
         key, product, items = change.key, change.product, self.items
         keys = [key]
@@ -315,7 +317,7 @@ _APPLY: Final = (_Fold.put, _Fold.take, _Fold.clear, _Fold.state, _Fold.check, _
 def _folded(cart: Cart, changes: Iterable[Change]) -> _Fold:
     fold = _Fold(cart)
     for change in changes:
-        # An order took what came before it; the order itself is noted still.
+        # An order took what came before it. Earlier orders are still noted.
         if change.what == ORDER or change.at_ms > fold.emptied_at_ms:
             _APPLY[change.what](fold, change)
     return fold
@@ -326,7 +328,7 @@ def _sorted(items: dict[int, CartItem]) -> list[CartItem]:
 
 
 def _latest(items: list[CartItem], products_max: int) -> list[CartItem]:
-    """The items that changed last."""
+    """The items that changed last, at most ``products_max``."""
     if len(items) <= products_max:
         return items
     latest = sorted(items, key=lambda item: (item.at_ms, item.key))
@@ -334,7 +336,7 @@ def _latest(items: list[CartItem], products_max: int) -> list[CartItem]:
 
 
 def _record(state: Cart, event: Event, scene: Scene) -> None:
-    """The customer put in, took out, looked, or bought what was in it."""
+    """Note that the customer changed, viewed or bought the cart."""
     parameters = scene.parameters
     at_ms = event.occurred_at_ms
     if event.name != _ORDER_COMPLETED:
@@ -348,7 +350,7 @@ def _record(state: Cart, event: Event, scene: Scene) -> None:
 
 
 def _wait(state: Cart, scene: Scene) -> None:
-    """Set the timer to when the cart will have lain untouched for long enough."""
+    """Set the timer to when the cart will have been untouched for ``idle``."""
     due_ms = 0
     if not state.is_empty:
         due_ms = state.touched_at_ms + scene.parameters.of(CartParameters).idle
@@ -360,8 +362,8 @@ def _reunited(scene: Scene, _before: Cart, _other: Cart, _sign: int) -> None:
 
 
 def _minor_of(event: Event, money: Money) -> float | None:
-    """How many of the shop's minor units one unit of the event's currency is; None for a currency
-    without a rate, whose prices say nothing.
+    """The shop's minor units in one unit of the event's currency; None for a currency without a
+    rate, whose prices are ignored.
     """
     at_ms, code = event.occurred_at_ms, foreign(getattr(event.properties, "currency", None), money)
     if not has_rate(code, at_ms, money):
@@ -370,7 +372,7 @@ def _minor_of(event: Event, money: Money) -> float | None:
 
 
 def _changes(event: Event, money: Money) -> Sequence[Change]:
-    """What an event does to the cart."""
+    """The changes that an event makes to the cart."""
     at_ms, news, name = event.occurred_at_ms, event.properties, event.name
     if name == _ORDER_COMPLETED:
         order_id = getattr(news, "order_id", None)
@@ -400,7 +402,7 @@ def _of(at_ms: int, what: int, said: CartProduct, minor: float | None) -> Change
 def _added_up(
     at_ms: int, what: int, products: Iterable[CartProduct], minor: float | None
 ) -> Sequence[Change]:
-    """One change a variant: a cart may list one in several lines."""
+    """One change for each variant: a cart may list a variant on several lines."""
     by_key: dict[int, Change] = {}
     for said in products:
         one = _of(at_ms, what, said, minor)
@@ -418,7 +420,7 @@ def _abandon(scene: Scene) -> None:
 
 
 def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
-    """One person's cart: what lies in any of them, unless an order came later under any id.
+    """One person's cart: the items of all ids, except those that a later order under any id took.
 
     An order takes what was put in before it and nothing after it, whether they are settled or not.
     """
@@ -431,9 +433,10 @@ def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
         one.emptied_at_ms = max(one.emptied_at_ms, state.emptied_at_ms)
         orders.update(state.orders)
         changes += state.changes
-    # What was settled under one id may have come after what empties the cart under another.
+    # An item settled under one id may be later than what empties the cart under another.
     first_ms = min((c.at_ms for c in changes if c.what in _EMPTYING), default=None)
-    # In one order, whichever id comes first: a variant keeps the product it was first put in as.
+    # Sorted, so that the order of ids does not matter: a variant keeps the product it was first put
+    # in as.
     lying = [item for state in states for item in state.items]
     for item in sorted(lying, key=lambda item: (item.at_ms, item.price, item.product)):
         if item.at_ms <= one.emptied_at_ms:
@@ -444,7 +447,7 @@ def _united(states: Sequence[Cart], parameters: Parameters) -> Cart:
         mine = items.setdefault(item.key, CartItem(item.key, item.product))
         mine.quantity = round(mine.quantity + item.quantity, _DECIMALS)
         mine.at_ms, mine.price = max((mine.at_ms, mine.price), (item.at_ms, item.price))
-    # Which of two ids' orders came first is not known.
+    # It is not known which of two ids' orders came first.
     is_one = sum(bool(state.orders) for state in states) == 1
     known = next((state.orders for state in states if state.orders), [])
     one.orders = list(known) if is_one else sorted(orders)[-ORDERS_MAX:]
@@ -470,7 +473,7 @@ class _CartBefore(Struct, array_like=True):
 
 
 def _of_version_1(content: bytes) -> Cart:
-    """What it was worth is known, and not how many it was: it is taken as one."""
+    """Version 1 stored what a product was worth, but not its quantity, which is taken as 1."""
     before = msgspec.msgpack.decode(content, type=_CartBefore)
     items = [
         CartItem(item.product, item.product, 1.0, float(item.value_minor), item.added_at_ms)
@@ -491,7 +494,7 @@ def contents(scene: Scene) -> list[CartItem]:
 
 
 def value_minor(scene: Scene) -> int:
-    """What is in the cart at its latest prices."""
+    """The value of the cart at its latest prices."""
     total_minor = 0
     for item in scene.of(contents):
         total_minor += item.value_minor

@@ -1,10 +1,10 @@
-"""Which channel a customer prefers, by what they do themselves, and the hour of their day at which
-they come.
+"""The channel that a customer prefers, by their own visits, and the hour of their day at which they
+come.
 
-Both are looked at when scores are made for good, and stand until the next look: a channel is
-preferred until another one has been ahead for long enough, so that two weeks on another channel
-move nobody, and a quarter of a year does. Of somebody who was never looked at, a visitor, they are
-worked out when they are asked for.
+Both are computed when scores are made for good, and hold until the next look. A channel is
+preferred until another one has been ahead for long enough: two weeks on another channel change
+nothing, a quarter of a year does. For visitors, who are never looked at, both are computed when
+they are read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ from models.measures import Measure, Sample
 CHANNEL_SHIFTED: Final = "channel-shifted"
 _LEAD: Final = "channel"
 _HOURS: Final = 24
-#: The keys of hours in the sums of all customers.
+#: The keys of hours in the sums over all customers.
 _HOUR_KEYS: Final = tuple(f"hour:{hour:02}" for hour in range(_HOURS))
 #: No hour, in stored states.
 _NONE: Final = -1
@@ -50,9 +50,9 @@ _CHANNELS: Final = ("web", "app", "store", "phone", "email", "social", "third_pa
 
 
 class ChannelPreference(State):
-    """The channel that was ``preferred`` when last looked at, since when, and the one ``before``;
-    "" for none. ``rival``: another one that was ahead then, since ``rival_ms``. ``hour``: of their
-    day, -1 if it is not known.
+    """The channel that was ``preferred`` at the last look, since when, and the one ``before``; ""
+    for none. ``rival``: another one that was ahead then, since ``rival_ms``. ``hour``: of the
+    customer's day, -1 if it is not known.
     """
 
     preferred: str = ""
@@ -68,20 +68,20 @@ def _use(scene: Scene) -> ChannelUse:
 
 
 def _look(scene: Scene) -> None:
-    """Look, unless all that is known was there at the last look."""
+    """Look, unless everything known was known at the last look."""
     seen_ms = scene.context.check_in_ms + scene.parameters.time.lateness
     if latest_touch_ms(scene.of(touches)) + HOUR_MS > scene.at_ms - seen_ms:
         _find(scene)
 
 
 def _take_up(scene: Scene) -> None:
-    """Look at whoever was looked at before, or has bought and would have been."""
+    """Look at customers who were looked at before, or who have bought and would have been."""
     if scene.row.has(CHANNELS) or has_bought(scene.of(touches)):
         _find(scene)
 
 
 def _find(scene: Scene) -> None:
-    """Find channel and hour as they are by now, and tell what changed."""
+    """Compute the present channel and hour, and report what changed."""
     state = scene.row.read(CHANNELS)
     found = preferred, rival, rival_ms, hour = _found(state, scene)
     if found == (state.preferred, state.rival, state.rival_ms, state.hour):
@@ -99,7 +99,7 @@ def _find(scene: Scene) -> None:
 
 
 class _Found(NamedTuple):
-    """What a look finds."""
+    """The result of a look."""
 
     preferred: str
     rival: str
@@ -124,7 +124,7 @@ def _found(state: ChannelPreference, scene: Scene) -> _Found:
         return _Found(preferred, "", 0, hour)
     since_ms = use.since_ms
     if use.is_cut and leader == state.rival:
-        # It was ahead before the first hour that is kept.
+        # It was already ahead before the first hour that is kept.
         since_ms = min(since_ms, state.rival_ms)
     if scene.at_ms >= since_ms + section.lead_for:
         return _Found(leader, "", 0, hour)
@@ -132,7 +132,9 @@ def _found(state: ChannelPreference, scene: Scene) -> _Found:
 
 
 def _hour(scene: Scene) -> int:
-    """The hour of their day in which they come most, of equal ones the first; -1 with too few."""
+    """The hour of their day in which the customer comes most, the first of equal ones; -1 with too
+    few visits.
+    """
     section, hours = scene.parameters.of(ChannelParameters), timed_hours(scene.of(touches))
     if len(hours) < section.hours_min:
         return _NONE
@@ -144,8 +146,8 @@ def _hour(scene: Scene) -> int:
 
 
 def _usual_hours(context: Context) -> list[float] | None:
-    """What is added to each hour: the share of customers who come most in it, with its weight; None
-    while few are known.
+    """What is added to each hour: the share of customers who come most in it, times its weight;
+    None while few customers are known.
     """
     sums = context.snapshot.of(Tallies).parts.get(CHANNELS.name)
     if sums is None:
@@ -161,7 +163,7 @@ def _usual_hours(context: Context) -> list[float] | None:
 
 
 def _sums(state: ChannelPreference) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     sums: list[Sum] = []
     if state.preferred:
         channel = state.preferred if state.preferred in _CHANNELS else _OTHER
@@ -194,7 +196,7 @@ def _united(states: Sequence[ChannelPreference], _parameters: Parameters) -> Cha
 
 
 def preferred_channel(scene: Scene) -> str:
-    """The channel that the customer prefers, "" for none; if the part is switched off, too."""
+    """The channel that the customer prefers; "" for none, and if the part is switched off."""
     if not scene.parameters.of(ChannelParameters).enabled:
         return ""
     return scene.of(_now).preferred
@@ -211,7 +213,9 @@ def preferred_hour(scene: Scene) -> int | None:
 
 
 def _now(scene: Scene) -> _Found:
-    """What the last look found; of somebody who was never looked at, the channel that is ahead."""
+    """The result of the last look; for a customer who was never looked at, the channel that is
+    ahead.
+    """
     state = scene.row.read(CHANNELS)
     if state.preferred or state.hour != _NONE:
         return _held(state)
@@ -286,7 +290,7 @@ FACTS = {
 
 
 class ChannelsView(Struct, frozen=True, rename="camel"):
-    """``shares`` by channel, as of the latest day that they came; ``best_hour`` is of their day, in
+    """``shares`` by channel, as of the customer's latest visit; ``best_hour`` is of their day, in
     ``zone``.
     """
 

@@ -94,8 +94,8 @@ _horizon_days = attrgetter("horizon_days")
 
 
 def _record(_state: Labels, _event: Event, scene: Scene) -> None:
-    """An order may move the next decision point. Whoever was looked at and gives all of it back is
-    looked at once more, at the end of that day.
+    """An order may move the next decision point. A customer who gives everything back after a look
+    is looked at once more, at the end of that day.
     """
     _set_next_decision(scene)
     bought, handled_ms = scene.of(purchases), scene.row.due(DECISION).handled_ms
@@ -145,8 +145,8 @@ def is_check_in(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
 
 
 def _decide(scene: Scene) -> None:
-    """At a decision point: start to wait for labels, and at a check-in send an observation; of
-    somebody who may be learnt from. Of a person's ids, the person is learnt from.
+    """At a decision point, start to wait for labels, and at a check-in send an observation, if the
+    customer may be learnt from. Of a person with several ids, only the person is learnt from.
     """
     past = scene.of(history)
     if past is not None and scene.of(may_be_learnt_from):
@@ -163,14 +163,14 @@ def _decide(scene: Scene) -> None:
 
 
 def _wait_for(state: Labels, past: History, scene: Scene) -> None:
-    """Wait for a label at each horizon, if there is room for it. Without one, nobody asks for
-    features.
+    """Wait for a label at each horizon that has room for one. Features are computed only if any
+    has.
 
     Whether a decision point is kept depends on a hash and on earlier events only. Replacing one by
     a later one would bias the sample: customers who come back have more decision points, so those
     of lost customers would be kept more often.
     """
-    # As a plain number, which it need not be in parameters: it is packed.
+    # An int, because it is packed, and the parameter may be of another type.
     at_ms, delay_ms = scene.at_ms, int(scene.context.label_delay_ms)
     pending_max, check_in_ms = scene.parameters.bounds.pending, scene.context.check_in_ms
     draw = fingerprint_once(f"{scene.customer}:{at_ms}")
@@ -182,7 +182,7 @@ def _wait_for(state: Labels, past: History, scene: Scene) -> None:
         weight = one_in * _stride(past, at_ms, wait_ms, check_in_ms, pending_max)
         if draw % weight or not state.has_room(days, pending_max):
             continue
-        # Of a label that is not kept, nobody asks what was said.
+        # The score is only needed for a label that is kept.
         score = churn_within(scene, horizon_days)
         assert score is not None
         said = pack_said(score.said)
@@ -218,8 +218,8 @@ def _stride(past: History, at_ms: int, wait_ms: int, check_in_ms: int, pending: 
 
 
 def _labels_thousandths(past: History, scene: Scene) -> int:
-    """How many labels are expected of the decision points since the last check-in, if none is left
-    out for the trainer's sake, each a thousand; 0 if the trainer takes all there are.
+    """The expected number of labels of the decision points since the last check-in, in thousandths,
+    if none is left out for the trainer's sake; 0 if the trainer takes all there are.
     """
     parameters = scene.parameters
     if not parameters.learning.lessons_per_s:
@@ -241,7 +241,7 @@ def _set_next_label(state: Labels, row: Row) -> None:
 
 
 def _release(scene: Scene) -> None:
-    """Release the labels that are due, but for those from before the customer revoked that."""
+    """Release the labels that are due, except those from before the customer revoked learning."""
     state, bought = scene.row.edit(CHURN), scene.of(purchases)
     ripe = state.release(scene.at_ms)
     _set_next_label(state, scene.row)
@@ -269,16 +269,16 @@ def _example(bought: Purchases, waited: Waiting) -> Example:
 
 
 def _bought_within(bought: Purchases, start_ms: int, end_ms: int) -> tuple[bool, int]:
-    """Whether there was another occasion to buy in (start, end], and the net revenue of the orders
-    in it, in minor units.
+    """Whether there was another occasion to buy in (start, end], and the net revenue of its orders,
+    in minor units.
     """
     count, spent_minor = bought_within(bought, start_ms, end_ms)
-    # Not so for orders that only go on with the sitting of the decision's day.
+    # Orders that only continue the sitting of the decision's day are no other occasion.
     return bool(count) and begun_within(bought, start_ms, end_ms), spent_minor
 
 
 def _packed_features(scene: Scene) -> bytes:
-    """The features as they are kept and taught; of somebody who has any."""
+    """The features, packed as they are kept and taught; only for customers that have any."""
     found = scene.of(seen)
     assert found is not None
     return found.packed
@@ -343,7 +343,8 @@ def _churn_risk(scene: Scene) -> float:
     if scene.of(history) is None:
         return nan
     if is_not_expected_yet(scene):
-        # Without a score, which costs many times as much: rules ask this of everybody at once.
+        # This needs no score, which costs many times as much: rules ask this of all customers at
+        # once.
         return 0.0
     found = scene.of(lapsed)
     return found.risk if found is not None else nan
@@ -365,7 +366,7 @@ def _expected_spend(scene: Scene) -> float:
 
 
 def _personal(read: Callable[[Scene], T], nothing: T) -> Callable[[Scene], T]:
-    """A reading that says nothing of somebody who refuses that who they are decides."""
+    """A reading that gives ``nothing`` for a customer who refuses personalisation."""
     return lambda scene: nothing if scene.of(personalisation_refused) is not None else read(scene)
 
 

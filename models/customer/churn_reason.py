@@ -29,7 +29,7 @@ class EvidenceKind(StrEnum):
     SERVICE = "service"
 
 
-#: Of an enumeration itself they are asked several times as slowly.
+#: Iterating over the enumeration itself takes several times as long.
 _KINDS: Final = tuple(EvidenceKind)
 
 
@@ -88,7 +88,7 @@ def churn_reason(
     """
     late, late_weight = late_tickets
     if not signs and not late:
-        # Of most customers nothing was heard.
+        # Most customers have no evidence.
         return _unsaid(silence(), {})
     levels: dict[str, float] = dict.fromkeys(_KINDS, 0.0)
     for sign in signs:
@@ -113,7 +113,7 @@ def churn_reason(
 
 
 def _unsaid(silence: str, shares: dict[str, float]) -> ChurnReason:
-    """The reason of somebody who did not say one."""
+    """The reason if evidence is missing or too weak: silence, or unknown."""
     if silence:
         return ChurnReason(ReasonKind.SILENT, (silence,), shares)
     return ChurnReason(ReasonKind.UNKNOWN, (), shares)

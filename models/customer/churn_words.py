@@ -40,7 +40,7 @@ class Words:
             return _pattern(churn)
         if group is Group.LIMIT:
             return _limit(churn)
-        # The same for every horizon.
+        # The words are the same for every horizon.
         words = self._told.get(group)
         if words is None:
             words = self._told[group] = self._words(group)

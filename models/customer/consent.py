@@ -1,9 +1,9 @@
-"""What a customer agreed to, and by what they can be reached.
+"""What a customer consented to, and by which channels they can be reached.
 
-A word is of a purpose, and may be of one channel or one list of it. The latest word that covers
-something stands; of one moment, a revocation does. `service` (what was bought) needs no consent.
-Consent platforms also stamp the present choice on every event; such a *stamp* is a word of a
-purpose, but it grants nothing that the customer left by channel or list.
+A *word* is a choice about a purpose, and may be about one channel or one list of it. The latest
+word that covers a case wins; of words of one moment, a revocation does. `service` (what was bought)
+needs no consent. Consent platforms also stamp the present choice on every event. Such a *stamp* is
+a word about a purpose, but it grants nothing that the customer left by channel or list.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,19 +43,19 @@ from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
 CONSENT_CHANGED = "consent-changed"
-#: Words kept a customer. With so many, a list of which nothing is known counts as revoked: what was
-#: said of it may be among those let go of.
+#: Words kept a customer. With so many, a list without a word counts as revoked: its word may be
+#: among the dropped ones.
 WORDS_MAX = 32
 #: The source of a stamp. It has a blank, so no sender's code is the same.
 STAMP: Final = "event context"
 #: Soft bounces kept: the latest, and the time at which there were enough of them.
 _SOFT_MAX = 8
-#: A share is told of so many customers or more.
+#: A share is reported from this many customers on.
 _TOLD_MIN = 20
 
 
 class ConsentDefaults(Struct, frozen=True, forbid_unknown_fields=True):
-    """What holds of customers who said nothing."""
+    """What is allowed for customers without any choice."""
 
     analytics: Literal["granted", "denied"]
     personalisation: Literal["granted", "denied"]
@@ -80,7 +80,7 @@ class ConsentParameters(Section, frozen=True):
 
 
 class Word(State):
-    """The latest that was said of a purpose, a channel ("" for all) and a list (0 for all)."""
+    """The latest choice about a purpose, a channel ("" for all) and a list (0 for all)."""
 
     purpose: str
     channel: str
@@ -91,7 +91,9 @@ class Word(State):
 
     @property
     def key(self) -> tuple[str, str, int, bool]:
-        """Of each, the latest word is kept; a stamp hides no word that was said by itself."""
+        """The latest word of each key is kept; a stamp does not replace a word that came in an
+        event of its own.
+        """
         return self.purpose, self.channel, self.list, self.is_stamp
 
     @property
@@ -100,16 +102,16 @@ class Word(State):
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it is of one channel or one list."""
+        """Whether it is about one channel or one list."""
         return bool(self.channel or self.list)
 
     @property
     def precedence(self) -> tuple[int, bool, str]:
-        """The higher one stands: the later, then the revocation."""
+        """The higher one wins: the later, then the revocation."""
         return self.at_ms, not self.granted, self.source
 
     def covers(self, purpose: str, channel: str, list_: int) -> bool:
-        """Whether it says something about this."""
+        """Whether it is about this case."""
         return self.purpose == purpose and self.channel in ("", channel) and self.list in (0, list_)
 
     @property
@@ -119,10 +121,11 @@ class Word(State):
 
 
 class Consent(State):
-    """``words`` by purpose, channel and list. An e-mail address is unreachable from the latest of
-    ``hard_ms`` and ``softs_ms`` on, when enough soft bounces came, until ``reached_ms`` is later.
-    ``analytics_revoked_ms``: the last time it was, even if it was granted again. ``is_left_out``:
-    whether the sums of all customers hold nothing of this one, who may not be learnt from.
+    """``words`` by purpose, channel and list. An e-mail address is unreachable from a hard bounce
+    (``hard_ms``) or enough soft ones (``softs_ms``) on, whichever is later, until ``reached_ms`` is
+    later. ``analytics_revoked_ms``: the last time analytics was revoked, even if it was granted
+    again. ``is_left_out``: the customer may not be learnt from, so sums over all customers do not
+    count them.
     """
 
     words: list[Word] = field(default_factory=list)
@@ -135,13 +138,13 @@ class Consent(State):
 
     @property
     def unreachable_since_ms(self) -> int:
-        """When the e-mail address was last found unreachable; 0 if it can be reached."""
+        """Since when the e-mail address has been unreachable; 0 if it can be reached."""
         since_ms = max(self.hard_ms, self.softs_ms)
         return since_ms if since_ms and since_ms >= self.reached_ms else 0
 
 
 def _record(state: Consent, event: Event, scene: Scene) -> None:
-    """Something was agreed to or revoked, or an e-mail came back or arrived."""
+    """Note a consent or a revocation, or an e-mail that came back or arrived."""
     if event.name in REACHED:
         _note_arrival(state, event, scene)
         return
@@ -155,7 +158,7 @@ def _record(state: Consent, event: Event, scene: Scene) -> None:
 
 
 def _note_arrival(state: Consent, event: Event, scene: Scene) -> None:
-    # Most events of mailing tools are of this kind, and say nothing about a word.
+    # Most events of mailing tools are of this kind, and state no choice.
     was_unreachable = bool(state.unreachable_since_ms)
     state.reached_ms = max(state.reached_ms, event.occurred_at_ms)
     if was_unreachable and not state.unreachable_since_ms:
@@ -163,7 +166,7 @@ def _note_arrival(state: Consent, event: Event, scene: Scene) -> None:
 
 
 def record_stamps(state: Consent, event: Event, scene: Scene) -> None:
-    """Note what the event's context says of consent, as of the event's time."""
+    """Note the choices in the event's context, as of the event's time."""
     before = _standing(state)
     for purpose, granted in event.consent:
         _note(state, Word(purpose, "", 0, granted, event.occurred_at_ms, STAMP))
@@ -177,7 +180,7 @@ def _follow(before: "_Standing", after: "_Standing", scene: Scene) -> None:
 
 
 def _words(event: Event) -> Iterator[Word]:
-    """What the event says of each purpose it is about; a yes that is not confirmed says nothing."""
+    """The event's word on each of its purposes; a yes that is not confirmed gives none."""
     said: ConsentNews = event.properties
     meaning = MEANINGS[event.name]
     if meaning.granted is not False and said.granted == Choice.PENDING:
@@ -193,13 +196,13 @@ def _words(event: Event) -> Iterator[Word]:
                 if one == Purpose.MARKETING:
                     yield Word(one, channel, list_, is_granted, event.occurred_at_ms, source)
                 elif one != SERVICE and not channel and not list_:
-                    # Of one channel or list only contact can be revoked.
+                    # For one channel or list, only contact can be revoked.
                     yield Word(one, "", 0, is_granted, event.occurred_at_ms, source)
 
 
 def _channels(said: ConsentNews, meaning: Meaning, *, is_granted: bool) -> list[str]:
     """The channels that are meant, "" for all: those that are named, else the one that the event's
-    name says. A yes to all is one to no other than that.
+    name implies. A yes to all of them grants no other one by itself.
     """
     named = {channel_code(name) for name in said.by_channels}
     if not named or (is_granted and "" in named):
@@ -207,7 +210,7 @@ def _channels(said: ConsentNews, meaning: Meaning, *, is_granted: bool) -> list[
     return sorted(named)
 
 
-#: What is sent in a list's place by whoever leaves all of them.
+#: What senders write in a list's place when somebody leaves all lists.
 _ALL_LISTS: Final = frozenset({"all", "all lists", "any", "global", "everything", "*"})
 
 
@@ -218,7 +221,9 @@ def _list(list_id: str | None) -> int:
 
 
 def _note(state: Consent, new: Word) -> None:
-    """Keep the latest word of each; of too many the oldest go, but never one of a whole purpose."""
+    """Keep the latest word of each key; beyond the bound the oldest go, but never one about a whole
+    purpose.
+    """
     if new.purpose == Purpose.ANALYTICS and not new.granted:
         state.analytics_revoked_ms = max(state.analytics_revoked_ms, new.at_ms)
     for place, word in enumerate(state.words):
@@ -244,7 +249,7 @@ def _note_bounce(state: Consent, event: Event, parameters: ConsentParameters) ->
 
 
 def _note_softs(state: Consent, softs: Iterable[int], parameters: ConsentParameters) -> None:
-    """Keep the latest soft bounces, and when there last were enough within the time."""
+    """Keep the latest soft bounces, and the last time at which there were enough of them."""
     times, enough = sorted(softs), parameters.soft_bounces
     for first_ms, last_ms in zip(times, times[enough - 1 :], strict=False):
         if last_ms - first_ms < parameters.soft_within:
@@ -253,7 +258,7 @@ def _note_softs(state: Consent, softs: Iterable[int], parameters: ConsentParamet
 
 
 class _Standing(NamedTuple):
-    """What an event may change: what stands of everything, and what is told of all customers."""
+    """What an event may change: all words, reachability, and the customer's share of the sums."""
 
     words: tuple[tuple[tuple[str, str, int, bool], bool], ...]
     is_reachable: bool
@@ -271,13 +276,13 @@ def _standing(state: Consent) -> _Standing:
 
 
 def _latest(words: Iterable[Word], purpose: str, channel: str, list_: int) -> Word | None:
-    """The word that stands for this."""
+    """The word that wins in this case."""
     covering = [word for word in words if word.covers(purpose, channel, list_)]
     stamp = next((word for word in covering if word.is_stamp and word.granted), None)
     if stamp is None:
         return max(covering, key=lambda word: word.precedence, default=None)
-    # It takes back an earlier no to the purpose, and nothing else: whoever left a channel or a
-    # list has not changed their mind because the next page has the same stamp.
+    # It takes back an earlier no to the purpose, and nothing else: a customer who left a channel or
+    # a list has not changed their mind because the next page has the same stamp.
     standing = [
         word
         for word in covering
@@ -288,7 +293,7 @@ def _latest(words: Iterable[Word], purpose: str, channel: str, list_: int) -> Wo
 
 
 class Refusal(NamedTuple):
-    """Why something must not be done: since when, and by what word."""
+    """Why something must not be done: since when, and by which word."""
 
     since_ms: int
     what: str
@@ -297,13 +302,13 @@ class Refusal(NamedTuple):
 def refusal(
     scene: Scene, purpose: str, channel: str = "", list_name: str | None = None
 ) -> Refusal | None:
-    """Whether the customer refuses this at this moment; None if it is allowed.
+    """The refusal that forbids this at this moment; None if it is allowed.
 
-    Where nobody said anything, or every grant has expired, the shop's default stands.
+    The shop's default holds without a word, and once every grant has expired.
     """
     state = scene.row.read(CONSENT)
     if not state.words:
-        # Nearly everybody, and asked with every lesson.
+        # Nearly every customer; this runs for every lesson.
         return scene.context.settled(_by_default)[purpose]
     parameters = scene.parameters.of(ConsentParameters)
     list_ = _list(list_name)
@@ -323,7 +328,7 @@ def refusal(
 
 
 def _by_default(context: Context) -> dict[str, Refusal | None]:
-    """What is refused of each purpose by those who said nothing."""
+    """For each purpose, the refusal of customers without any choice."""
     default = context.parameters.of(ConsentParameters).default
     return {
         str(purpose): Refusal(0, purpose) if getattr(default, purpose) == "denied" else None
@@ -339,22 +344,22 @@ def next_expiry(scene: Scene) -> int:
 
 
 def email_unreachable_since_ms(scene: Scene) -> int:
-    """When the customer's e-mail address was last found unreachable; 0 if it can be reached."""
+    """Since when the customer's e-mail address has been unreachable; 0 if it can be reached."""
     return scene.row.read(CONSENT).unreachable_since_ms
 
 
 def may_be_learnt_from(scene: Scene) -> bool:
-    """Whether models may learn from the customer, and sums of all customers count them."""
+    """Whether models may learn from the customer, and sums over all customers count them."""
     return refusal(scene, Purpose.ANALYTICS) is None
 
 
 def learnt_from_since_ms(scene: Scene) -> int:
-    """What was noted of the customer up to then must teach nothing: they revoked that."""
+    """The time up to which the customer's data must teach nothing, because they revoked that."""
     return scene.row.read(CONSENT).analytics_revoked_ms
 
 
 def personalisation_refused(scene: Scene) -> Refusal | None:
-    """Whether who the customer is must not decide what is done."""
+    """The customer's refusal of personalisation; None if they allow it."""
     return refusal(scene, Purpose.PERSONALISATION)
 
 
@@ -375,7 +380,7 @@ def _united(states: Sequence[Consent], parameters: Parameters) -> Consent:
     return one
 
 
-#: What is told of all customers: what, and of which purpose and channel that is.
+#: The sums over all customers: their keys, with the purpose and channel of each.
 _SHARES: Mapping[str, tuple[str, str]] = {
     **{str(purpose): (str(purpose), "") for purpose in Purpose},
     "marketing_email": (Purpose.MARKETING, EMAIL),
@@ -383,7 +388,7 @@ _SHARES: Mapping[str, tuple[str, str]] = {
 
 
 def _tell(before: Mapping[str, bool], after: Mapping[str, bool], scene: Scene) -> None:
-    """Move the customer from what stood before to what stands now."""
+    """Correct the sums by the difference between the two."""
     sums = [
         (f"{share}:{word}", NO_DAY, amount)
         for share in _SHARES
@@ -395,14 +400,14 @@ def _tell(before: Mapping[str, bool], after: Mapping[str, bool], scene: Scene) -
 
 
 def sums_of(state: Consent) -> list[Sum]:
-    """What all customers' sums hold of one."""
+    """One customer's share of the sums."""
     shares = _standing(state).shares.items()
     return [(f"{share}:{'granted' if word else 'revoked'}", NO_DAY, 1) for share, word in shares]
 
 
 def _reunited(scene: Scene, before: Consent, other: Consent, sign: int) -> None:
     if _standing(scene.row.read(CONSENT)) != _standing(before):
-        # What was decided for one id may be refused under another.
+        # A decision for one id may be refused under another.
         scene.raise_moment(CONSENT_CHANGED)
     CONSENT.tell_anew(scene, before, other, sign, sums_of)
 
@@ -476,7 +481,7 @@ FACTS = {
 
 
 def _view(scene: Scene) -> ConsentView | None:
-    """None while nobody said anything."""
+    """None without any word or bounce."""
     state = scene.row.read(CONSENT)
     since_ms = state.unreachable_since_ms
     if not state.words and not since_ms:

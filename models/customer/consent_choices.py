@@ -1,7 +1,7 @@
-"""How senders write a yes or a no: as a truth value, a number, a word, or an object of these.
+"""How senders write a yes or a no: as a boolean, a number, a word, or an object of these.
 
-A choice is told by one property or by several. Of several a no stands, then that a yes waits to be
-confirmed: whoever has not confirmed an address has agreed to nothing yet.
+One property or several state a choice. Of several, a no wins, and then a yes that waits to be
+confirmed: without a confirmed address nothing is agreed to yet.
 """
 
 import re
@@ -14,7 +14,7 @@ from models.events.leniency import is_nothing
 
 
 class Choice(StrEnum):
-    """What was chosen. ``UNREAD``: something was, and nobody knows what: it may be a no."""
+    """What was chosen. ``UNREAD``: a choice that cannot be read, and that may be a no."""
 
     GRANTED = "granted"
     REVOKED = "revoked"
@@ -36,10 +36,10 @@ _SPELT: Final[Mapping[Choice, str]] = {
 }
 _WORDS: Final = {word: choice for choice, words in _SPELT.items() for word in words.split()}
 _OPPOSITE: Final = {Choice.GRANTED: Choice.REVOKED, Choice.REVOKED: Choice.GRANTED}
-#: Values that are understood, for schemas, which cannot say in how many ways a word is written.
+#: The values that schemas list, because they cannot list every spelling of a word.
 UNDERSTOOD: Final = (True, False, 0, 1, None, *_WORDS)
-#: What a property has to say for a choice: a yes by its name, a no by its name, or whether a yes
-#: was confirmed, which alone is none.
+#: The properties that state a choice: names that mean a yes, names that mean a no, and names that
+#: say whether a yes was confirmed, which alone is no choice.
 YES_FIELDS: Final = (
     "granted",
     "consent",
@@ -58,7 +58,8 @@ YES_FIELDS: Final = (
 NO_FIELDS: Final = ("opted_out", "opt_out", "unsubscribed", "revoked", "withdrawn", "denied")
 CONFIRMED_FIELDS: Final = ("confirmed", "double_opt_in")
 CHOICE_FIELDS: Final = (*YES_FIELDS, *NO_FIELDS, *CONFIRMED_FIELDS)
-#: Where these are not understood they are about something else: a country, or what was agreed to.
+#: If the value of one of these is not understood, it is about something else: a country, or what
+#: was agreed to.
 _VAGUE: Final = frozenset({"state", "consent"})
 
 
@@ -67,7 +68,7 @@ _IS_NO: Final = (
 )
 _IS_YES: Final = r'(?:true|1|"(?:true|yes|y|on|1)")'
 _IS_OUT: Final = r'"(?:unsubscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact|suppressed)"'
-#: What people answer to a text message who want no more of them.
+#: A reply to a text message that asks for no more of them.
 _IS_STOP: Final = r'"\s*(?:stop|stop ?all|unsubscribe)\W{0,3}"'
 #: What the name of a choice may have around it: ``marketing_opt_in``, ``hasOptedOutOfEmail``.
 _AROUND: Final = r"[\w -]{0,40}"
@@ -85,11 +86,11 @@ _NO_NAME: Final = (
     r"|(?:is[ _-]?)?(?:suppressed|blacklisted|deceased)"
 )
 _REPLY: Final = r"(?:message[ _-]?)?body|message|keyword|reply"
-# All in small letters. Most events have no choice in them, which is found in no time.
+# In lower case. Most events have no choice in them, and this pattern finds that out quickly.
 _a_choice: Final = re.compile(
     rf'"\s*:\s*(?:{_IS_NO}|{_IS_YES}|{_IS_OUT}|{_IS_STOP})'.encode()
 ).search
-#: Each choice with its name; which kind it is stands in its group.
+#: Each choice with its name; the group that matched tells its kind.
 _choices: Final = re.compile(
     rf'"([\w $-]{{1,64}})"\s*:\s*(?:({_IS_NO})|({_IS_YES})|({_IS_OUT})|{_IS_STOP})'.encode()
 ).finditer
@@ -97,26 +98,26 @@ _is_yes_name: Final = re.compile(_YES_NAME.encode()).fullmatch
 _is_no_name: Final = re.compile(_NO_NAME.encode()).fullmatch
 _is_out_name: Final = re.compile(rf".*(?:stat(?:us|e)|subscribe)|{_YES_NAME}".encode()).fullmatch
 _is_reply: Final = re.compile(_REPLY.encode()).fullmatch
-#: By the last group of `_choices`, which names make it a no.
+#: By the last group of `_choices` that matched, the test whether its name makes it a no.
 _NO_BY_NAME: Final = {1: _is_reply, 2: _is_yes_name, 3: _is_no_name, 4: _is_out_name}
-#: When somebody left says that they did.
+#: The time of an opt-out says that there was one.
 _since: Final = re.compile(
     rb'"(?:unsubscribed|opted[ _-]?out)[ _-]?(?:at|on|date|time)"\s*:\s*"?[1-9]'
 ).search
 
 
 def says_no(content: bytes) -> bool:
-    """Whether there is a no in JSON that nobody reads: an unknown event's, or a profile's."""
+    """Whether JSON that is not otherwise read (an unknown event's, or a profile's) has a no."""
     content = content.lower()
     if (b'"unsubscribed' in content or b'"opted' in content) and _since(content):
         return True
     if not _a_choice(content):
         return False
-    # The last group that matched is the name alone where a text says stop.
+    # In a reply that says stop, the last group that matched is the name alone.
     return any(_NO_BY_NAME[found.lastindex or 1](found[1]) for found in _choices(content))
 
 
-#: What a profile says of somebody who wants no marketing at all, folded.
+#: The fields, folded, by which a profile says that somebody wants no marketing at all.
 _NEVER: Final = frozenset(
     {
         *("donotcontact", "donotdisturb", "dnc", "optedout", "optout", "hasoptedout", "deceased"),
@@ -128,7 +129,7 @@ _NEVER: Final = frozenset(
 
 
 def wants_no_contact(fields: Mapping[str, Any]) -> bool:
-    """Whether a profile's own fields say so, beyond doubt."""
+    """Whether a profile's own fields say so unambiguously."""
     return any(
         folded(name) in _NEVER and not is_nothing(value) and choice_of(value) is Choice.GRANTED
         for name, value in fields.items()
@@ -136,7 +137,7 @@ def wants_no_contact(fields: Mapping[str, Any]) -> bool:
 
 
 def choice_of(value: Any) -> Choice:
-    """What ``value`` says, which is not nothing."""
+    """The choice that ``value``, which is not empty, states."""
     if isinstance(value, dict):
         return choice_in(value) or Choice.UNREAD
     if isinstance(value, bool | int | float) and value in (0, 1):
@@ -145,8 +146,8 @@ def choice_of(value: Any) -> Choice:
 
 
 def choice_in(fields: Mapping[str, Any]) -> Choice | None:
-    """What the fields say together; None if none of them says anything. Their names are folded
-    first, so that they may be written in any way.
+    """The choice that the fields state together; None if they state none. Their names are folded
+    first, so that any spelling is understood.
     """
     said = set(_said({folded(name): value for name, value in fields.items()}))
     return next((one for one in _STRONGEST_FIRST if one in said), None)
@@ -162,7 +163,7 @@ def _said(values: Mapping[str, Any]) -> Iterator[Choice]:
             continue
         chosen = choice_of(value)
         if name in NO_FIELDS:
-            # When it happened is as good as that it did.
+            # The time of a revocation counts as a revocation.
             chosen = _OPPOSITE.get(chosen, Choice.REVOKED)
         elif name in CONFIRMED_FIELDS:
             if chosen is Choice.GRANTED:

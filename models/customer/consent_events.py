@@ -30,7 +30,7 @@ BOUNCED, DELIVERED, OPENED = "Email Bounced", "Email Delivered", "Email Opened"
 SOFT_BOUNCED = "Email Soft Bounced"
 CLICKED = "Email Link Clicked"
 EMAIL: Final = "email"
-#: Of so many channels the code is remembered.
+#: How many channels' codes are cached.
 _CHANNELS_MAX: Final = 1_024
 
 #: What platforms call a channel, folded. Any other code is the name of a channel of the shop's own.
@@ -47,13 +47,13 @@ _SOFT = ("soft", "transient", "temporary", "deferr", "block", "full")
 
 
 class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What somebody agreed to or wants no more of: without a purpose everything that can be
-    revoked, without a channel every channel. ``machine``: a scanner followed the link, nobody did.
-    Whether it is a yes, a no, or a yes that is not confirmed: by the event's name, and by any of
-    the other properties, such as ``granted`` or ``status``; a no stands.
+    """Consent that was given or revoked: without a purpose for everything that can be revoked,
+    without a channel for every channel. ``machine``: a scanner followed the link, not a person. The
+    event's name, and any of the other properties, such as ``granted`` or ``status``, say whether it
+    is a yes, a no, or a yes that is not confirmed; a no wins.
     """
 
-    #: Whoever writes Granted: false means a no as well.
+    #: ``Granted: false``, with a capital, is a no as well.
     in_any_case: ClassVar[bool] = True
 
     purpose: Any = None
@@ -62,7 +62,7 @@ class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
     channels: Any = None
     list_id: str | None = None
     source: str | None = None
-    # However it is written, it costs no no.
+    # Of any type, so that an odd value does not cost a no.
     machine: Any = None
     granted: Any = None
     consent: Any = None
@@ -90,7 +90,7 @@ class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
         force_setattr(self, "source", code(self.source))
         is_machine = str(self.machine).strip().casefold() in ("true", "1", "yes")
         force_setattr(self, "machine", True if is_machine else None)
-        # The log carries what was understood, in one property.
+        # The log carries the choice that was understood, in one property.
         said = choice_in({name: getattr(self, name) for name in CHOICE_FIELDS})
         for name in CHOICE_FIELDS:
             force_setattr(self, name, None)
@@ -112,7 +112,7 @@ class ConsentNews(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def _names(*values: Any) -> tuple[str, ...] | None:
-    """The names in texts and lists of texts; none of them is a name if anything else is there."""
+    """The names in texts and lists of texts; ``?``, which is no name, if anything else is there."""
     found: list[str] = []
     for value in values:
         for one in value if isinstance(value, list | tuple) else [value]:
@@ -129,7 +129,7 @@ def _together(names: Any) -> tuple[str, ...]:
 
 
 class EmailBounce(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An e-mail that came back. One that does not say how counts as hard."""
+    """An e-mail that came back: a hard bounce unless it says otherwise."""
 
     type: str | None = None
     bounce_type: str | None = None
@@ -142,8 +142,8 @@ class EmailBounce(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Meaning(NamedTuple):
-    """What an event's name says by itself; its properties may say more. ``granted`` is None where
-    they say it alone.
+    """What an event's name says by itself; its properties may say more. ``granted`` is None if only
+    the properties say it.
     """
 
     granted: bool | None
@@ -158,7 +158,7 @@ _OUT = {
 }
 _CHANGED = {channel: meaning._replace(granted=None) for channel, meaning in _OUT.items()}
 _IN = {channel: meaning._replace(granted=True) for channel, meaning in _OUT.items()}
-#: The names of what platforms send, besides the two that say everything in their properties.
+#: The events that platforms send, besides the two whose properties say everything.
 MEANINGS: Mapping[str, Meaning] = {
     GRANTED: Meaning(granted=True),
     REVOKED: Meaning(granted=False),
@@ -197,12 +197,12 @@ MEANINGS: Mapping[str, Meaning] = {
     "SMS Subscription Changed": _CHANGED["sms"],
     "Push Subscription Changed": _CHANGED["push"],
 }
-#: An e-mail arrived.
+#: The events that show that an e-mail arrived.
 REACHED = frozenset({DELIVERED, OPENED, CLICKED})
 
 
 def _check(news: ConsentNews, meaning: Meaning) -> None:
-    """A word that nobody understands must be heard of: it may be somebody's no."""
+    """Refuse a word that is not understood: it may be a no."""
     for name in news.named:
         if purpose_called(name) is None:
             known = ", ".join((*Purpose, SERVICE))
@@ -212,7 +212,7 @@ def _check(news: ConsentNews, meaning: Meaning) -> None:
             raise Rejected(
                 Reason.OUT_OF_RANGE, "$.properties.channel", "a word such as email or sms"
             )
-    # What is a no by its name is one, whatever stands beside it.
+    # An event that is a no by its name is one whatever its properties say.
     if meaning.granted is not False:
         _check_choice(news, meaning)
 
@@ -232,7 +232,7 @@ def _check_choice(news: ConsentNews, meaning: Meaning) -> None:
 
 @lru_cache(_CHANNELS_MAX)
 def channel_code(name: str | None) -> str:
-    """A channel's one name; "" for none, and for all."""
+    """The one code of a channel; "" for no channel, which means all of them."""
     return _CHANNELS.get(folded(name or ""), folded_text(name or ""))
 
 
@@ -246,7 +246,7 @@ def _some(one: Any) -> Any:
 
 _PURPOSE: Final = _some({"enum": [*PURPOSES]})
 _CHANNEL: Final = _some({"type": "string", "pattern": f"^{CODE}$"})
-#: What `_check` asks for, for those who write it as it is documented.
+#: What `_check` requires, as a schema for the documented spelling.
 _RULES: Mapping[str, Any] = {
     "allOf": [
         {
@@ -257,7 +257,7 @@ _RULES: Mapping[str, Any] = {
         }
     ]
 }
-#: What `_check_choice` asks for besides.
+#: What `_check_choice` requires besides.
 _A_CHOICE: Mapping[str, Any] = {
     "allOf": [
         *_RULES["allOf"],

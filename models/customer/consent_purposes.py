@@ -1,8 +1,8 @@
-"""What consent is for, by the names that platforms have for it, and what an event's context says of
-it.
+"""The purposes of consent under the names that platforms use, and the choices in an event's
+context.
 
-Consent platforms stamp the customer's present choice on every event. What cannot be read there
-costs no event: it says nothing, and is reported.
+Consent platforms stamp the customer's present choice on every event. A stamp that cannot be read is
+ignored and reported; its event is accepted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ PURPOSES: Mapping[str, str] = {
     "functional": SERVICE,
     "necessary": SERVICE,
     "essential": SERVICE,
-    # Under other names, and as Google's consent mode and OneTrust have it.
+    # Other names, and those of Google's consent mode and OneTrust.
     **dict.fromkeys(
         (
             *("emailmarketing", "marketingemail", "marketingemails", "directmarketing", "ads"),
@@ -59,27 +59,27 @@ PURPOSES: Mapping[str, str] = {
         ("functionalitystorage", "securitystorage", "strictlynecessary", "c0001", "c0003"), SERVICE
     ),
 }
-#: Where an event's context has the choices by purpose, unless it has them at once.
+#: Where an event's context has the choices by purpose, unless it has them directly.
 _HOLDERS: Final = ("categoryPreferences", "purposes", "categories")
-#: As RudderStack has them: which purposes were allowed, and which were denied.
+#: RudderStack's lists of the purposes that were allowed, and of those that were denied.
 _ALLOWED, _DENIED = "allowedConsentIds", "deniedConsentIds"
 
 
 def purpose_called(name: str) -> str | None:
-    """The purpose that platforms call ``name``, or `SERVICE`; None for a name nobody knows."""
+    """The purpose that platforms call ``name``, or `SERVICE`; None for an unknown name."""
     return PURPOSES.get(folded(name))
 
 
 class Stamps(NamedTuple):
-    """What an event's context says: whether each purpose it names is granted. ``is_understood``:
-    whether that is all there is to read; a name that nobody knows may be somebody's no.
+    """Whether each purpose that an event's context names is granted. ``is_understood``: whether
+    everything there could be read; an unknown name may be a no.
     """
 
     granted: tuple[tuple[str, bool], ...] = ()
     is_understood: bool = True
 
     def refusing(self, purpose: str) -> "Stamps":
-        """These with a no to the purpose, whatever they say of it."""
+        """A copy with a no to the purpose, whatever these say of it."""
         return self._replace(granted=tuple(sorted({**dict(self.granted), purpose: False}.items())))
 
 
@@ -88,9 +88,10 @@ NO_STAMPS: Final = Stamps()
 
 def stamps_in(consent: Any) -> Stamps:
     """Read ``context.consent``: choices by purpose, under ``categoryPreferences`` or ``purposes``,
-    or at once; or lists of the purposes that were allowed and denied.
+    or directly; or lists of the purposes that were allowed and denied.
 
-    What is not named is neither granted nor revoked. Of two names for one purpose, a no stands.
+    A purpose that is not named is neither granted nor revoked. Of two names for one purpose, a no
+    wins.
     """
     if is_nothing(consent):
         return NO_STAMPS
@@ -117,7 +118,7 @@ def _listed(consent: Mapping[str, Any]) -> Stamps:
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
             is_understood = False
             continue
-        # In both lists, an id was denied.
+        # An id that is in both lists was denied.
         choices.update(dict.fromkeys(ids, is_granted))
     found = _read(choices)
     return found if is_understood else found._replace(is_understood=False)

@@ -1,4 +1,4 @@
-"""The consent section of a profile, and how it is told in words."""
+"""The consent section of a profile, as data and in words."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,9 @@ from models.customer.words import how_long_before
 
 
 class WordView(Struct, frozen=True, rename="camel"):
-    """The latest word on a purpose; ``list``: by the name that an action gives it, else other."""
+    """The latest choice about a purpose; ``list``: the name that an action gives the list, else
+    other.
+    """
 
     purpose: str
     channel: str | None
@@ -20,7 +22,9 @@ class WordView(Struct, frozen=True, rename="camel"):
 
 
 class ConsentView(Struct, frozen=True, rename="camel"):
-    """Each purpose now, by the latest word or the shop's default; and the words."""
+    """Whether each purpose is granted now, by the latest choice or the shop's default; and the
+    choices (``words``).
+    """
 
     analytics: bool
     personalisation: bool

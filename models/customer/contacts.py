@@ -1,4 +1,4 @@
-"""What was decided for a customer lately, and what became of it."""
+"""The latest decisions for a customer, and what became of them."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,24 +21,24 @@ from models.events.event import Event, EventType, Text
 from models.events.times import iso, iso_or_none
 
 DECISIONS_MAX = 24
-#: How many of the latest moments with a trigger are kept with why nothing else was decided, and how
-#: many actions of one, each with what its gate says in so many characters.
+#: How many of the latest moments with a trigger are kept with the reasons why nothing else was
+#: decided, how many actions of each, and how many characters of what a gate says.
 MOMENTS_MAX, REJECTED_MAX, _WHAT_LENGTH_MAX = 2, 12, 64
-#: Of so many actions, those of these moments and of the ones before, is kept which gate was shut.
+#: How many rejected actions, of these moments and of earlier ones, are kept with their gate.
 SUPPRESSIONS_MAX = 24
-#: So many of them are told in words, each with how often.
+#: How many of them a profile in words lists, each with how often.
 _SUPPRESSIONS_TOLD_MAX = 5
-#: The timer at the end of the cooldown that holds a climb back, and the moment that it raises. No
-#: rule can name this moment: it is one of all rules with a threshold.
+#: The timer at the end of the cooldown that holds a climb back, and the moment that it raises.
+#: Rules cannot name this moment: every rule with a threshold is evaluated at it.
 COOLDOWN, COOLDOWN_OVER = "cooldown", "cooldown-over"
-#: Older decisions are in the profile as JSON.
+#: Decisions in a profile in words; older ones are only in its JSON.
 _DECISIONS_TOLD_MAX = 5
 _when = attrgetter("at_ms")
 
 
 class Outcome(StrEnum):
-    """What came back about an action, from nothing to the last word; ``contaminated``: somebody
-    carried out a decision of the control group.
+    """What was reported about an action, from nothing to its final outcome; ``contaminated``:
+    somebody carried out a decision of the control group.
     """
 
     NONE = "none"
@@ -53,7 +53,7 @@ class Outcome(StrEnum):
 
 
 _STAGES = tuple(Outcome)
-#: How far an action came, by the event that says so.
+#: The outcome that each event reports.
 OUTCOMES = {
     f"Action {outcome.capitalize()}": outcome
     for outcome in _STAGES[_STAGES.index(Outcome.DELIVERED) :]
@@ -87,8 +87,8 @@ class Contact(State):
 
 
 class RejectedAction(State):
-    """An action that could have answered, and the gate that was shut: since when, until when and
-    what of it, 0 or empty where nobody can say.
+    """A rejected action and the gate that rejected it (``by``): since when, until when, and
+    ``what`` the gate says; 0 or empty if not known.
     """
 
     action: str
@@ -99,8 +99,8 @@ class RejectedAction(State):
 
 
 class Decided(State):
-    """What came of a moment with a trigger; ``action`` is empty if nothing is done. The actions
-    that are for none of its triggers are left out.
+    """What was decided at a moment with a trigger; ``action`` is empty if nothing is done. Actions
+    that answer none of its triggers are left out.
     """
 
     at_ms: int
@@ -110,7 +110,7 @@ class Decided(State):
     rejected: list[RejectedAction] = field(default_factory=list)
 
     def limited(self) -> None:
-        """Keep what there is room for, the first in the catalogue's order."""
+        """Cut both lists to their bound, keeping the first in the catalogue's order."""
         del self.outranked[REJECTED_MAX:]
         del self.rejected[REJECTED_MAX:]
         for one in self.rejected:
@@ -118,7 +118,7 @@ class Decided(State):
 
 
 class SuppressedAction(State):
-    """An action that a gate kept from answering at a moment."""
+    """An action that a gate rejected at a moment."""
 
     at_ms: int
     action: str
@@ -126,11 +126,13 @@ class SuppressedAction(State):
 
 
 class Contacts(State):
-    """The latest actions, oldest first; ``fired_ms``: when each trigger last fired; ``at_risk``:
-    the triggers that fired for the climb their fact is in; ``held``: those whose cooldown holds a
-    climb back; ``moments``: what came of the latest, oldest first; ``earlier``: what was rejected
-    at those before, as far as there is room; ``contaminated_ms``: since when some of it was decided
-    in another group of the holdout than the customer's.
+    """``latest``: the latest actions, oldest first; ``fired_ms``: when each trigger last fired;
+    ``at_risk``: the triggers that fired for the climb their fact is in; ``held``: those whose
+    cooldown holds a climb back.
+
+    ``moments``: the latest decisions, oldest first; ``earlier``: the actions rejected at the
+    moments before, as many as there is room for; ``contaminated_ms``: since when the customer has
+    decisions of the other group of the holdout.
     """
 
     latest: list[Contact] = field(default_factory=list)
@@ -143,20 +145,22 @@ class Contacts(State):
 
     @property
     def has_decisions(self) -> bool:
-        """Whether anything was decided aloud."""
+        """Whether a trigger or an action was ever decided live."""
         return bool(self.latest or self.fired_ms)
 
     def contaminate(self, at_ms: int) -> None:
-        """Have decisions of both groups, since the earliest time at which that is said."""
+        """Note decisions of both groups since ``at_ms``, unless since an earlier time."""
         self.contaminated_ms = min(at_ms, self.contaminated_ms or at_ms)
 
     def decide(self, new: Decided) -> None:
-        """Keep what came of one more moment."""
+        """Keep the decision of one more moment."""
         new.limited()
         self.keep_moments([*self.moments, new], self.earlier)
 
     def keep_moments(self, moments: list[Decided], earlier: list[SuppressedAction]) -> None:
-        """Keep the latest of these moments, and what was rejected at others and ``earlier``."""
+        """Keep the latest of ``moments``, and the rejected actions of the others and of
+        ``earlier``.
+        """
         moments = sorted(moments, key=_when)
         gone, self.moments = moments[:-MOMENTS_MAX], moments[-MOMENTS_MAX:]
         known = sorted([*earlier, *_suppressed(gone)], key=_when)
@@ -172,7 +176,7 @@ class Contacts(State):
     def remember(self, new: Contact) -> None:
         """Keep one more action, in the order of time: a late event may bring an earlier one.
 
-        Of too many, the oldest goes of those whose action was decided again since: a cooldown is
+        Beyond the bound, drop the oldest whose action was decided again since: a cooldown is
         counted from an action's last time, however long ago that was.
         """
         self.latest = sorted([*self.latest, new], key=_when)
@@ -191,8 +195,8 @@ def _suppressed(moments: Sequence[Decided]) -> list[SuppressedAction]:
 
 
 def _record(state: Contacts, event: Event, _scene: Scene) -> None:
-    """Note what became of an action: a later stage replaces an earlier one, in whatever order they
-    are heard of. What was done to the control group is no success of anything.
+    """Note what became of an action: a later stage replaces an earlier one, whatever the order of
+    arrival. In the control group, a decision that was carried out is contaminated, not a success.
     """
     contact, heard = decided_contact(state, event), OUTCOMES[event.name]
     if contact is None:
@@ -204,8 +208,8 @@ def _record(state: Contacts, event: Event, _scene: Scene) -> None:
 
 
 def decided_contact(state: Contacts, event: Event) -> Contact | None:
-    """The decision that an outcome is about; None if it was not decided for this customer, or is
-    long forgotten.
+    """The decision that an outcome is about; None if it was not made for this customer, or is no
+    longer kept.
     """
     wanted = fingerprint(event.properties.decision_id)
     for contact in state.latest:
@@ -215,14 +219,14 @@ def decided_contact(state: Contacts, event: Event) -> Contact | None:
 
 
 def _united(states: Sequence[Contacts], _parameters: Parameters) -> Contacts:
-    """One person's contacts: all that any of their ids got, so that caps and cooldowns hold.
+    """One person's contacts: those of all their ids, so that caps and cooldowns hold.
 
     Not additive: what became of an action is only known if it was heard under the id that the
-    action was decided for. Beyond `DECISIONS_MAX` the oldest are let go of, as for one id.
+    action was decided for. Beyond `DECISIONS_MAX` the oldest are dropped, as for one id.
     """
     one = Contacts()
     for contact in sorted((c for state in states for c in state.latest), key=_when):
-        # What becomes of it for the person changes nothing of the id's.
+        # A copy: its outcome for the person must not change the id's own contact.
         one.remember(replace(contact))
     for state in states:
         for name, fired_ms in state.fired_ms.items():
@@ -257,8 +261,8 @@ class DecisionView(Struct, frozen=True, rename="camel"):
 
 
 class RejectedView(Struct, frozen=True, rename="camel"):
-    """An action that could have answered, and why it did not: the gate that was shut, since when,
-    until when and what of it.
+    """A rejected action and the gate that rejected it (``by``): since when, until when, and
+    ``what`` the gate says.
     """
 
     action: str
@@ -269,7 +273,9 @@ class RejectedView(Struct, frozen=True, rename="camel"):
 
 
 class DecidedView(Struct, frozen=True, rename="camel"):
-    """What came of a moment with a trigger, and why nothing else; no action if nothing is done."""
+    """What was decided at a moment with a trigger, and why nothing else was; no action if nothing
+    is done.
+    """
 
     at: str
     triggers: tuple[str, ...]
@@ -301,7 +307,7 @@ def _moments(scene: Scene) -> tuple[DecidedView, ...]:
 
 
 class SuppressionView(Struct, frozen=True, rename="camel"):
-    """An action that could have answered, and the gate that was shut."""
+    """A rejected action and the gate that rejected it."""
 
     at: str
     action: str
@@ -318,7 +324,7 @@ def _suppressions(scene: Scene) -> tuple[SuppressionView, ...]:
 def _suppressions_in_words(
     suppressions: tuple[SuppressionView, ...] | None, as_of: str, _currency: str
 ) -> Iterator[Line]:
-    """The latest first, what is the same once."""
+    """One line for each action and gate, the latest first."""
     counts = Counter((one.action, one.by) for one in suppressions or ())
     last = {(one.action, one.by): one.at for one in suppressions or ()}
     latest_first = sorted(last.items(), key=lambda item: item[1], reverse=True)
@@ -341,7 +347,7 @@ def _moments_in_words(
 
 
 def _by_gate(decided: DecidedView) -> dict[str, list[str]]:
-    """The actions that were not chosen, by what kept each from it."""
+    """The actions that were not chosen, by the reason why not."""
     found: dict[str, list[str]] = {}
     for name in decided.outranked:
         found.setdefault("outranked", []).append(name)
@@ -402,13 +408,13 @@ def _decisions_in_words(
 CONTACTS: Part[Contacts] = Part(
     name="contacts",
     code="co",
-    about="What was decided for the customer, when each trigger last fired, and what came of it.",
+    about="The decisions for a customer, their outcomes, and when each trigger last fired.",
     state=Contacts,
     united=_united,
     events={name: EventType(shape=ActionOutcome) for name in OUTCOMES},
     listens=frozenset(OUTCOMES),
     record=_record,
-    # Of versions that each had fewer of the fields at the ends.
+    # Earlier versions had fewer fields at the ends of their structs.
     version=5,
     dense_since=3,
     older=dict.fromkeys((1, 3, 4), msgpack.Decoder(Contacts).decode),

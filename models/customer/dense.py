@@ -1,7 +1,7 @@
-"""Packed states, compressed with a dictionary: bytes that states of the same part are made of.
+"""Compression of packed states, with a dictionary of bytes that states of the same part share.
 
-A state alone is too small to repeat itself. Compressed with what such states have in common, it
-takes half the room, for a microsecond or two.
+One state alone is too small to repeat itself. With a dictionary of what such states have in common,
+it takes half the room, at the cost of a microsecond or two.
 """
 
 from collections import deque
@@ -18,20 +18,21 @@ from zstandard import (
 )
 
 T = TypeVar("T")
-#: The fastest at which dictionaries still pay; the next ones cost half as much again for a fiftieth
-#: of the room.
+#: The fastest level at which dictionaries still pay; slower ones take half as long again and save 2
+#: % of the room.
 _LEVEL = -1
 
 
 class Dense:
-    """Compresses what is packed of one part, since ``version``.
+    """Compresses the packed states of one part, since ``version``.
 
-    The dictionary of a version never changes: without it, nobody could read what was written.
+    The dictionary of a version never changes: states can be read only with the dictionary that they
+    were written with.
     """
 
     def __init__(self, code: str, version: int) -> None:
         self._dictionary = ZstdCompressionDict(dictionary_of(code, version))
-        # No checksum, for the part has one, and nothing else that is the same in every frame.
+        # No checksum, because the row has one, and none of what is the same in every frame.
         self._parameters = ZstdCompressionParameters.from_level(
             _LEVEL,
             format=FORMAT_ZSTD1_MAGICLESS,
@@ -39,12 +40,13 @@ class Dense:
             write_checksum=False,
             write_dict_id=False,
         )
-        # Each has one workspace, and works outside of the interpreter's lock: none is in two hands.
+        # Each has one workspace, and works outside of the interpreter's lock, so two threads must
+        # never share one.
         self._compressors: deque[ZstdCompressor] = deque()
         self._decompressors: deque[ZstdDecompressor] = deque()
 
     def compress(self, packed: bytes) -> bytes:
-        """The same bytes for the same bytes."""
+        """Compress ``packed``; equal bytes give equal bytes."""
         idle = self._compressors
         compressor = _taken(idle) or self._new_compressor()
         content: bytes = compressor.compress(packed)
@@ -52,7 +54,7 @@ class Dense:
         return content
 
     def decompress(self, content: bytes) -> bytes:
-        """What was compressed. Raises ``ValueError`` for anything else."""
+        """The bytes that were compressed. Raises ``ValueError`` for anything else."""
         idle = self._decompressors
         decompressor = _taken(idle) or self._new_decompressor()
         try:
@@ -71,7 +73,7 @@ class Dense:
 
 
 def _taken(idle: deque[T]) -> T | None:
-    """One of them, that no other thread has taken in between."""
+    """An idle one that no other thread can take at the same time; None if there is none."""
     try:
         return idle.pop()
     except IndexError:

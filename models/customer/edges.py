@@ -1,4 +1,4 @@
-"""When a section of the profile changes by time alone, in a step."""
+"""When time alone next changes a section of the profile, in a step."""
 
 from collections.abc import Callable, Iterable, Sequence
 from math import floor
@@ -11,12 +11,12 @@ Edge = Callable[[Scene], int]
 
 
 def never(_scene: Scene) -> int:
-    """Only what happens changes it."""
+    """Time never changes it, only events do."""
     return 0
 
 
 def next_day(scene: Scene) -> int:
-    """At the end of the UTC day: it counts days."""
+    """At the end of the UTC day, for a section that counts days."""
     return (scene.at_ms // DAY_MS + 1) * DAY_MS
 
 
@@ -42,8 +42,8 @@ def first_after(at_ms: int, times_ms: Iterable[int]) -> int:
 def leaves_window(
     placed_ms: Sequence[int], days: Iterable[int], window_days: Iterable[int], at_ms: int
 ) -> int:
-    """When the next of these purchases, by time and by UTC day, is no longer within one of the
-    windows; 0 if none is in any.
+    """When the next of these purchases, by time and by UTC day, leaves one of the windows; 0 if
+    none is in any.
     """
     sizes_ms = [number * DAY_MS for number in window_days]
     return first_after(
@@ -56,5 +56,5 @@ def leaves_window(
 
 
 def passes_cut(since_ms: int, cuts_days: Iterable[float], at_ms: int) -> int:
-    """When so many days since then are more than the next of the cut points."""
+    """When the days since ``since_ms`` next exceed one of the cut points."""
     return first_after(at_ms, (since_ms + floor(cut * DAY_MS) + 1 for cut in cuts_days))

@@ -42,12 +42,12 @@ class EngagementParameters(Section, frozen=True):
 
 
 class Engagement(State):
-    """The state that a customer's own interactions add up to.
+    """The sums of a customer's own interactions.
 
     ``intensity`` and ``recent_views`` are levels as of ``as_of_ms``. ``sessions`` are those that a
     late event could still change, as (start, end) in ms, in order; ``settled_sessions`` counts
-    earlier ones. ``active_days`` are the days of interactions; ``zone``: the time zone that the
-    latest one to name one named; ``touches``: the latest hours in which they came, by channel.
+    earlier ones. ``active_days`` are the days of interactions; ``zone``: the latest time zone that
+    an interaction named; ``touches``: the latest hours with interactions, by channel.
     """
 
     intensity: float = 0.0
@@ -96,13 +96,13 @@ def _record(state: Engagement, event: Event, scene: Scene) -> None:
             _note_channel(state, channel, at_ms)
     hours = state.touches.get(channel or "")
     if hours is None or event.kind.topic != CLICKSTREAM or not is_known(hours, at_ms):
-        # Nearly every event is of an hour that is known.
+        # Nearly every event falls into an hour that is already noted.
         _note_hour(state, event, scene)
     if event.timezone is not None:
         _note_zone(state, event.timezone, at_ms)
     if at_ms // DAY_MS != state.active_days.latest_day:
         state.active_days = with_activity(state.active_days, at_ms)
-    # One more page view changes only the state; a score is asked for when it may have moved.
+    # One more page view changes only the state; a score is requested when it may have moved.
     if _begins_session(state, at_ms, tuning.session_gap, scene) or event.kind.topic != CLICKSTREAM:
         scene.raise_moment(SCORE)
 
@@ -356,7 +356,7 @@ ENGAGEMENT: Part[Engagement] = Part(
     parameters=EngagementParameters,
     listens=INTERACTIONS,
     record=_record,
-    # Of versions that each had fewer of the fields at the end.
+    # Earlier versions had fewer fields at the end.
     version=3,
     older=dict.fromkeys((1, 2), msgpack.Decoder(Engagement).decode),
     offers=(customer_zone, engagement, intensity, touches),

@@ -166,17 +166,18 @@ def reason(scene: Scene) -> ChurnReason:
 
 
 class LastSignal(NamedTuple):
-    """Why a customer may leave, by what was heard of them last, and when; 0 for nothing."""
+    """Why a customer may leave, by their latest evidence, and when that was; 0 without evidence."""
 
     kind: ReasonKind
     heard_ms: int = 0
 
 
 def last_signal(scene: Scene) -> LastSignal:
-    """The reason by now or, once evidence has faded, the one when the last of it was heard.
+    """The present reason or, once evidence has faded, the reason at the time of the latest
+    evidence.
 
     Evidence fades faster than silence shows: a coupon denied a month before a purchase is overdue
-    still says why. It stands until the customer buys again.
+    still says why. The reason holds until the customer buys again.
     """
     now = scene.of(reason).kind
     signs = scene.row.read(EVIDENCE).signs
@@ -203,7 +204,7 @@ def reason_at_last_signal(scene: Scene) -> ReasonKind:
 
 
 def _silence(scene: Scene) -> str:
-    """The silence in words, of a customer who is overdue or likely not to buy; else ""."""
+    """The customer's silence in words, if they are overdue or likely not to buy; else ""."""
     bought = scene.of(purchases)
     if bought.count < _ORDERS_MIN:
         return ""
@@ -225,7 +226,7 @@ def _reason_of_buyer(scene: Scene) -> ChurnReason | None:
 EVIDENCE: Part[Evidence] = Part(
     name="evidence",
     code="ev",
-    about="Why customers leave: what they ran into, what they said, and silence with no word.",
+    about="Why customers leave: problems they had, what they said, or silence without a reason.",
     version=2,
     dense_since=2,
     state=Evidence,

@@ -25,7 +25,7 @@ _BGNBD_DAYS = 28.0
 _RECENT_MS = 28 * DAY_MS
 #: Log odds that are features are limited to ± this.
 _LOGIT_MAX = 6.0
-#: Overdue silence is limited to this many standard deviations of the own gaps.
+#: Overdue silence is limited to this many standard deviations of the customer's own gaps.
 _OVERDUE_MAX = 10.0
 
 
@@ -40,7 +40,7 @@ def extract(scene: Scene, past: History) -> bytes:
     typical = typical_gap_days(rhythm, population.gap_days, scene.parameters.overdue.prior_weight)
     mean, variance = (rhythm.mean, rhythm.variance) if rhythm.gaps else (typical, typical**2)
     recency_days, repeats = past.recency, past.repeats
-    # Each compared by hand: a call of `max` takes longer than all that is done with its result.
+    # Compared without `max`: that call takes longer than everything done with its result.
     recency, often = log1p(recency_days), log1p(orders_28d) if orders_28d > 0.0 else 0.0
     present, (level, views) = engagement(scene), intensity(scene)
     net_minor = purchases(scene).net_minor

@@ -7,7 +7,8 @@ from hashlib import blake2b
 _EMPTY = blake2b(digest_size=8)
 
 
-#: Several parts ask for the same order, and many customers buy the same products.
+#: The size of the cache: several parts ask for the same order, and many customers buy the same
+#: products.
 _LATEST = 4_096
 
 
@@ -18,7 +19,7 @@ def fingerprint_once(text: str) -> int:
 
 @lru_cache(_LATEST)
 def fingerprint(text: str) -> int:
-    """The same, remembered for a while: of a text that is asked for again."""
+    """The same, cached: for texts that are asked for again."""
     return fingerprint_once(text)
 
 

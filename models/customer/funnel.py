@@ -1,9 +1,9 @@
 """How far visits go on the way to an order, by channel, of customers and of visitors.
 
-A visit is a session with something of the way in it. It is told of once it is over and late events
-have come (`lifecycle.settle`), of the day on which it began, once: what is given back later was
-ordered all the same. Whoever went further went all of the way up to there, so that no step has more
-visits than the one before, also where steps are not seen, as in a store.
+A visit is a session with a step of the way in it. It is reported once, after it is over and late
+events have come (`lifecycle.settle`), for the day on which it began. An order that is given back
+later still counts. A visit that reached a step counts for all steps before it, so that no step has
+more visits than the one before, even where steps are not seen, as in a store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from models.events.event import Event
 from models.measures import Measure, Sample
 
 _VISIT: Final = "visit"
-#: Visits that are not told of yet; there are more only where all of a year comes at once.
+#: Visits that were not reported yet; there are more only when a whole year is imported at once.
 VISITS_MAX: Final = 32
 _OTHER: Final = "other"
 _CHANNELS: Final = ("web", "app", "store", "phone", "email", "social", "third_party", _OTHER)
@@ -35,7 +35,7 @@ _GROUPS: Final = tuple((channel, who) for channel in _CHANNELS for who in (_CUST
 
 
 class FunnelStep(StrEnum):
-    """On the way to an order."""
+    """The steps on the way to an order."""
 
     VIEWED = "viewed"
     ADDED = "added"
@@ -45,11 +45,11 @@ class FunnelStep(StrEnum):
 
 
 _STEPS: Final = tuple(FunnelStep)
-#: The keys of the sums of all customers, in the order of steps.
+#: The keys of the sums over all customers, in the order of steps.
 _KEYS: Final = {
     (channel, who): tuple(f"{step}:{channel}:{who}" for step in _STEPS) for channel, who in _GROUPS
 }
-#: How far each event is on the way.
+#: The place of each event on the way.
 _PLACES: Final[Mapping[str, int]] = {
     "Product Viewed": 0,
     "Product Added": 1,
@@ -66,7 +66,7 @@ class FunnelParameters(Section, frozen=True):
 
 
 class Visit(State):
-    """How far somebody went, as the place of a step, and the channel that was named first."""
+    """How far a visit went, as the place of a step, and the first channel that was named."""
 
     first_ms: int
     last_ms: int
@@ -75,7 +75,7 @@ class Visit(State):
     channel_at_ms: int = 0
 
     def take(self, other: "Visit") -> None:
-        """Add what is another part of the same visit."""
+        """Add another part of the same visit."""
         self.first_ms = min(self.first_ms, other.first_ms)
         self.last_ms = max(self.last_ms, other.last_ms)
         self.place = max(self.place, other.place)
@@ -84,7 +84,7 @@ class Visit(State):
 
 
 class Visits(State):
-    """Visits that are not told of yet, in the order of time."""
+    """Visits that were not reported yet, in the order of time."""
 
     latest: list[Visit] = field(default_factory=list)
 
@@ -110,7 +110,7 @@ def _channel(name: str) -> str:
 
 
 def _bridged(visits: Sequence[Visit], gap_ms: int) -> list[Visit]:
-    """The visits in order, as one where the time between them is below the gap."""
+    """The visits in order, merged where the time between them is below the gap."""
     found: list[Visit] = []
     for visit in sorted(visits, key=_began):
         if found and visit.first_ms < found[-1].last_ms + gap_ms:
@@ -129,11 +129,11 @@ def _copy(visit: Visit) -> Visit:
 
 
 def _wait(state: Visits, scene: Scene) -> None:
-    """Look at the first visit when it is likely to be over, unless it was found to go on."""
+    """Set the timer to when the first visit is likely to be over, unless it was found to go on."""
     if not state.latest:
         return
     known, parameters = scene.row.due(_VISIT), scene.parameters
-    # Of a visit of some minutes a look at the earliest moment at which it may be over is in vain.
+    # A visit lasts some minutes, so a look at the earliest time at which it may be over is in vain.
     usual_ms = parameters.of(EngagementParameters).session_gap
     due_ms = state.latest[0].first_ms + usual_ms + _over_after_ms(parameters)
     if due_ms > known.handled_ms or not known.due_ms:
@@ -141,13 +141,13 @@ def _wait(state: Visits, scene: Scene) -> None:
 
 
 def _over_after_ms(parameters: Parameters) -> int:
-    """How long after its last event a visit is over, and what came late has come."""
+    """How long after a visit's last event it is over and its late events have come."""
     gap_ms = parameters.of(EngagementParameters).session_gap
     return gap_ms + parameters.of(LifecycleParameters).settle
 
 
 def _end(scene: Scene) -> None:
-    """Tell of the visits that are over."""
+    """Report the visits that are over."""
     state, over_after_ms = scene.row.edit(FUNNEL), _over_after_ms(scene.parameters)
     going_on: list[Visit] = []
     told: list[Sum] = []
@@ -166,14 +166,14 @@ def _end(scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Tell of what was seen of visits that ended meanwhile."""
+    """Report the known part of visits that ended meanwhile."""
     if scene.row.read(FUNNEL).latest:
         _end(scene)
 
 
 def _by_session(visits: Sequence[Visit], scene: Scene) -> list[Visit]:
-    """The visits as sessions have them, which changes them: whoever reads for an hour in between is
-    not away.
+    """The visits merged by sessions, which changes them: a customer who reads for an hour in
+    between is not away.
     """
     found: list[Visit] = []
     sessions = scene.of(engagement).sessions
@@ -195,12 +195,12 @@ def _sums(visit: Visit, scene: Scene) -> list[Sum]:
 
 
 def _reunited(scene: Scene, _before: Visits, _other: Visits, _sign: int) -> None:
-    """What is told of visits stays told: they were, whoever it was."""
+    """Visits that were reported stay reported: they took place, whoever the visitor was."""
     _wait(scene.row.read(FUNNEL), scene)
 
 
 def _united(states: Sequence[Visits], parameters: Parameters) -> Visits:
-    """One person's visits: those of several ids that overlap are one."""
+    """One person's visits: overlapping visits of several ids are one."""
     gap_ms = parameters.of(EngagementParameters).session_gap
     return Visits(_bridged([v for state in states for v in state.latest], gap_ms)[-VISITS_MAX:])
 

@@ -11,7 +11,7 @@ from models.customer.scene import Scene
 from models.customer.words import moment_in_words
 from models.measures import Measure, Sample
 
-#: Whether the customer is treated, or in the holdout that shows what would have happened anyway.
+#: The groups: treated customers, and the holdout that shows what would have happened anyway.
 TREATED, CONTROL = "treated", "control"
 _BUCKETS = 10_000
 CONTAMINATED = "contaminated"
@@ -41,7 +41,7 @@ def _samples(found: Mapping[str, int], _parameters: Parameters) -> Iterable[Samp
     yield Sample(_CUSTOMERS, (), float(found.get(CONTAMINATED, 0)))
 
 
-#: Those who are to be left out when the groups are compared.
+#: Customers whom a comparison of the groups leaves out.
 TOLD = Told(
     keys=lambda _: (CONTAMINATED,),
     window_days=lambda _: 0,
@@ -51,8 +51,8 @@ TOLD = Told(
 
 
 class HoldoutView(Struct, frozen=True, rename="camel"):
-    """``group``: treated or control. ``contaminated_since``: since when decisions of both groups
-    are the customer's, because something had been decided for an id of theirs in the other group.
+    """``group``: treated or control. ``contaminated_since``: since when the customer has decisions
+    of both groups, because something was decided for one of their ids in the other group.
     """
 
     group: str
@@ -60,7 +60,7 @@ class HoldoutView(Struct, frozen=True, rename="camel"):
 
 
 def in_words(view: HoldoutView | None, _as_of: str, _currency: str) -> Iterator[Line]:
-    """Only what is not so of most customers."""
+    """Only what differs from most customers."""
     if view is not None and view.group == CONTROL:
         yield Line("group", "control: what is decided is not carried out")
     if view is not None and view.contaminated_since is not None:

@@ -1,6 +1,6 @@
-"""Who a customer is known as: the ids that are said to be theirs, and whose id this one is.
+"""The ids of a customer: those that are claimed to be theirs, and whose id this one is.
 
-Claims and links are told between rows (`models.links`); here is what a row keeps of them.
+Rows exchange claims and links (`models.links`); this is what a row keeps of them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,19 +23,19 @@ from models.measures import Measure, Sample
 
 MERGED, SPLIT = "Customer Merged", "Customer Split"
 IDENTITY_LINKED, IDENTITY_SPLIT = "identity-linked", "identity-split"
-#: What links ids: an event that names both, an alias, an act of a person or a back office.
+#: What links ids: an event that names both, an alias, or a merge by a person or a back office.
 BY_EVENT, BY_ALIAS, BY_MERGE = "event", "alias", "merged"
-#: Ids that a user claims, or users that claim an id.
+#: The most ids that a user may claim, and the most users that may claim an id.
 CLAIMS_MAX: Final = 32
-#: Times of a claim that are kept between its first and its last, the latest ones. A split that is
-#: heard of only after more of them than these is taken for one just before the first of these.
+#: How many times of a claim are kept between its first and its last: the latest ones. A split that
+#: falls among the times before those counts as one just before the first of them.
 CLAIM_TIMES_MAX: Final = 8
-#: Users that are merged into one.
+#: The most users that may be merged into one.
 MERGED_MAX: Final = 8
 
 
 class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Another user is the same person as the event's, who is the one to stay."""
+    """Another user is the same person as the event's user, who stays."""
 
     customers: ClassVar[frozenset[str]] = frozenset({"from_user_id"})
 
@@ -44,9 +44,9 @@ class CustomerMerged(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class EraseRequested(Struct, frozen=True, omit_defaults=True, gc=False):
-    """The person is to be erased, with all their ids. ``mode``: DELETE_ONLY, as without one
-    (what comes later is of a new person), SUPPRESS_WITH_DELETE (nothing may come of them again) or
-    UNSUPPRESS (something may, of this id).
+    """Erase the person with all their ids. ``mode``: DELETE_ONLY, the default (later events are a
+    new person's), SUPPRESS_WITH_DELETE (all later events are dropped, too) or UNSUPPRESS (events of
+    this id count again).
     """
 
     in_any_case: ClassVar[bool] = True
@@ -56,7 +56,7 @@ class EraseRequested(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An id is not this customer's, of all that was before."""
+    """An id is not this customer's; all earlier claims to it are void."""
 
     customers: ClassVar[frozenset[str]] = frozenset({"id"})
 
@@ -65,12 +65,13 @@ class CustomerSplit(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Claim(State):
-    """An id is said to be a user's, ``first_ms`` and last; ``is_sent_home``: it is its own,
-    because the user has too many, until they want it back. ``owner``: of a user who claims an id,
-    the person into whom they are merged, "" for nobody.
+    """A claim that an id is a user's, first and last made at these times; ``is_sent_home``: the id
+    is on its own, because the user has too many, until they want it back. ``owner``: in an id's
+    row, the person into whom the claiming user is merged, "" for nobody.
 
-    The user knows when else they said so, ``between``: how long before the last time, ascending;
-    and ``acted_ms``, when an act of merging was the last. The id is told the first time alone.
+    Only the user's row knows the other times of the claim, ``between``: how long before the last
+    time, ascending; and ``acted_ms``, when the last act of merging was. The id's row is told of the
+    first time alone.
     """
 
     first_ms: int
@@ -83,16 +84,16 @@ class Claim(State):
 
     @property
     def times(self) -> list[int]:
-        """When the user said so, as far as that is kept, in order."""
+        """The kept times at which the user made the claim, ascending."""
         return sorted({self.first_ms, *(self.last_ms - ago for ago in self.between), self.last_ms})
 
     def keep(self, times: Iterable[int]) -> None:
-        """Have these ``times`` between the first and the last, the latest of them."""
+        """Keep the latest of these ``times`` between the first and the last."""
         ago = sorted({self.last_ms - at_ms for at_ms in times if self.first_ms < at_ms})
         self.between = [one for one in ago if one > 0][:CLAIM_TIMES_MAX]
 
     def void(self, until_ms: int) -> bool:
-        """Let go of what was said up to ``until_ms``; whether anything is left."""
+        """Drop the times up to ``until_ms``; return whether any is left."""
         left = [at_ms for at_ms in self.times if at_ms > until_ms]
         if not left:
             return False
@@ -103,7 +104,7 @@ class Claim(State):
         return True
 
     def void_act(self) -> bool:
-        """Let go of the last act of merging, which was refused; whether anything else is left."""
+        """Drop the last act of merging, which was refused; return whether any time is left."""
         left = [at_ms for at_ms in self.times if at_ms != self.acted_ms]
         if not left or not self.acted_ms:
             return False
@@ -114,11 +115,13 @@ class Claim(State):
 
 
 class Identities(State):
-    """``claimed``: the ids that this user is said to have. Of an id: whether it has done something
-    as a visitor (``is_visitor``) and as a user; ``claims`` by the users who say that it is theirs;
-    ``person``: whose it is, ``since_ms``; ``is_leaving``: its row is to come back from there.
-    Several claim it since ``shared_ms``; ``is_apart``: the row is of what was done since then, what
-    it has come to as a whole is among the row's ids. Claims up to ``split_ms`` are void.
+    """``claimed``: a user's claims, by id. Of an id: whether it was active as a visitor
+    (``is_visitor``) and as a user (``is_user``); ``claims`` to it, by user; ``person``: whose it
+    is, since ``since_ms``; ``is_leaving``: its row is to come back from that person.
+
+    ``shared_ms``: since when several users claim the id; ``is_apart``: the row holds only what was
+    done since then, and the id's whole history is among the row's ids. Claims up to ``split_ms``
+    are void.
     """
 
     claimed: dict[str, Claim] = field(default_factory=dict)
@@ -134,18 +137,20 @@ class Identities(State):
 
     @property
     def is_mirror(self) -> bool:
-        """Whether the row is another person's, who decides: it is only kept to be had back."""
+        """Whether the id is another person's, whose row decides; this row is only kept to be taken
+        back.
+        """
         return bool(self.person) and not self.is_apart
 
     @property
     def merges(self) -> int:
-        """How many other users are, or are to be, one with this one."""
+        """How many other users are merged into this one, or are about to be."""
         return sum(claim.by == BY_MERGE for claim in self.claimed.values())
 
 
 def note_claim(claims: dict[str, Claim], who: str, at_ms: int, by: str, *, owner: str = "") -> bool:
-    """Note a claim as of ``at_ms``; whether it says more than is known: an earlier time, or that
-    it is an act of merging. Whoever claims is ``owner``'s by now.
+    """Note a claim as of ``at_ms``; return whether it is news: an earlier time, or the first act of
+    merging. ``owner``: the person into whom the claiming user is merged.
     """
     known = claims.get(who)
     if known is None:
@@ -162,7 +167,7 @@ def note_claim(claims: dict[str, Claim], who: str, at_ms: int, by: str, *, owner
 
 
 def note_claimed(claimed: dict[str, Claim], id_: str, at_ms: int, by: str) -> bool:
-    """`note_claim` of the user, who knows when else they claimed the id."""
+    """`note_claim` in the user's row, which also keeps the other times of the claim."""
     times = claimed[id_].times if id_ in claimed else []
     is_news = note_claim(claimed, id_, at_ms, by)
     claim = claimed[id_]
@@ -173,8 +178,8 @@ def note_claimed(claimed: dict[str, Claim], id_: str, at_ms: int, by: str) -> bo
 
 
 def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> dict[str, Claim]:
-    """Of too many claims of a user let go of the oldest, but of ``kept`` ones and of users who are
-    merged; return these.
+    """Drop the oldest of a user's claims beyond the bound, but not ``kept`` ones nor those of
+    merged users; return what was dropped.
     """
     others = [who for who in claims if who not in kept and claims[who].by != BY_MERGE]
     others.sort(key=lambda who: (claims[who].last_ms, who))
@@ -182,13 +187,13 @@ def keep_latest(claims: dict[str, Claim], kept: Collection[str] = ()) -> dict[st
 
 
 def keep_first(claims: dict[str, Claim]) -> None:
-    """Of too many users that claim an id let go of the last: the first one has it."""
+    """Drop the latest claims to an id beyond the bound: the first user has it."""
     while len(claims) > CLAIMS_MAX:
         del claims[max(claims, key=lambda who: (claims[who].first_ms, who))]
 
 
 def _united(states: Sequence[Identities], _parameters: Parameters) -> Identities:
-    """The ids of all; whose id each of them is stays with its own row."""
+    """The claims of all; whose id each of them is stays in its own row."""
     one = Identities()
     for state in states:
         for id_, claim in state.claimed.items():
@@ -202,7 +207,7 @@ def _united(states: Sequence[Identities], _parameters: Parameters) -> Identities
 
 
 def _check(state: Identities, event: Event, parameters: Parameters) -> None:
-    """Refuse to merge somebody with themselves, or into somebody who is another's by now."""
+    """Refuse a merge of a user with themselves, one user too many, or into another person's id."""
     if event.name != MERGED:
         return
     if not parameters.identity.enabled:
@@ -242,7 +247,7 @@ def _ids(scene: Scene) -> float:
 
 
 def is_visitor(scene: Scene) -> bool:
-    """Whether it is a visitor's id that is no known customer's."""
+    """Whether it is a visitor's id, and no known customer's."""
     state = scene.row.read(IDENTITIES)
     return state.is_visitor and not state.is_user
 
@@ -274,8 +279,8 @@ FACTS: dict[str, Fact] = {
 
 
 class IdView(Struct, frozen=True, rename="camel"):
-    """An id of a person besides the one that they are known by: its ``fingerprint``, since when it
-    is theirs, and what said so: event, alias or merged.
+    """Another id of the person than the one they are known by: its ``fingerprint``, since when it
+    is theirs, and what linked it: event, alias or merged.
     """
 
     fingerprint: str
@@ -285,8 +290,8 @@ class IdView(Struct, frozen=True, rename="camel"):
 
 class IdentityView(Struct, frozen=True, rename="camel"):
     """``identified``: known by a userId, and no visitor. ``ids``: all other ids, in the order in
-    which they became the person's. ``shared_since``: of a visitor's id that several users have
-    used, since when what is done with it is nobody's but its own.
+    which they became the person's. ``shared_since``: since when several users have used this
+    visitor's id, so that its events belong to none of them.
     """
 
     identified: bool
@@ -295,7 +300,7 @@ class IdentityView(Struct, frozen=True, rename="camel"):
 
 
 def _view(scene: Scene) -> IdentityView | None:
-    """None if ids are not united here."""
+    """None if identities are switched off (``identity.enabled``)."""
     if not scene.parameters.identity.enabled:
         return None
     state = scene.row.read(IDENTITIES)
@@ -350,7 +355,7 @@ IDENTITIES: Part[Identities] = Part(
     },
     listens=frozenset({MERGED, SPLIT}),
     check=_check,
-    # Without the owners of those who claim an id; and without the times between.
+    # Version 1 had no owners in claims, version 2 no times between.
     version=3,
     older={1: msgpack.Decoder(Identities).decode, 2: msgpack.Decoder(Identities).decode},
     moments={
@@ -370,6 +375,6 @@ IDENTITIES: Part[Identities] = Part(
 
 
 def note_visitor(row: Row, other: Row) -> None:
-    """Have ``row`` be a visitor's if ``other`` is: an earlier release did not note it."""
+    """Mark ``row`` as a visitor's if ``other`` is: an earlier release did not note it."""
     if not row.has(IDENTITIES):
         row.edit(IDENTITIES).is_visitor = other.read(IDENTITIES).is_visitor

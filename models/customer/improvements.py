@@ -1,8 +1,8 @@
-"""What the shop has improved, told to those who had reason to leave over it.
+"""Improvements of the shop, and the customers who had reason to leave over what was improved.
 
-An improvement is nobody's event, and concerns many customers in all partitions. It travels as all
-does that everybody must know: through the trainer, in the next snapshot, which the log names. Each
-customer whom it concerns is found at their next check-in, which spreads them over a week.
+An improvement belongs to no customer, and concerns many in all partitions. It reaches them as all
+shared knowledge does: through the trainer, in the next snapshot, which a record in the log names.
+Each customer whom it concerns is found at their next check-in, which spreads them over a week.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class ImprovementParameters(Section, frozen=True):
 
 
 class Improvement(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Something that customers leave over is better: price, product or service. It belongs to no
+    """Something that customers leave over has improved: price, product or service. It belongs to no
     customer, so it needs no userId.
     """
 
@@ -43,8 +43,8 @@ class Improvement(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Improved(State):
-    """``released_ms``: of a topic's row, its latest improvement; ``told_ms``: of a customer's, the
-    latest one that was told to them.
+    """``released_ms``: in a topic's row, the time of its latest improvement; ``told_ms``: in a
+    customer's row, that of the latest improvement whose moment was raised.
     """
 
     released_ms: int = 0
@@ -58,7 +58,7 @@ def _record(state: Improved, event: Event, scene: Scene) -> None:
 
 
 def _look(scene: Scene) -> None:
-    """Tell each improvement once to whoever had reason to leave over what was improved."""
+    """Raise the moment, once for each improvement of what the customer had reason to leave over."""
     released_ms = scene.of(_released_for_them)
     if not released_ms or scene.of(personalisation_refused) is not None:
         return
@@ -68,10 +68,10 @@ def _look(scene: Scene) -> None:
 
 
 def _released_for_them(scene: Scene) -> int:
-    """When what they had reason to leave over was improved, if it was since; else 0."""
+    """When what the customer had reason to leave over was improved, if that was later; else 0."""
     latest_ms = scene.snapshot.of(Improvements).latest_ms
     if not latest_ms:
-        # Nearly every shop, nearly always.
+        # So it is for nearly every shop, nearly always.
         return 0
     signal = scene.of(last_signal)
     released_ms = latest_ms.get(signal.kind, 0)
@@ -79,7 +79,7 @@ def _released_for_them(scene: Scene) -> int:
 
 
 def _united(states: Sequence[Improved], _parameters: Parameters) -> Improved:
-    """One person was told what any of their ids was."""
+    """The latest improvement that any of the person's ids knows of."""
     one = Improved()
     for state in states:
         one.released_ms = max(one.released_ms, state.released_ms)
@@ -105,7 +105,7 @@ def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sampl
 IMPROVEMENTS: Part[Improved] = Part(
     name=IMPROVEMENTS_NAME,
     code="im",
-    about="What the shop has improved, told to those who had reason to leave over it.",
+    about="Improvements of the shop, and who had reason to leave over what was improved.",
     state=Improved,
     united=_united,
     parameters=ImprovementParameters,

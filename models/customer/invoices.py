@@ -1,8 +1,8 @@
 """Invoices, and whether they are paid in time.
 
-Of invoices that are paid the latest are known each by itself, and those before them added up by
-quarter, so that what is owed does not weigh more for being remembered longer. Those that are not
-paid stay; of more than there is room for, the oldest are added up into what is owed besides.
+The latest paid invoices are kept one by one, and earlier ones as sums by quarter, so that unpaid
+ones do not weigh more because they are remembered longer. Unpaid invoices stay; beyond the bound,
+the oldest are added to a sum of what else is owed.
 """
 
 from collections.abc import Iterable
@@ -23,20 +23,20 @@ from models.money import foreign, has_rate, minor_per_unit, shop_minor
 
 ISSUED, PAID, OVERDUE = "Invoice Issued", "Invoice Paid", "Invoice Overdue"
 ASSESSED: Final = "Credit Assessed"
-#: The latest paid invoices that a customer's row has each by itself, those that are not paid, and
-#: the ids of paid ones that were added up: news of them are known already.
+#: How many of the latest paid invoices a row keeps one by one; the same for unpaid ones, and for
+#: the ids of paid ones that were added up, whose repeats must be recognised.
 PAID_MAX: Final = 24
 UNPAID_MAX: Final = 64
 ADDED_UP_MAX: Final = 64
-#: Quarters of which paid invoices are added up: five years, before which they weigh little.
+#: The quarters by which paid invoices are added up: five years; earlier ones would weigh little.
 QUARTERS_MAX: Final = 20
 _QUARTER_MS: Final = 91 * DAY_MS
 
 
 class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An invoice was issued, paid or not paid in time. What it lacks costs no event: without an
-    ``invoice_id`` it says nothing of credit, without an amount it weighs as a typical order, and
-    without ``due_at`` (ISO 8601) it is paid in time unless it was overdue before.
+    """An invoice was issued, paid or not paid in time. A missing field does not cost the event:
+    without an ``invoice_id`` it says nothing about credit, without an amount it weighs as a typical
+    order, and without ``due_at`` (ISO 8601) it is paid in time unless it was overdue before.
     """
 
     invoice_id: str | None = None
@@ -47,18 +47,18 @@ class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def has_amount(self) -> bool:
-        """False: an invoice in a currency without a rate is heard of all the same."""
+        """False: an invoice in a currency without a rate is accepted, too."""
         return False
 
     @property
     def due_ms(self) -> int:
-        """Until when it is to be paid; 0 if it does not say."""
+        """When it is due; 0 if it does not say."""
         moment = moment_of(self.due_at) if self.due_at is not None else None
         return max(milliseconds(moment), 0) if moment is not None else 0
 
 
 class CreditAssessment(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What somebody who knows says of a customer's credit: 0 is none, 100 the best."""
+    """An assessment of a customer's credit by an outside source: 0 is none, 100 the best."""
 
     score: Annotated[float, Meta(ge=0, le=100)]
 
@@ -70,7 +70,9 @@ EVENTS: Final = {
 
 
 class Invoice(State):
-    """An invoice by its fingerprint; 0 is never, and an ``amount_minor`` of 0 is not known."""
+    """An invoice by its fingerprint; a time of 0 is never, and an ``amount_minor`` of 0 is not
+    known.
+    """
 
     id: int
     due_ms: int = 0
@@ -80,8 +82,8 @@ class Invoice(State):
     latest_ms: int = 0
 
     def settled_ms(self, at_ms: int) -> int:
-        """When it was paid, or was not in time; 0 while neither is known. One that is not paid by
-        the time it is due needs nobody to say so.
+        """When it was paid, or became overdue; 0 while neither is known. An invoice that is unpaid
+        when due is overdue without an event that says so.
         """
         known_ms = self.paid_ms or self.overdue_ms
         return known_ms or (self.due_ms if self.due_ms < at_ms else 0)
@@ -97,7 +99,7 @@ class Invoice(State):
 
 
 class Added(State):
-    """Invoices that were added up: their amounts, and how many without one there are besides."""
+    """Invoices that were added up: their amounts, and the number of those without an amount."""
 
     amount_minor: int = 0
     without_amount: int = 0
@@ -107,7 +109,7 @@ class Added(State):
         self.without_amount += without_amount
 
     def weighs(self, typical_minor: int) -> float:
-        """As much, if one without an amount is a typical order."""
+        """Their total, with a typical order for each one without an amount."""
         return float(self.amount_minor + self.without_amount * typical_minor)
 
 
@@ -120,10 +122,10 @@ class PaidQuarter(State):
 
 
 class Solvency(State):
-    """The invoices that are known each by itself, by their ids, and the latest assessment.
+    """The invoices that are kept one by one, sorted by id, and the latest assessment.
 
-    ``quarters``: paid invoices before them, the earliest first; ``added_up``: the ids of the last
-    that were added up. ``owed``: what is not paid besides, the latest of it due at ``owed_ms``.
+    ``quarters``: earlier paid invoices, the earliest first; ``added_up``: the ids of the last that
+    were added up. ``owed``: other unpaid invoices, the latest of them due at ``owed_ms``.
     """
 
     invoices: list[Invoice] = field(default_factory=list)
@@ -136,10 +138,10 @@ class Solvency(State):
 
 
 def note(state: Solvency, event: Event, money: Money) -> None:
-    """Take news in; arrival order doesn't matter."""
+    """Add an event; arrival order doesn't matter."""
     at_ms = event.occurred_at_ms
     if event.name == ASSESSED:
-        # Of one moment, the worst.
+        # Of assessments of one moment, the worst.
         known, said = (state.assessed_ms, -state.score), (at_ms, -event.properties.score)
         if said > known:
             state.assessed_ms, state.score = at_ms, event.properties.score
@@ -163,7 +165,7 @@ def note(state: Solvency, event: Event, money: Money) -> None:
 
 
 def united_credit(states: Iterable[Solvency]) -> Solvency:
-    """One person's: an invoice that several ids have news of is one."""
+    """One person's invoices: an invoice that several ids have news of is one."""
     one = Solvency()
     invoices: list[Invoice] = []
     for state in states:
@@ -181,8 +183,8 @@ def united_credit(states: Iterable[Solvency]) -> Solvency:
 
 
 def _keep(state: Solvency, invoices: Iterable[Invoice]) -> None:
-    """Keep each once, with all that is known of it, by their ids; of too many the oldest are added
-    up.
+    """Keep each invoice once, with everything known of it, sorted by id; the oldest beyond the
+    bounds are added up.
     """
     by_id: dict[int, Invoice] = {}
     for one in invoices:
@@ -203,7 +205,7 @@ def _when_paid(one: Invoice) -> tuple[int, int]:
 
 
 def _when_due(one: Invoice) -> tuple[int, int, int]:
-    """The oldest debt first; before it those that nobody said to be due."""
+    """The order of dropping: invoices without a due date first, then the oldest debt."""
     return one.overdue_ms or one.due_ms, one.latest_ms, one.id
 
 
@@ -228,7 +230,7 @@ def _add_quarter(state: Solvency, new: PaidQuarter) -> None:
 
 
 def _owe(state: Solvency, one: Invoice) -> None:
-    """Add an invoice to what is owed besides; one that nobody said to be due is not."""
+    """Add an invoice to what else is owed, unless it has no due date."""
     due_ms = one.overdue_ms or one.due_ms
     if due_ms:
         state.owed.add(one.amount_minor, int(not one.amount_minor))
@@ -236,8 +238,8 @@ def _owe(state: Solvency, one: Invoice) -> None:
 
 
 def _pay_off(state: Solvency, one: Invoice) -> None:
-    """Take an invoice of which nothing else is known off what is owed besides: it was among those,
-    or nobody had said that it was issued.
+    """Subtract an invoice that is not kept from what else is owed: it was among those, or its issue
+    was never reported.
     """
     owed = state.owed
     if one.amount_minor:
@@ -249,7 +251,7 @@ def _pay_off(state: Solvency, one: Invoice) -> None:
 
 
 def _merged(one: Invoice, other: Invoice) -> Invoice:
-    """The first time that it was paid or overdue, and the latest word on when it is due."""
+    """The earliest time it was paid or overdue, the latest due date, and the highest amount."""
     return Invoice(
         one.id,
         max(one.due_ms, other.due_ms),
@@ -267,8 +269,8 @@ def _first(one_ms: int, other_ms: int) -> int:
 def credit_percent(
     state: Solvency, at_ms: int, half_life_ms: int, typical_order: float, money: Money
 ) -> float | None:
-    """0 to 100: the assessment, if it is of the last half-life, else the share of what was invoiced
-    that was paid in time, by amounts that fade. None if nothing is known.
+    """0 to 100: the assessment, if it is within the last half-life, else the share of invoiced
+    amounts that was paid in time, with decaying weights. None if nothing is known.
     """
     if state.assessed_ms and state.assessed_ms <= at_ms < state.assessed_ms + half_life_ms:
         return state.score

@@ -1,8 +1,8 @@
 """Key customers, whom a shop must not lose: by how satisfied and loyal they are, what they can
 spend, and whether they pay in time.
 
-What is not known of somebody counts neither as nothing nor as the best: the mean is of what is
-known, and told with how much that is. Found where scores are made for good: at the end of a
+A side that is not known counts neither as nothing nor as the best: the mean is over the known ones,
+and is shown with how many these are. It is computed when scores are made for good: at the end of a
 purchase day and at check-ins.
 """
 
@@ -47,9 +47,9 @@ from models.money import minor_per_unit
 
 KEY_CHANGED: Final = "key-customer-changed"
 _YEAR_DAYS: Final = 365
-#: So many purchase days of a year, and so many years, are as loyal as can be.
+#: The purchase days of a year, and the years, that give full loyalty.
 _DAYS_MOST, _YEARS_MOST = 12, 3.0
-#: What loyalty is made of: purchase days, years, and what was bought at full price.
+#: The weights of loyalty: purchase days, years, and purchases at full price.
 _LOYALTY_WEIGHTS: Final = (0.5, 0.3, 0.2)
 #: The upper ends of bins of purchasing power in typical orders; there is one more above them.
 _ENDS: Final = tuple(2.0 ** (step / 2) for step in range(-4, 17))
@@ -70,7 +70,7 @@ class KeyParameters(Section, frozen=True):
     power: tuple[NotNegative, ...]
 
     def problems(self) -> Iterator[str]:
-        """Limits that do not follow each other, or that nobody can reach."""
+        """Limits that are not in order, or that nobody can reach."""
         if not self.key_until <= self.key <= 100:
             yield "key_customers: key is 100 at most, and key_until no more than key"
         if self.least_known > len(self.weights):
@@ -82,9 +82,9 @@ class KeyParameters(Section, frozen=True):
 
 
 class KeyCustomer(State):
-    """``credit`` by what was heard of it; ``percents``: satisfaction, loyalty, power and credit
-    when last looked at, -1 for what is not known; ``is_key`` since ``since_ms``; ``bin``: of their
-    power in the sums of all customers.
+    """``credit``: invoices and assessments; ``percents``: satisfaction, loyalty, power and credit
+    at the last look, -1 for what is not known; ``is_key`` since ``since_ms``; ``bin``: of their
+    power in the sums over all customers.
     """
 
     credit: Solvency = field(default_factory=Solvency)
@@ -99,10 +99,10 @@ def _record(state: KeyCustomer, event: Event, scene: Scene) -> None:
 
 
 def _look(scene: Scene) -> None:
-    """Find the four as they are by now, and whether that makes a key customer."""
+    """Compute the four sides, and whether they make a key customer."""
     bought, state = scene.of(purchases), scene.row.read(KEY_CUSTOMERS)
     if is_last_look(bought, scene.at_ms, scene.context.check_in_ms):
-        # Whoever is gone for a year, or gave all of it back, is nobody to be ranked among.
+        # A customer without a purchase in a year, or who gave everything back, is not ranked.
         _find(state, [], scene)
         return
     section, power = scene.parameters.of(KeyParameters), _power(scene)
@@ -112,7 +112,7 @@ def _look(scene: Scene) -> None:
         _UNKNOWN if power is None else round(power.percent),
         _credit(state.credit, section, scene),
     ]
-    # Whom they have lost they cannot keep: that is for `customer-lost`.
+    # Lost customers cannot be kept: `customer-lost` is for them.
     is_lost = scene.of(customer_class) == CustomerClass.LOST
     is_key = not is_lost and _is_key(percents, section, was_key=state.is_key)
     _find(state, percents, scene, place=_UNKNOWN if power is None else power.bin, is_key=is_key)
@@ -126,7 +126,7 @@ def _find(
     place: int = _UNKNOWN,
     is_key: bool = False,
 ) -> None:
-    """Keep what a look found, and tell what changed."""
+    """Keep the result of a look, and report what changed."""
     if percents == state.percents and is_key is state.is_key and place == state.bin:
         return
     before, state = _sums(state), scene.row.edit(KEY_CUSTOMERS)
@@ -139,23 +139,23 @@ def _find(
 
 def _is_key(percents: Sequence[int], section: KeyParameters, *, was_key: bool) -> bool:
     if 0 <= percents[-1] < section.credit:
-        # Who does not pay is no key customer, whatever they order.
+        # A customer who does not pay is no key customer, whatever they order.
         return False
     if _known(percents) < section.least_known:
-        # Nearly everybody: few are asked how satisfied they are, or get an invoice.
+        # Nearly every customer: few answer surveys, or get an invoice.
         return False
     score = mean_of(percents, section)
     return score is not None and score >= (section.key_until if was_key else section.key)
 
 
 def mean_of(percents: Sequence[int], section: KeyParameters) -> float | None:
-    """The weighted mean of what is known; None if nothing is that has a weight."""
+    """The weighted mean of the known sides; None if no side with a weight is known."""
     weights = total = 0.0
     for percent, weight in zip(percents, section.weights, strict=True):
         if percent != _UNKNOWN:
             weights += weight
             total += weight * percent
-    # Without the last digits: 75 is 75, of whichever sides.
+    # Rounded, so that 75 is 75 whichever sides it comes from.
     return round(total / weights, 6) if weights else None
 
 
@@ -164,7 +164,7 @@ def _known(percents: Sequence[int]) -> int:
 
 
 def _satisfaction(scene: Scene) -> int:
-    """The mean of the last answers of each kind, which fade."""
+    """The mean of the last answers of each kind, with decaying weights."""
     answers = scene.of(support).answers
     if not answers:
         return _UNKNOWN
@@ -178,8 +178,8 @@ def _satisfaction(scene: Scene) -> int:
 
 
 def _loyalty(bought: Purchases, scene: Scene) -> int:
-    """How often and for how long they have bought, and how much at full price; not known of
-    somebody who has not bought.
+    """How often and for how long the customer has bought, and how much at full price; not known
+    without a purchase.
     """
     if not bought.last_at_ms:
         return _UNKNOWN
@@ -194,14 +194,14 @@ def _loyalty(bought: Purchases, scene: Scene) -> int:
 
 
 class _Power(Struct, frozen=True, gc=False):
-    """The bin of what they bought in a year and will buy, and their rank by it."""
+    """The bin of what the customer bought in a year and is expected to buy, and its rank."""
 
     bin: int
     percent: float
 
 
 def _power(scene: Scene) -> _Power | None:
-    """None of somebody who bought nothing in a year."""
+    """None without a purchase in a year."""
     orders, net_minor = scene.of(window_365d)
     if not orders:
         return None
@@ -231,14 +231,14 @@ def _credit(known: Solvency, section: KeyParameters, scene: Scene) -> int:
     percent = credit_percent(known, scene.at_ms, section.credit_half_life, typical, money)
     if percent is None:
         return _UNKNOWN
-    # Sums of floats may be a little away from what they stand for.
+    # Sums of floats may differ a little from the exact value.
     exact, whole = round(percent, 6), round(percent)
-    # Who is below what is asked for is not rounded up to it.
+    # Credit below the limit is not rounded up to it.
     return whole - 1 if exact < section.credit <= whole else whole
 
 
 def _sums(state: KeyCustomer) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     sums: list[Sum] = [("key", NO_DAY, 1)] if state.is_key else []
     if state.bin != _UNKNOWN:
         sums.append((_BIN_KEYS[state.bin], NO_DAY, 1))
@@ -250,8 +250,8 @@ def _reunited(scene: Scene, before: KeyCustomer, other: KeyCustomer, sign: int) 
 
 
 def _united(states: Sequence[KeyCustomer], _parameters: Parameters) -> KeyCustomer:
-    """One person's invoices; whether they are a key customer is what the id was found to be that
-    changed last, until they are looked at as one.
+    """One person's invoices. Until the person is looked at, whether they are a key customer is the
+    result of the id that changed last.
     """
     latest = max(states, key=_came, default=KeyCustomer())
     return KeyCustomer(
@@ -342,8 +342,8 @@ FACTS = {
 
 
 class KeyView(Struct, frozen=True, rename="camel"):
-    """``score`` is the mean of the others that are known, each from 0 to 100, when last looked at;
-    ``since``: since when they are, or are no more, a key customer.
+    """``score`` is the mean of the other known values, each from 0 to 100, at the last look;
+    ``since``: since when they have been a key customer, or none.
     """
 
     is_key: bool

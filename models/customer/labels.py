@@ -1,7 +1,7 @@
 """Labels that wait for the end of their horizon, as a row keeps them.
 
-Most of a row is these, so that what the labels of one decision point have in common is kept once,
-and what follows from other numbers not at all.
+They are most of a row. So what the labels of one decision point share is stored once, and what
+follows from other numbers is not stored at all.
 """
 
 from bisect import insort
@@ -32,8 +32,8 @@ def narrow(days: float) -> Days:
 
 
 class Dropped(StrEnum):
-    """Why a label that waited teaches nothing: an id left the person; the customer was erased; or
-    refused to be learnt from; or there are too many.
+    """Why a waiting label teaches nothing: an id left the person, the customer was erased or
+    refused to be learnt from, or there were too many labels.
     """
 
     SPLIT = "split"
@@ -43,14 +43,14 @@ class Dropped(StrEnum):
 
 
 class LabelsDropped(NamedTuple):
-    """So many labels that waited were let go of."""
+    """A number of waiting labels that were dropped, and why."""
 
     why: Dropped
     size: int
 
 
 class Inputs(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    """What the forecasts at a decision point were made of, besides what each of them said.
+    """The inputs of the forecasts at a decision point, which all of them share.
 
     ``order_minor``: a typical order at the time; ``repeats``: purchase days after the first one;
     ``net_minor``: what was spent so far, 0 if more was refunded.
@@ -75,17 +75,17 @@ def inputs_of(forecast: Forecast, past: History, at_ms: int, net_minor: int) -> 
 
 
 def _day_before(days: float, at_ms: int) -> int:
-    """The day since whose beginning so many days have passed."""
+    """The UTC day that began ``days`` before ``at_ms``."""
     return round(at_ms / DAY_MS - days)
 
 
 class Label(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
     """One horizon of a decision point.
 
-    ``weight`` is the number of decision points it stands for: only some of many are kept.
-    ``said``: each scorer's log odds, packed. ``formula_minor`` and ``challenger_minor``: the spend
-    that was expected; without the first there was no model of value yet. ``whole``: a forecast of
-    an earlier release whose features do not follow from the point's inputs.
+    ``weight`` is the number of decision points it stands for, because labels are sampled. ``said``:
+    each scorer's log odds, packed. ``formula_minor`` and ``challenger_minor``: the expected spend;
+    without the first there was no model of value yet. ``whole``: a forecast of an earlier release
+    whose features do not follow from the point's inputs.
     """
 
     horizon_days: Days
@@ -98,16 +98,16 @@ class Label(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_field
     @property
     def horizon_ms(self) -> int:
         days = self.horizon_days
-        # Whole ones need no rounding, and this is asked of every label that waits.
+        # Whole days need no rounding, and this is computed for every label that waits.
         return days * DAY_MS if isinstance(days, int) else round(days * DAY_MS)
 
 
 class DecisionPoint(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    """A decision point and its labels that were not released yet, at least one, the shortest
-    horizon first.
+    """A decision point and those of its labels that were not released yet: at least one, the
+    shortest horizon first.
 
-    ``delay_ms``: how long a label waits after its horizon for events that come late.
-    ``features`` are those of the decision, packed.
+    ``delay_ms``: how long a label waits after its horizon for late events. ``features`` are those
+    of the decision, packed.
     """
 
     at_ms: int
@@ -144,7 +144,7 @@ def _made_again(
 
 
 class Waiting(NamedTuple):
-    """A label with its point; in the order in which they are released."""
+    """A label with its point; sorted, they are in the order of their release."""
 
     due_ms: int
     horizon_days: Days
@@ -245,7 +245,7 @@ class Labels(State):
 def dropped(
     why: Dropped, before: Sequence[DecisionPoint], after: Sequence[DecisionPoint]
 ) -> list[LabelsDropped]:
-    """What was let go of between the two; nothing if all labels still wait."""
+    """The labels that were dropped between ``before`` and ``after``; empty if all still wait."""
     count = _size(before) - _size(after)
     return [LabelsDropped(why, count)] if count else []
 
@@ -260,7 +260,7 @@ def _first_due_ms(points: Sequence[DecisionPoint]) -> list[int]:
     for point in points:
         first = point.labels[0]
         days = first.horizon_days
-        # Whole ones need no rounding, and this is asked of all that wait.
+        # Whole days need no rounding, and this is computed for every label that waits.
         horizon_ms = days * DAY_MS if days.__class__ is int else first.horizon_ms
         due.append(point.at_ms + point.delay_ms + horizon_ms)
     return due
@@ -275,7 +275,7 @@ def _at_ms(point: DecisionPoint) -> int:
 
 
 class _FirstWaiting(Struct, frozen=True, array_like=True, gc=False):
-    """A label of version 1, which had all of its decision point with it."""
+    """A label of version 1, which stored its whole decision point with it."""
 
     due_ms: int
     decided_at_ms: int
@@ -341,7 +341,9 @@ def _label_of(one: _FirstWaiting, inputs: Inputs | None) -> Label:
 
 
 def _inputs_behind(forecast: Forecast, at_ms: int) -> Inputs | None:
-    """The whole numbers that a forecast's features were made of; None if they do not look so."""
+    """The whole numbers that a forecast's features were computed from; None if they do not follow
+    from whole numbers.
+    """
     order_minor = forecast.order_minor
     try:
         _, recency, repeats, life, a_day, _ = forecast.features

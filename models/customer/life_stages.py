@@ -1,4 +1,4 @@
-"""Which class a customer is of, and which stage of the lifecycle they are at, at one moment."""
+"""A customer's class, and their stage of the lifecycle, at one moment."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,7 +14,7 @@ from models.customer.rhythm import clock_of
 from models.customer.row import Due
 from models.learning.history import Days
 
-#: Who buys by the year is lost after so many of their years, and not after several times as many.
+#: Customers who buy by the year are lost after this many of their gaps, instead of ``lost_gaps``.
 _YEARS: Final = 2.0
 
 
@@ -39,8 +39,8 @@ class LifecycleParameters(Section, frozen=True):
 
 
 class CustomerClass(StrEnum):
-    """``potential``: has not bought; ``lost``: silent for too long; ``returned``: bought after
-    that, lately.
+    """``potential``: has not bought; ``lost``: silent for too long; ``returned``: bought again
+    lately, after they were lost.
     """
 
     POTENTIAL = "potential"
@@ -61,21 +61,21 @@ class LifeStage(StrEnum):
 
 
 STAGES: Final = tuple(LifeStage)
-#: By stage, the bits of those up to it.
+#: By stage, the bits of all stages up to it.
 STAGES_UP_TO: Final = {stage: (2 << place) - 1 for place, stage in enumerate(STAGES)}
 
 
 def next_look_ms(known: Due, at_ms: int, settle_ms: int) -> int:
-    """When to look at what an event of ``at_ms`` may have changed, with a timer that is ``known``:
-    once it has settled, or earlier if something else is due before.
+    """When to look at a customer after an event at ``at_ms``, given the present timer: once the
+    event has settled, or earlier if the timer is due before.
     """
     due_ms = max(at_ms + settle_ms, known.handled_ms + 1)
     return min(due_ms, known.due_ms) if known.due_ms else due_ms
 
 
 def is_last_look(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
-    """Whether somebody who is looked at now will not be again before they buy: check-ins end a year
-    after the last purchase, and when all was given back.
+    """Whether no look follows this one before the customer buys: check-ins end a year after the
+    last purchase, and when everything was given back.
     """
     last_ms = bought.last_at_ms
     return not last_ms or at_ms > last_ms + WINDOW_MS_MAX - check_in_ms
@@ -84,18 +84,18 @@ def is_last_look(bought: Purchases, at_ms: int, check_in_ms: int) -> bool:
 def lost_after_ms(
     days: Days, gap_days: float, overdue: Overdue, section: LifecycleParameters
 ) -> int:
-    """The silence after which somebody who bought on these days is lost."""
+    """The silence in ms after which a customer who bought on these days is lost."""
     clock = clock_of(days, gap_days, overdue)
     gaps = _YEARS if clock.is_seasonal else section.lost_gaps
     return max(ceil(gaps * clock.expected_days * DAY_MS), section.lost_after)
 
 
 class Course:
-    """A customer's purchases up to a moment, and what class they make.
+    """A customer's purchases up to a moment, and the class that follows from them.
 
     ``lost_ms``: when the present silence makes them lost, 0 without a purchase; ``new_until_ms``:
-    until when somebody with one purchase day is new, 0 for all others; ``returned_until_ms``: until
-    when they count as returned, 0 for those who never were lost.
+    until when a customer with one purchase day is new, 0 for all others; ``returned_until_ms``:
+    until when they count as returned, 0 if they never were lost.
     """
 
     __slots__ = ("_has_bought", "lost_ms", "new_until_ms", "returned_until_ms")
@@ -111,12 +111,12 @@ class Course:
             if len(days) + bought.earlier_days <= 1:
                 self.new_until_ms = bought.last_occasion_ms + section.new_for
         self.returned_until_ms = 0
-        # Nobody was ever lost whose purchases all lie closer together than that takes.
+        # Purchases that all lie within ``lost_after`` have no silence that makes anybody lost.
         if days and (days[-1] - days[0]) * DAY_MS >= section.lost_after:
             self.returned_until_ms = returned_until_ms(bought, gap_days, overdue, section)
 
     def class_at(self, at_ms: int) -> CustomerClass:
-        """The class at a moment after all that is known of them."""
+        """The class at a moment, which no known event is after."""
         if not self._has_bought:
             return CustomerClass.POTENTIAL
         if at_ms >= self.lost_ms:
@@ -134,25 +134,25 @@ class Course:
 def returned_until_ms(
     bought: Purchases, gap_days: float, overdue: Overdue, section: LifecycleParameters
 ) -> int:
-    """Until when somebody counts as returned; 0 if no silence between two purchases had made them
+    """Until when a customer counts as returned; 0 if no silence between two purchases had made them
     lost.
     """
     days = bought.days
     for place in range(len(days) - 1, 0, -1):
-        # The shortest silence that makes anybody lost, before the one that makes them so.
+        # A shorter silence makes nobody lost; this test is cheap, and spares the other one.
         if (days[place] - days[place - 1]) * DAY_MS < section.lost_after:
             continue
         came_ms = first_from(bought, days[place] * DAY_MS)
         silent_ms = came_ms - last_until(bought, came_ms - 1)
-        # Whoever comes at the very millisecond is not lost yet.
+        # A purchase at exactly that time is not too late.
         if silent_ms > lost_after_ms(days[:place], gap_days, overdue, section):
             return came_ms + section.returned_for
     return 0
 
 
 def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParameters) -> int:
-    """Until when there are enough purchase days within the window and the next is not overdue; 0
-    with too few.
+    """Until when there are enough purchase days within the window and the next purchase is not
+    overdue; 0 with too few.
     """
     if len(bought.days) < section.loyal_days:
         return 0
@@ -161,7 +161,7 @@ def loyal_until_ms(bought: Purchases, overdue_ms: int, section: LifecycleParamet
 
 
 def advocates_until_ms(praised_ms: int, shared_ms: list[int], section: LifecycleParameters) -> int:
-    """Until when what they said or shared makes an advocate of somebody loyal; 0 for nothing."""
+    """Until when praise or sharing makes a loyal customer an advocate; 0 without either."""
     if not praised_ms and not shared_ms:
         return 0
     latest_ms = max(

@@ -1,8 +1,8 @@
 """Customer class, and the stage of the lifecycle that is true now.
 
-Both are looked at `settle` after an event that may move them, when late events have come, and at
-the millisecond at which time alone does: a class by silence, a stage by signs that fade. What was
-found then stands until the next look. The highest stage ever reached is for the funnel alone.
+Both are computed at looks: `settle` after an event that may move them, when late events have come,
+and at the millisecond at which time alone does: a class by silence, a stage by signs that fade. A
+result holds until the next look. The highest stage ever reached is for the funnel alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -72,12 +72,12 @@ _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 _REFERRALS = frozenset({"Referral Sent", "Referral Converted"})
 _WAS_LOST = frozenset({CustomerClass.LOST, CustomerClass.RETURNED})
 _SHARES = frozenset({"Product Shared", "Cart Shared"})
-#: What may speak well of the shop.
+#: Events that may be praise of the shop.
 _PRAISES = _REFERRALS | {RESPONDED, REVIEWED}
 
 
 def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
-    """Count what the event says, and look soon if it may move the customer."""
+    """Count the event's signs, and look soon if it may move the customer."""
     name, at_ms = event.name, event.occurred_at_ms
     if name in _ORDERS:
         _look_soon(scene, at_ms)
@@ -112,19 +112,19 @@ def _is_praise(event: Event, section: LifecycleParameters) -> bool:
 
 
 def _look_soon(scene: Scene, at_ms: int) -> None:
-    """Look once this has settled, or earlier if something else is due before."""
+    """Look once the event has settled, or earlier if a look is due before."""
     row = scene.row
     settle_ms = scene.parameters.of(LifecycleParameters).settle
     row.set_due(_STAGE, next_look_ms(row.due(_STAGE), at_ms, settle_ms))
 
 
 def _move(scene: Scene) -> None:
-    """Find class and stage as they are by now, and tell what changed."""
+    """Compute the present class and stage, and report what changed."""
     _find(scene, is_followed=True)
 
 
 def _take_up(scene: Scene) -> None:
-    """Find class and stage of whoever did anything, and look again once that has settled."""
+    """Find class and stage of customers with any event, and look again once that has settled."""
     if not (scene.of(engagement).first_at_ms or scene.of(purchases).first_at_ms):
         return
     _find(scene, is_followed=False)
@@ -142,11 +142,11 @@ def _find(scene: Scene, *, is_followed: bool) -> None:
     before, course, times = copy(state), _course(scene), _times(state, scene)
     found, stage = course.class_at(at_ms), _stage(state, times, scene)
     if state.customer_class == CustomerClass.LOST and not _has_bought_since(state, scene):
-        # What others buy meanwhile moves the limit, and brings nobody back.
+        # Other customers' purchases move the limit, but bring nobody back.
         found = CustomerClass.LOST
     never_lost = is_followed and state.customer_class not in _WAS_LOST
     if found == CustomerClass.RETURNED and never_lost:
-        # Nor does it make somebody come back who was never found to be lost.
+        # Nor can a customer return who was never found to be lost.
         found = CustomerClass.EXISTING
     is_another = found != state.customer_class
     if is_another:
@@ -180,8 +180,8 @@ def _course(scene: Scene) -> Course:
 
 
 def _has_bought_since(state: Lifecycle, scene: Scene) -> bool:
-    """Whether the purchase is gone after which they were lost, or another one came: also one from
-    before they were found to be lost that was only heard of later.
+    """Whether the purchase before they were lost was given back, or another one came, be it an
+    earlier one that was late.
     """
     last_ms = scene.of(purchases).last_at_ms
     lost_after_ms = scene.parameters.of(LifecycleParameters).lost_after
@@ -189,7 +189,7 @@ def _has_bought_since(state: Lifecycle, scene: Scene) -> bool:
 
 
 class _Times(NamedTuple):
-    """Until when they are loyal, and would be an advocate if they were; 0 for never."""
+    """Until when they are loyal, and would be an advocate if they were loyal; 0 for never."""
 
     loyal_ms: int
     advocates_ms: int
@@ -210,8 +210,8 @@ def _stage(state: Lifecycle, times: _Times, scene: Scene) -> LifeStage:
     if scene.of(purchases).count:
         return LifeStage.PURCHASE
     section = scene.parameters.of(LifecycleParameters)
-    # In by what it was at the latest sign, out at half of that: one sign that is just enough
-    # would else be too little a moment later.
+    # The stage begins by the points at the latest sign, and ends at half of what it takes: one sign
+    # that is just enough would else be too little a moment later.
     was_enough = state.points >= section.considers_at
     if was_enough or state.stage == LifeStage.CONSIDERATION:
         until_ms = considers_until_ms(state.points, state.points_at_ms, section)
@@ -220,7 +220,9 @@ def _stage(state: Lifecycle, times: _Times, scene: Scene) -> LifeStage:
 
 
 def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
-    """All stages up to this one are reached: who bought in a store has considered, too."""
+    """Mark all stages up to this one as reached: a customer who bought in a store has considered,
+    too.
+    """
     state.reached |= STAGES_UP_TO[stage]
     if not state.cohort or (state.cohort == VISITORS and not scene.of(is_visitor)):
         seen = scene.of(engagement)
@@ -235,9 +237,9 @@ def _cohort(scene: Scene) -> str:
 
 
 def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> None:
-    """The person is looked at again: what they did under several ids may be another stage."""
+    """Look at the person again: the events of several ids may make another stage."""
     if scene.row.read(LIFECYCLE).cohort == VISITORS:
-        # Of a visitor who turned out to be a customer.
+        # A visitor turned out to be this customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
     LIFECYCLE.tell_anew(scene, before, other, sign, sums_of)
     now = scene.row.read(LIFECYCLE)
@@ -248,7 +250,7 @@ def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> N
 
 
 def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
-    """One person: all signs of interest and praise; of what was found at looks, the latest of each,
+    """One person: the signs of interest and praise of all ids. Of results of looks, the latest,
     until the person is looked at.
     """
     one, section = Lifecycle(), parameters.of(LifecycleParameters)
@@ -279,14 +281,14 @@ def _came(state: Lifecycle) -> tuple[int, str]:
 
 
 def _unpack_first(content: bytes) -> Lifecycle:
-    """Read version 1, which told of net revenue and not of a margin."""
+    """Read version 1, which reported net revenue instead of a margin."""
     state = msgpack.decode(content, type=Lifecycle)
     state.margin_minor = 0
     return state
 
 
 def customer_class(scene: Scene) -> str:
-    """The class when last looked at; "" before that, and if the part is switched off."""
+    """The class at the last look; "" before the first, and if the part is switched off."""
     is_on = scene.parameters.of(LifecycleParameters).enabled
     return scene.row.read(LIFECYCLE).customer_class if is_on else ""
 

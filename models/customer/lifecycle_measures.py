@@ -1,4 +1,4 @@
-"""What is told of the classes and stages of all customers, and made of it for /metrics."""
+"""The sums over all customers of classes and stages, and the metrics computed from them."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from models.customer.part import Sum
 from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
-#: Whom the funnel tells apart: by the channel of their first event, or as nobody's visitors.
+#: The groups of the funnel: by the channel of the first event, and unidentified visitors.
 OTHER: Final = "other"
 _CHANNELS: Final = (
     "web",
@@ -30,12 +30,14 @@ _DWELL_ENDS_DAYS: Final = (1 / 24, 0.25, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90, 180
 _DWELL_PLACES: Final = range(len(_DWELL_ENDS_DAYS) + 1)
 
 
-#: Stages by channel, and times at stages by bin.
+#: The most sums: stages by channel, and times at stages by bin.
 SUMS_MAX: Final = 160
 
 
 def dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
-    """How long they stayed at the stage that they leave now; nothing of an unknown visitor."""
+    """How long the customer stayed at the stage that they leave now; nothing for an unknown
+    visitor.
+    """
     if state.cohort == VISITORS:
         return []
     place = bisect_left(_DWELL_ENDS_DAYS, (at_ms - state.stage_since_ms) / DAY_MS)
@@ -43,12 +45,14 @@ def dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
 
 
 def standing(state: Lifecycle) -> tuple[str, str, int, str]:
-    """What `sums_of` are made of, besides the day they came, which comes with the cohort."""
+    """The fields that `sums_of` reads, except the first day, which comes with the cohort."""
     return state.customer_class, state.stage, state.reached, state.cohort
 
 
 def sums_of(state: Lifecycle) -> list[Sum]:
-    """What the sums of all customers hold of one; how long they stayed is told once and for all."""
+    """One customer's share of the sums, without times at stages, which `dwelt` adds once and for
+    all.
+    """
     if not state.stage:
         return []
     is_nobody = state.cohort == VISITORS
@@ -102,7 +106,7 @@ def keys(_parameters: Parameters) -> list[str]:
 
 
 def samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
-    """The measures that are made of them."""
+    """The metrics computed from the sums."""
     for one in (*CustomerClass, VISITORS):
         yield Sample(_BY_CLASS, (one,), sums.get(f"class:{one}", 0))
     for stage in (*STAGES, VISITORS):
@@ -119,8 +123,8 @@ def samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample
 
 
 def _median_days(left: Sequence[int]) -> float:
-    """The median of those who left, as if they were spread evenly over the bin that it lies in; the
-    end of the longest bin but one for one in the last.
+    """The median time of those who left, as if they were spread evenly over its bin. A median in
+    the last bin, which has no end, is the beginning of that bin.
     """
     wanted, before = sum(count for count in left) / 2, 0
     for place, count in enumerate(left):

@@ -1,4 +1,4 @@
-"""What is kept of a customer's class and stage, and of how they were won."""
+"""What a row keeps of a customer's class and stage, and of how they were won."""
 
 from typing import Final
 
@@ -6,22 +6,23 @@ from msgspec import field
 
 from models.customer.row import State
 
-#: The cohort of visitors whom nobody knows yet: they are no people, and are counted by themselves.
+#: The cohort of unidentified visitors, who are counted by themselves.
 VISITORS: Final = "visitors"
 
 
 class Lifecycle(State):
-    """``customer_class`` and ``stage`` when last looked at, "" before that; since when, and what
-    they were ``before``. ``reached`` has a bit for each stage ever reached.
+    """``customer_class`` and ``stage`` at the last look, "" before the first; since when, and the
+    ones before them. ``reached`` has a bit for each stage ever reached.
 
-    ``first_day`` and ``cohort``: when and by which channel they came; ``won_day``: when they first
-    bought, ``won_by``: through which other channel, "" for the cohort's; ``margin_minor``: what
-    they brought, ``brought``: that by the week since 1970, ascending; ``worth_minor``: that and
-    what is expected of them, 0 before anything is. All as it was told of all customers.
+    ``first_day`` and ``cohort``: when and by which channel the customer came; ``won_day``: when
+    they first bought; ``won_by``: the channel that won them, "" if it is the cohort's;
+    ``margin_minor``: the margin they brought; ``brought``: the same by week since 1970, ascending;
+    ``worth_minor``: the margin brought and expected, 0 while nothing is expected. All of these are
+    as last reported to the sums.
 
-    ``points`` are signs of interest as of ``points_at_ms``; ``praised_ms`` is the latest time they
-    spoke well of the shop, ``shared_ms`` the latest times they shared something; ``touches``: by
-    which channels they came lately, with when, until they bought (`acquisition.touch`).
+    ``points`` are signs of interest as of ``points_at_ms``; ``praised_ms``: when they last spoke
+    well of the shop; ``shared_ms``: the latest times they shared something; ``touches``: the times
+    and channels of their latest visits before the first purchase (`acquisition.touch`).
     """
 
     customer_class: str = ""

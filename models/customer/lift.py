@@ -1,8 +1,8 @@
-"""What actions bring: the customers for whom one was decided are followed, those of the control
-group too, until it is known whether they bought.
+"""What actions bring: the customers for whom one was decided, in the control group too, are
+followed until it is known whether they bought.
 
 A customer counts once for an action while they are followed, by its first decision: later ones
-would follow from what the first brought. What is told is told once late events have come.
+would follow from what the first brought. Results are reported once late events have come.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,9 +43,9 @@ from models.customer.scene import Context, Scene
 from models.events.event import Event
 from models.learning.acquisition import cohort_of
 
-#: As many decisions as are followed at once, or remembered as told.
+#: The most decisions that are followed at once, or remembered as reported.
 FOLLOWED_MAX: Final = 24
-#: Comparisons are of what was decided in this month and the twelve before.
+#: Comparisons cover the decisions of this month and of the twelve before.
 _WINDOW_DAYS: Final = 365
 _DUE: Final = "lift"
 #: How much of a followed action is known.
@@ -60,14 +60,14 @@ class LiftParameters(Section, frozen=True):
     kept_within: PositiveMs
 
     def problems(self) -> Iterator[str]:
-        """Whoever converts is kept, and orders are known for a year."""
+        """Conversion must not take longer than retention, and orders are known for a year only."""
         if not self.converted_within <= self.kept_within <= _WINDOW_DAYS * DAY_MS:
             yield "lift.kept_within is between lift.converted_within and 365d"
 
 
 class FollowedAction(State):
-    """A customer whom an action was decided for, "*" for any; ``reason``: the one it was for, "*"
-    if it is for any. ``known``: how much of what follows is.
+    """A customer for whom an action was decided, "*" for any; ``reason``: the reason it was for,
+    "*" for any. ``known``: how much of the outcome is known.
     """
 
     at_ms: int
@@ -81,15 +81,17 @@ class FollowedAction(State):
 
 
 class FollowedActions(State):
-    """The latest, in the order of time; ``is_left_out``: of both groups, and in no comparison."""
+    """The latest, in the order of time; ``is_left_out``: the customer has decisions of both groups,
+    and is in no comparison.
+    """
 
     latest: list[FollowedAction] = field(default_factory=list)
     is_left_out: bool = False
 
 
 def follow_action(scene: Scene, action: str, reason: str, *, is_treated: bool) -> None:
-    """Begin to follow the customer for an action that was decided just now; ``reason``: "" for an
-    action that is for any.
+    """Follow the customer from now on for an action that was just decided; ``reason``: "" for an
+    action that is for any reason.
     """
     if not LIFT.is_on(scene.parameters) or scene.of(contacts).contaminated_ms:
         return
@@ -116,7 +118,7 @@ def _is_followed(state: FollowedActions, action: str, scene: Scene) -> bool:
 
 
 def _kept(actions: list[FollowedAction]) -> list[FollowedAction]:
-    """As many as there is room for: of those of which all is told the oldest go first."""
+    """As many as the bound allows: the oldest that were fully reported go first."""
     while len(actions) > FOLLOWED_MAX:
         place = next((n for n, one in enumerate(actions) if one.known == _ALL_KNOWN), 0)
         actions = [*actions[:place], *actions[place + 1 :]]
@@ -124,7 +126,7 @@ def _kept(actions: list[FollowedAction]) -> list[FollowedAction]:
 
 
 def _due_ms(followed: FollowedAction, section: LiftParameters, delay_ms: int) -> int:
-    """When more is known of one, late events included; 0 for never."""
+    """When the next part of an outcome is known, late events included; 0 for never."""
     if followed.known == _ALL_KNOWN:
         return 0
     within_ms = section.converted_within if followed.known == _OPEN else section.kept_within
@@ -142,7 +144,7 @@ def _wait(scene: Scene) -> None:
 
 
 def _run(scene: Scene) -> None:
-    """Note what came of those whose time is over, and tell it."""
+    """Note the outcomes whose time is over, and report them."""
     section, delay_ms = scene.parameters.of(LiftParameters), scene.context.label_delay_ms
     state = scene.row.edit(LIFT)
     learnt: list[Sum] = []
@@ -158,7 +160,7 @@ def _run(scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Note what came meanwhile of those who are followed, unless they are in no comparison."""
+    """Note the outcomes since then of followed customers, unless they are in no comparison."""
     state, decided = scene.row.read(LIFT), scene.of(contacts).latest
     if not state.is_left_out and any(one.outcome == Outcome.CONTAMINATED for one in decided):
         _leave_out(scene.row.edit(LIFT), scene)
@@ -182,7 +184,7 @@ def _note(followed: FollowedAction, section: LiftParameters, scene: Scene) -> No
 
 
 def _record(state: FollowedActions, event: Event, scene: Scene) -> None:
-    """Leave out whom somebody treated although they are in the control group."""
+    """Leave out a customer whom somebody treated although they are in the control group."""
     contact = decided_contact(scene.of(contacts), event)
     if contact is None or contact.treated or OUTCOMES[event.name] is Outcome.FAILED:
         return
@@ -196,7 +198,7 @@ def _leave_out(state: FollowedActions, scene: Scene) -> None:
 
 
 def _sums(state: FollowedActions) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     return [] if state.is_left_out else _sums_of_all(state.latest)
 
 
@@ -205,8 +207,8 @@ def _sums_of_all(followed: Sequence[FollowedAction]) -> list[Sum]:
 
 
 def _sums_of(followed: FollowedAction, told: int = _OPEN) -> list[Sum]:
-    """Of the action, and of it for its reason; by the month of the decision. What is known beyond
-    what was ``told``.
+    """The sums for the action, and for it with its reason, by the month of the decision: what is
+    known beyond what was ``told``.
     """
     amounts: list[tuple[str, int]] = []
     if told == _OPEN < followed.known:
@@ -224,8 +226,8 @@ def _sums_of(followed: FollowedAction, told: int = _OPEN) -> list[Sum]:
 
 
 def _reunited(scene: Scene, before: FollowedActions, other: FollowedActions, sign: int) -> None:
-    """Whoever turned out to be of both groups is left out; what was decided for an id that leaves
-    leaves with it.
+    """A person with decisions of both groups is left out; decisions for an id that leaves go with
+    it.
     """
     state = scene.row.read(LIFT)
     latest, is_left_out = state.latest, state.is_left_out
@@ -234,7 +236,7 @@ def _reunited(scene: Scene, before: FollowedActions, other: FollowedActions, sig
         latest = [one for one in latest if (one.at_ms, one.action) not in theirs]
     is_left_out = is_left_out or (bool(latest) and scene.of(contacts).contaminated_ms > 0)
     if (latest, is_left_out) != (state.latest, state.is_left_out):
-        # Another state, for this may be the one ``before``.
+        # A new state, because this one may be ``before``.
         scene.row.replace(LIFT, FollowedActions(latest, is_left_out))
     LIFT.tell_anew(scene, before, other, sign, _sums)
     _wait(scene)

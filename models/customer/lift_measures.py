@@ -1,4 +1,4 @@
-"""What is told of customers for whom an action was decided, and what comes of comparing them."""
+"""The sums over customers for whom an action was decided, and the comparison of their groups."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -9,23 +9,24 @@ from models.learning.differences import Ahead, Amounts, of_means, of_shares
 from models.measures import Measure, Sample
 from models.money import minor_per_unit
 
-#: Whatever action, or whatever reason.
+#: Any action, or any reason.
 ANY: Final = "*"
 GROUPS: Final = (TREATED, CONTROL)
-#: With fewer customers in either group no difference is told.
+#: With fewer customers in either group no difference is reported.
 FEW: Final = 30
-#: As many cells (an action, or an action for a reason) as are told of; the first of the catalogue.
+#: The most cells (an action, or an action for a reason) that have sums: the first in the catalogue.
 CELLS_MAX: Final = 64
-#: Sums of a cell and a group: customers followed for the first time, and how many of them bought;
-#: followed for the second, how many bought, what they spent, and that squared.
+#: Sums of a cell and a group: customers whose time to convert is over, and how many of them bought;
+#: customers whose time to be kept is over, how many bought, what they spent, and that squared.
 SEEN, CONVERTED = "seen", "converted"
 FOLLOWED, KEPT, NET, SQUARES = "followed", "kept", "net", "squares"
 SUMS: Final = (SEEN, CONVERTED, FOLLOWED, KEPT, NET, SQUARES)
-#: Whoever spends more counts with so much, in minor units: one order must not be all there is.
+#: A customer who spends more counts with this much, in minor units, so that one order cannot decide
+#: a comparison.
 NET_MAX_MINOR: Final = 10**8
-#: Squares are told in units of this many, so that sums of them stay exact.
+#: Squares are counted in units of this many, so that their sums stay exact.
 _SQUARE: Final = 10**4
-#: Of a group drawn at random the share is further from the holdout's once in a thousand times.
+#: Chi-squared above which the groups are skewed: random groups exceed it once in a thousand times.
 _SKEWED: Final = 10.83
 
 
@@ -36,12 +37,12 @@ class LiftCell(NamedTuple):
     reason: str = ANY
 
     def key(self, group: str, what: str) -> str:
-        """The key of one of its sums."""
+        """The key of one of the cell's sums."""
         return f"{self.action}|{self.reason}|{group}|{what}"
 
 
 def cells(parameters: Parameters) -> list[LiftCell]:
-    """Those that are told of: all actions together, each, and each by the reasons it plays to."""
+    """The cells that have sums: all actions together, each action, and each by its reasons."""
     found = [LiftCell(ANY)]
     for rule in parameters.actions.actions:
         found.append(LiftCell(rule.name))
@@ -50,7 +51,7 @@ def cells(parameters: Parameters) -> list[LiftCell]:
 
 
 def squared(net_minor: int) -> int:
-    """The square of an amount, as it is told."""
+    """The square of an amount, in the unit of the sums."""
     return round(net_minor * net_minor / _SQUARE)
 
 
@@ -70,10 +71,10 @@ class Arm(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A cell's two groups, and what the treated are ahead by: None with too few in either.
+    """A cell's two groups, and by how much the treated are ahead: None with too few in either.
 
-    ``net``: in minor units a customer. ``is_skewed``: the groups are not as large as they were
-    drawn, so that something besides chance decides who is in which.
+    ``net``: in minor units a customer. ``is_skewed``: the sizes of the groups do not fit the
+    holdout's share, so something besides chance decides who is in which.
     """
 
     cell: LiftCell
@@ -86,7 +87,7 @@ class Compared(NamedTuple):
 
 
 def compared(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Compared]:
-    """Every cell of which anything is told."""
+    """Every cell with customers in it."""
     for cell in cells(parameters):
         treated, control = (_arm(sums, cell, group) for group in GROUPS)
         if treated.seen <= 0 and control.seen <= 0:
@@ -169,7 +170,7 @@ def keys(parameters: Parameters) -> list[str]:
 
 
 def samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample]:
-    """The measures that are made of them."""
+    """The metrics computed from the sums."""
     unit = minor_per_unit(parameters.money.currency)
     for one in compared(sums, parameters):
         for group, arm in zip(GROUPS, (one.treated, one.control), strict=True):

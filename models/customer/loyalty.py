@@ -1,4 +1,4 @@
-"""Loyalty points: what orders earn, what is redeemed of it, and the level that comes of it."""
+"""Loyalty points: earned by orders, redeemed, and the level that follows."""
 
 from collections.abc import Callable, Iterator, Mapping
 from math import nan
@@ -27,27 +27,28 @@ from models.measures import Measure, Sample
 POINTS_EARNED, POINTS_EXPIRING = "points-earned", "points-expiring"
 LEVEL_NEAR, LEVEL_CHANGED = "level-near", "level-changed"
 _NAME, _DUE = "loyalty", "loyalty"
-#: What is told of all customers: members, then points.
+#: The keys of the sums: members, then points.
 _KEYS = ("members", "active", "pending", "redeemed", "earned")
 _FOR_EVER: Final = 0
 
 
 def _record(state: Loyalty, event: Event, scene: Scene) -> None:
-    """Take in an order's news, a redemption or an adjustment, and tell what comes of it."""
+    """Add an event of an order, a redemption or an adjustment, and report what follows."""
     loyalty_news.record(state, event, scene)
     _tell(state, scene)
 
 
 def _tell(state: Loyalty, scene: Scene) -> None:
-    """Tell what has changed, raise the moments of this time, and wait for the next change that time
-    alone brings.
+    """Report what has changed, raise the moments of this time, and wait for the next change by time
+    alone.
     """
-    # What was told is as of a later moment where this event is late: it is told anew as of then.
+    # The last report is of a later moment if this event is late: then it is corrected as of that
+    # moment.
     now_ms, is_news = max(scene.at_ms, state.told_at_ms), scene.at_ms > state.told_at_ms
     account = current(state, scene.parameters, now_ms)
     _tell_sums(state, account, scene)
     if is_news:
-        # What began while the part was off is old.
+        # What began while the part was switched off is old.
         if account.earned_at_ms == now_ms:
             scene.raise_moment(POINTS_EARNED)
         if account.begins_expiring():
@@ -64,7 +65,7 @@ def _tell(state: Loyalty, scene: Scene) -> None:
 
 
 def _tell_sums(state: Loyalty, account: Account, scene: Scene) -> None:
-    """What there is now less what was told: the sums of all customers stay exact."""
+    """Correct the sums by the difference to what was last reported, so that they stay exact."""
     is_member, told = int(state.is_member), state.told
     now: Sums = (is_member, account.active, account.pending, account.redeemed, account.earned)
     if now != told:
@@ -79,7 +80,7 @@ def _wake(scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Follow what became of the orders that points came of; those that came meanwhile earn none."""
+    """Update the orders that gave points; those that came meanwhile earn none."""
     if not scene.row.has(LOYALTY):
         return
     state = scene.row.edit(LOYALTY)
@@ -89,20 +90,20 @@ def _take_up(scene: Scene) -> None:
 
 
 def _reunited(scene: Scene, before: Loyalty, other: Loyalty, sign: int) -> None:
-    """What was told of an id comes and goes with it, and the rest is told now."""
+    """What was reported of an id comes and goes with it; the rest is reported now."""
     state, told = scene.row.edit(LOYALTY), zip(before.told, other.told, strict=True)
     is_member, active, pending, redeemed, earned = (mine + sign * its for mine, its in told)
     state.told = is_member, active, pending, redeemed, earned
     state.account = None
     if len(scene.row.ids) > 1:
-        # One id may have placed the order that another had refunded.
+        # One id may have placed an order whose refund came under another.
         settled_ms = scene.context.clock_ms - scene.parameters.time.lateness
         loyalty_news.follow_orders(state, scene.of(purchases).orders, settled_ms)
     _tell(state, scene)
 
 
 def loyalty_account(scene: Scene) -> Account:
-    """The customer's points as of this moment; read only."""
+    """The customer's points at this moment; read only."""
     state, parameters = scene.row.read(LOYALTY), scene.parameters
     account = state.account
     if account is not None and account.at_ms == scene.at_ms and account.parameters is parameters:
@@ -121,7 +122,7 @@ def _expiring(scene: Scene) -> int:
 
 def _level_name(scene: Scene, level: int) -> str:
     names = scene.parameters.of(LoyaltyParameters).levels
-    # A shop may have taken levels away since it was told.
+    # A shop may have removed levels since the last report.
     return names[min(level, len(names) - 1)]
 
 
@@ -152,7 +153,7 @@ def _edge(scene: Scene) -> int:
     return next_ms if next_ms < NEVER_MS else 0
 
 
-#: All that is known of points changes with them alone.
+#: All facts of points change only then.
 _MOVES = steps(_edge)
 
 FACTS = {
@@ -214,7 +215,9 @@ FACTS = {
 
 
 class LoyaltyView(Struct, frozen=True, rename="camel"):
-    """Points by what can be done with them; ``next_expiry_at`` is that of points that are left."""
+    """Points by what can be done with them; ``next_expiry_at`` is the next expiry of points that
+    are left.
+    """
 
     points: int
     pending: int

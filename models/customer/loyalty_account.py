@@ -1,8 +1,8 @@
-"""A loyalty account: the points that come of the orders, redemptions and adjustments so far.
+"""A loyalty account: the points that follow from the orders, redemptions and adjustments so far.
 
-Points follow from all that is known, so any order of arrival gives one balance. The account is kept
-beside the state while a row is in memory: news in order of time is added to it, and any other news
-has it worked out anew.
+The balance is a function of all known events, whatever their order of arrival. While a row is in
+memory, its account is cached beside the state: an event in order of time is added to it, and any
+other event makes it be computed anew.
 """
 
 from bisect import bisect_left, insort
@@ -19,7 +19,7 @@ from models.money import minor_per_unit
 POINTS_MAX: Final = 10**12
 #: Points of a unit of money are exact to a millionth, so that 1.15 times 100 is 115.
 _MILLION: Final = 1_000_000
-#: The points of a lot that follow from what its order brings by now.
+#: Stands for points that are computed from what the lot's order brings by now.
 OPEN: Final = -1
 #: Where a lot comes from: an order, an adjustment, or a redemption whose order was cancelled after
 #: the lot that it took from had expired.
@@ -59,10 +59,10 @@ Sums = tuple[int, int, int, int, int]
 class Loyalty:
     """Lots and debits sorted by (time, id); ``cancelled``: (time, order) of late cancellations.
 
-    News of up to ``settled_ms`` no longer counts. Of what was let go of, the points that are owed,
-    were earned and were redeemed are left. ``told``, ``level`` and ``level_before`` (places in the
-    list of levels) are what was last told, as of ``told_at_ms``. ``account`` is what follows from
-    all that; it is not stored, and None when it must be worked out anew.
+    Events up to ``settled_ms`` no longer count. Of the lots and debits that were dropped, the
+    points owed, earned and redeemed are kept as totals. ``told``, ``level`` and ``level_before``
+    (places in the list of levels) are what was last reported to the sums, as of ``told_at_ms``.
+    ``account`` follows from all that; it is not stored, and None when it must be computed anew.
     """
 
     __slots__ = (
@@ -96,7 +96,7 @@ class Loyalty:
         return bool(self.lots or self.debits or self.settled_ms)
 
 
-#: What is stored of the state, in this order.
+#: The fields of the state that are stored, in this order.
 _Stored = tuple[
     list[Lot], list[Debit], list[tuple[int, int]], int, int, int, int, Sums, int, int, int
 ]
@@ -105,14 +105,14 @@ _DECODE = msgspec.msgpack.Decoder(_Stored).decode
 
 
 def pack(state: Loyalty) -> bytes:
-    """The state as it is stored; the account is left out."""
+    """The state's stored bytes; the account is left out."""
     past = (state.settled_ms, state.past_debt, state.past_earned, state.past_redeemed)
     told = (state.told, state.told_at_ms, state.level, state.level_before)
     return _ENCODE((state.lots, state.debits, state.cancelled, *past, *told))
 
 
 def unpack(content: bytes) -> Loyalty:
-    """What `pack` gave. Raises what msgspec raises for anything else."""
+    """Read what `pack` wrote. Raises what msgspec raises for anything else."""
     state, stored = Loyalty(), _DECODE(content)
     state.lots, state.debits, state.cancelled = stored[:3]
     state.settled_ms, state.past_debt, state.past_earned, state.past_redeemed = stored[3:7]
@@ -121,8 +121,8 @@ def unpack(content: bytes) -> Loyalty:
 
 
 class Credit:
-    """A lot in the account: ``points`` it came with, and how many are ``left``; those of equal
-    expiry are spent in the order of ``place``.
+    """A lot in the account: the ``points`` it came with, and how many are ``left``. Of lots with
+    equal expiry, the lower ``place`` is spent first.
     """
 
     __slots__ = ("active_ms", "expires_ms", "left", "lot", "place", "points")
@@ -143,12 +143,13 @@ _BACK: Final = 1 << 32
 
 
 class Account:
-    """What a customer has of points at ``at_ms``, by all that is known to have come by then.
+    """A customer's points at ``at_ms``, by everything known to have happened by then.
 
-    ``active`` points can be spent, ``pending`` ones not yet; ``debt`` is what was spent and is not,
-    or no longer, earned. ``earned`` and ``redeemed`` are those that ever were, as far as known now.
-    ``to_spend``: (expiry, place, credit) of what active points are left of, the first to expire
-    first; where there is debt there are none. ``earned_at_ms``: when an order's last became active.
+    ``active`` points can be spent, ``pending`` ones not yet; ``debt`` are points spent that were
+    not, or are no longer, earned. ``earned`` and ``redeemed`` are totals of all time, as far as
+    known now. ``to_spend``: (expiry, place, credit) of credits with active points left, the first
+    to expire first; empty while there is debt. ``earned_at_ms``: when an order's points last became
+    active.
     """
 
     __slots__ = (
@@ -192,7 +193,7 @@ class Account:
         )
         #: [place of the debit, points owed], the oldest first.
         self._debts: list[list[int]] = [[-1, state.past_debt]] if state.past_debt else []
-        #: By the place of a debit, what was taken of which credit.
+        #: By the place of a debit, the credits it took points from, with how many.
         self._pieces: dict[int, list[tuple[Credit, int]]] = {}
         #: What is yet to happen: (when, what, place, which).
         self._moves: list[tuple[int, int, int, Credit | Debit]] = []
@@ -205,7 +206,7 @@ class Account:
         self.advance(at_ms)
 
     def add_lot(self, lot: Lot) -> bool:
-        """Add the latest lot of all; False if it comes too late for that."""
+        """Add the latest lot of all; False if it is too late to be added."""
         is_order = lot.source == ORDER
         active_ms = lot.at_ms + self.loyalty.pending if is_order else lot.at_ms
         if active_ms <= self.at_ms or not (self._is_one_rate or lot.at_ms >= self.at_ms):
@@ -215,7 +216,7 @@ class Account:
         return True
 
     def add_debit(self, debit: Debit, place: int) -> bool:
-        """Add the latest debit of all; False if it comes too late for that."""
+        """Add the latest debit of all; False if it is too late to be added."""
         if debit.at_ms <= self.at_ms:
             return False
         self._note(debit, place)
@@ -228,8 +229,8 @@ class Account:
             self._moves.append((debit.returned_at_ms, _GIVE_BACK, place, debit))
 
     def _take_in(self, lots: Iterable[Lot]) -> None:
-        """Have the points of lots begin when they become active: an order's at the rate of the
-        level that was held when it was placed.
+        """Schedule the time at which each lot's points become active. An order's points are at the
+        rate of the level that was held when it was placed.
         """
         loyalty, standing, moves = self.loyalty, self.standing, self._moves
         pending_ms, expiry_ms = loyalty.pending, loyalty.expiry
@@ -254,7 +255,7 @@ class Account:
             self.pending += points - spent
 
     def advance(self, at_ms: int) -> None:
-        """Let all happen that comes by ``at_ms``, in the order of time."""
+        """Apply everything that happens by ``at_ms``, in the order of time."""
         done = 0
         for move_ms, kind, place, one in self._moves:
             if move_ms > at_ms:
@@ -289,7 +290,7 @@ class Account:
         self._offer(credit)
 
     def _offer(self, credit: Credit) -> None:
-        """Have the credit pay what is owed, and spend what is left from now on."""
+        """Pay debts from the credit; what is left can be spent from now on."""
         while credit.left and self._debts:
             debt = self._debts[0]
             points = min(debt[1], credit.left)
@@ -304,7 +305,7 @@ class Account:
             insort(self.to_spend, (credit.expires_ms, credit.place, credit))
 
     def _take(self, debit: Debit, place: int) -> None:
-        """Take points from what expires first; what is not there is owed."""
+        """Take points from the credits that expire first; what is missing becomes debt."""
         wanted, pieces = debit.points, self._pieces.setdefault(place, [])
         self.redeemed += wanted if debit.is_redemption else 0
         while wanted and self.to_spend:
@@ -321,8 +322,8 @@ class Account:
             self.debt += wanted
 
     def _give_back(self, debit: Debit, place: int) -> None:
-        """Undo a redemption: its points go back to their lots, and are a lot of their own where
-        those have expired.
+        """Undo a redemption: its points return to their lots; where those have expired, they become
+        a lot of their own.
         """
         self.redeemed -= debit.points
         for debt in self._debts:
@@ -349,7 +350,7 @@ class Account:
             self._offer(credit)
 
     def expiring(self) -> int:
-        """The points to spend that are about to expire."""
+        """The active points that are about to expire."""
         points, until_ms = 0, self.at_ms + self.loyalty.expiring
         for expires_ms, _, credit in self.to_spend:
             if expires_ms > until_ms:
@@ -358,7 +359,9 @@ class Account:
         return points
 
     def begins_expiring(self) -> bool:
-        """Whether so many points are about to expire that it is worth a word, some just now."""
+        """Whether at least ``expiring_least`` points are about to expire, some of them as of just
+        now.
+        """
         at_ms, loyalty = self.at_ms + self.loyalty.expiring, self.loyalty
         place = bisect_left(self.to_spend, (at_ms,))
         if place == len(self.to_spend) or self.to_spend[place][0] != at_ms:
@@ -378,8 +381,8 @@ class Account:
         return next_ms
 
     def _begins_expiring_at_ms(self) -> int:
-        """When next so many of those that are active now will be about to expire that it is worth
-        a word; `NEVER_MS` for never.
+        """When at least ``expiring_least`` of the points that are active now will next be about to
+        expire; `NEVER_MS` for never.
         """
         to_spend, within_ms = self.to_spend, self.loyalty.expiring
         least, soon_ms = self.loyalty.expiring_least, self.at_ms + within_ms
@@ -395,12 +398,12 @@ class Account:
 
 
 def current(state: Loyalty, parameters: Parameters, at_ms: int) -> Account:
-    """The account that is kept, brought to ``at_ms``."""
+    """The cached account, brought to ``at_ms``."""
     account = state.account
     is_ahead = bool(state.lots) and state.lots[-1].at_ms > at_ms
     if account is None or is_ahead or account.at_ms > at_ms or account.parameters is not parameters:
         account = Account(state, parameters, at_ms)
-        # An account has no lots that come after it.
+        # An account without the lots after its time is not cached.
         state.account = None if is_ahead else account
     elif account.at_ms < at_ms:
         account.advance(at_ms)

@@ -1,4 +1,4 @@
-"""The levels of a loyalty programme: what they ask for, and which one a customer holds."""
+"""The levels of a loyalty programme: the points they require, and which one a customer holds."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ NEVER_MS: Final = 1 << 62
 
 
 class LoyaltyParameters(Section, frozen=True):
-    """What points are earned at, how long they last, and the levels from the lowest up."""
+    """The rate at which points are earned, how long they last, and the levels, lowest first."""
 
     section = "loyalty"
 
@@ -37,7 +37,7 @@ class LoyaltyParameters(Section, frozen=True):
     debits: PositiveInt
 
     def problems(self) -> Iterator[str]:
-        """The lowest level is everybody's, and each asks for more than the one before."""
+        """The lowest level must require 0 points, and each one more than the one before."""
         points = self.level_points
         if points[:1] != (0,) or tuple(sorted(set(points))) != points:
             yield "loyalty.level_points must ascend, from 0"
@@ -50,9 +50,9 @@ class LoyaltyParameters(Section, frozen=True):
 class Standing:
     """The level by points earned within the window, followed through time.
 
-    A level is held until the grace has gone by since its points were last there. ``earned`` are
-    the points that count, ``reached`` is the place of the level that they are enough for, and
-    ``near_ms`` is when points last brought the level above near.
+    A level is held until the grace period has passed since the customer last had its points.
+    ``earned`` are the points that count, ``reached`` is the place of the level that they are enough
+    for, and ``near_ms`` is when they last came near the next level.
     """
 
     __slots__ = (
@@ -77,13 +77,13 @@ class Standing:
         self._window_ms, self._grace_ms = loyalty.level_window, loyalty.level_grace
         self._steps = steps = loyalty.level_points
         share = loyalty.level_near
-        #: From how many points on each level is near, seen from the one below.
+        #: The points from which on each level is near, seen from the one below.
         self._marks = [0]
         self._marks += [ceil(up - share * (up - low)) for low, up in pairwise(steps)]
-        #: Between two of these, points change nothing.
+        #: Between two of these bounds, more or fewer points change nothing.
         self._bounds = sorted({*steps, *self._marks})
         self._floor, self._ceiling = 0, [*self._bounds, NEVER_MS][1]
-        #: When points begin to count, and how many have come before each.
+        #: When points begin to count, and how many came before each.
         self._times: list[int] = []
         self._totals = [0]
         self._entered = self._left = 0
@@ -91,12 +91,14 @@ class Standing:
         self.earned = self.reached = self.near_ms = 0
 
     def add(self, active_ms: int, points: int) -> None:
-        """Points that count from ``active_ms`` on, which is not before that of those before."""
+        """Add points that count from ``active_ms`` on, which must not be before that of earlier
+        calls.
+        """
         self._times.append(active_ms)
         self._totals.append(self._totals[-1] + points)
 
     def advance(self, at_ms: int) -> None:
-        """Count what had come, and had not gone by again, at ``at_ms``."""
+        """Count the points that are within the window at ``at_ms``."""
         times, totals, window_ms = self._times, self._totals, self._window_ms
         entered, left, before = self._entered, self._left, self.earned
         while True:
@@ -116,7 +118,7 @@ class Standing:
         self._entered, self._left = entered, left
 
     def _cross(self, at_ms: int, before: int) -> None:
-        """The points have come over a bound, or fallen below one."""
+        """The points have risen to a bound, or fallen below one."""
         earned, steps = self.earned, self._steps
         reached = bisect_right(steps, earned) - 1
         for level in range(reached + 1, self.reached + 1):
@@ -130,31 +132,31 @@ class Standing:
         self._ceiling = self._bounds[place] if place < len(self._bounds) else NEVER_MS
 
     def held(self, at_ms: int) -> int:
-        """The place of the level that is held at ``at_ms``, up to where it was followed."""
+        """The place of the level that is held at ``at_ms``, as far as the level was followed."""
         for level in range(len(self._steps) - 1, self.reached, -1):
             if at_ms < self._ended_ms[level] + self._grace_ms:
                 return level
         return self.reached
 
     def gap(self, at_ms: int) -> int:
-        """Points until the level above the one that is held; 0 for the highest."""
+        """Points missing to the level above the one that is held; 0 for the highest."""
         above = self.held(at_ms) + 1
         return self._steps[above] - self.earned if above < len(self._steps) else 0
 
     def moves_at_ms(self) -> int:
-        """When the points that count next become more or fewer; `NEVER_MS` for never."""
+        """When the number of points that count next changes; `NEVER_MS` for never."""
         times, entered, left = self._times, self._entered, self._left
         enter_ms = times[entered] if entered < len(times) else NEVER_MS
         return min(enter_ms, times[left] + self._window_ms if left < entered else NEVER_MS)
 
     def falls_at_ms(self, at_ms: int) -> int:
-        """When the level that is held falls if no points come; `NEVER_MS` for the lowest."""
+        """When the level that is held falls if no more points come; `NEVER_MS` for the lowest."""
         held = self.held(at_ms)
         if held > self.reached:
             return self._ended_ms[held] + self._grace_ms
         if not held:
             return NEVER_MS
-        # The first of the points whose going leaves too few.
+        # The first points after whose end too few are left.
         too_many = self._totals[self._entered] - self._steps[held]
         last = bisect_right(self._totals, too_many, self._left) - 1
         return self._times[last] + self._window_ms + self._grace_ms

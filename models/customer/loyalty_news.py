@@ -1,4 +1,6 @@
-"""News of a loyalty account: orders, redemptions and adjustments, and what is let go of in time."""
+"""The events of a loyalty account: orders, redemptions and adjustments, and what is dropped in
+time.
+"""
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
@@ -20,14 +22,14 @@ from models.customer.scene import Scene
 from models.events.codes import code
 from models.events.event import Event, EventType, Text
 
-#: Beyond the bound, one in so many of the lots goes at a time.
+#: Beyond the bound, this fraction (one in so many) of the lots is dropped at a time.
 _SHARE_LET_GO: Final = 8
 REDEEMED, ADJUSTED = "Points Redeemed", "Points Adjusted"
 
 
 class Redemption(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Points spent, of which fractions don't count; on an order, if it names one: should that be
-    cancelled, they come back.
+    """Points spent, without fractions. If it names an order, the points come back if that is
+    cancelled.
     """
 
     redemption_id: Text | None = None
@@ -36,7 +38,7 @@ class Redemption(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Adjustment(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Points given, or taken if negative, for a reason that travels if it is a code."""
+    """Points given, or taken if negative. The reason is kept if it is a code."""
 
     points: Annotated[float, Meta(ge=-1e9, le=1e9)]
     reason: str | None = None
@@ -57,7 +59,7 @@ EVENTS = {
 
 
 def record(state: Loyalty, event: Event, scene: Scene) -> None:
-    """Take in an order's news, a redemption or an adjustment."""
+    """Add an event of an order, a redemption or an adjustment."""
     clock_ms, parameters = scene.context.clock_ms, scene.parameters
     if event.name in ORDER_EVENTS:
         order = scene.of(order_of_event)
@@ -74,13 +76,12 @@ def record(state: Loyalty, event: Event, scene: Scene) -> None:
 
 
 def settle(state: Loyalty, clock_ms: int, parameters: Parameters) -> None:
-    """Let go of what can no longer change or matter, and of the oldest beyond the bounds.
+    """Drop what can no longer change or matter, and the oldest lots and debits beyond the bounds.
 
-    Beyond them news of orders up to then no longer changes points. Of too many lots, what is left
-    of the oldest goes over to the next, to expire with that, and no longer counts for a level; of
-    too many debits, the oldest stay taken from the lots that they were taken from. An order of then
-    that is given back takes nothing: whether it were its own points that are left, and not those of
-    others, only a lot of its own could tell.
+    Beyond the bounds, late events of orders of that time no longer change points. Of too many lots,
+    what is left of the oldest is added to the next, expires with that, and no longer counts for a
+    level. Of too many debits, the oldest stay taken from their lots. A refund of an order of that
+    time takes no points: only a lot of its own could tell whether the points left are the order's.
     """
     loyalty = parameters.of(LoyaltyParameters)
     lots, debits = state.lots, state.debits
@@ -88,7 +89,8 @@ def settle(state: Loyalty, clock_ms: int, parameters: Parameters) -> None:
     beyond_ms = -NEVER_MS
     lots_kept = loyalty.lots
     if len(lots) > lots_kept:
-        # Many at once: each time the account is worked out anew, which takes time with every lot.
+        # Many at once, because each time the account is computed anew, in a time that grows with
+        # the lots.
         lots_kept -= lots_kept // _SHARE_LET_GO
         beyond_ms = lots[-lots_kept - 1].at_ms
     if len(debits) > loyalty.debits:
@@ -102,13 +104,13 @@ def settle(state: Loyalty, clock_ms: int, parameters: Parameters) -> None:
     matters_ms = loyalty.pending + max(loyalty.expiry, loyalty.level_window + loyalty.level_grace)
     over_ms = until_ms - matters_ms
     if (lots and lots[0].at_ms <= over_ms) or (debits and debits[0].at_ms <= over_ms):
-        # A redemption that came back since then is not over yet, nor is what came after it.
+        # A redemption that was undone later is not over yet, nor is anything after it.
         back = [d.at_ms - 1 for d in debits if d.at_ms <= until_ms < d.returned_at_ms]
         _settle_until(state, min([until_ms, *back]), parameters)
 
 
 def _settle_until(state: Loyalty, at_ms: int, parameters: Parameters) -> None:
-    """Have the account of ``at_ms`` stand for all that led to it."""
+    """Replace everything up to ``at_ms`` by the account of that time."""
     account = Account(state, parameters, at_ms)
     loyalty = account.loyalty
     kept = [lot for lot in state.lots if lot.at_ms > at_ms]
@@ -129,7 +131,7 @@ def _settle_until(state: Loyalty, at_ms: int, parameters: Parameters) -> None:
 
 
 def _hand_over(state: Loyalty) -> None:
-    """Add what is left of the oldest lot to the next."""
+    """Add what is left of the oldest lot to the next one."""
     oldest, following = state.lots[:2]
     spent = following.spent - (oldest.points - oldest.spent)
     state.lots[:2] = [following._replace(spent=spent)]
@@ -138,14 +140,14 @@ def _hand_over(state: Loyalty) -> None:
 
 
 def _note_order(state: Loyalty, order: Order) -> None:
-    """An order's lot is what the order brings by now; without a cent there is none."""
+    """Set the order's lot by the order's present net; without any net there is no lot."""
     at_ms, net_minor = order.placed_at_ms, order.net_minor
     lot = _lot_of(state, order.id)
     if lot is None:
         if net_minor:
             _add_lot(state, Lot(at_ms, order.id, net_minor=net_minor))
         return
-    # An order that purchases had let go of comes back as a new one: the lot knows better.
+    # An order that `purchases` had dropped comes back as a new one: then the lot knows better.
     if at_ms > lot.at_ms or (at_ms, net_minor) == (lot.at_ms, lot.net_minor):
         return
     state.lots.remove(lot)
@@ -171,7 +173,7 @@ def _add_lot(state: Loyalty, new: Lot) -> None:
 
 
 def _add_debit(state: Loyalty, new: Debit) -> None:
-    """Note a debit. Told twice, the earlier word counts, and of one moment the larger."""
+    """Add a debit. Of repeats the earlier one counts, of one moment the larger one."""
     debits = state.debits
     for debit in debits:
         if debit.id == new.id:
@@ -205,7 +207,7 @@ def _redeem(state: Loyalty, event: Event) -> None:
 
 
 def _redemption(event: Event) -> int:
-    """What tells a redemption from others: its id, else what was spent when, on which order."""
+    """The key of a redemption: its id, else the points, time and order."""
     said = event.properties
     if said.redemption_id is not None:
         return fingerprint(said.redemption_id)
@@ -223,8 +225,8 @@ def _adjust(state: Loyalty, event: Event) -> None:
 
 
 def _follow(state: Loyalty, order: Order, settled_ms: int) -> None:
-    """Give back what was spent on an order that is cancelled, and take it again should it be paid
-    after all; a redemption of before may still be on its way, up to ``settled_ms``.
+    """Give back the points spent on an order that is cancelled, and take them again if it is paid
+    after all. An earlier redemption may still arrive, up to ``settled_ms``.
     """
     cancelled = [(at_ms, order.id) for at_ms in order.cancelled_ms()]
     known = [one for one in state.cancelled if one[1] != order.id]
@@ -238,8 +240,8 @@ def _follow(state: Loyalty, order: Order, settled_ms: int) -> None:
 
 
 def follow_orders(state: Loyalty, orders: Iterable[Order], settled_ms: int) -> None:
-    """Have lots and debits follow from what is known of these orders by now; a redemption of
-    before a cancellation may still be on its way, up to ``settled_ms``.
+    """Bring lots and debits up to date with these orders. A redemption before a cancellation may
+    still arrive, up to ``settled_ms``.
     """
     earned = {lot.id for lot in state.lots if lot.source == ORDER and lot.points == OPEN}
     spent_on = {debit.order for debit in state.debits}
@@ -251,14 +253,14 @@ def follow_orders(state: Loyalty, orders: Iterable[Order], settled_ms: int) -> N
 
 
 def _undo(state: Loyalty, cancelled: Iterable[tuple[int, int]]) -> None:
-    """Have redemptions come back with the orders they were made on."""
+    """Undo the redemptions of cancelled orders."""
     debits = [_returned(debit, cancelled) for debit in state.debits]
     if debits != state.debits:
         state.debits, state.account = debits, None
 
 
 def _returned(debit: Debit, cancelled: Iterable[tuple[int, int]]) -> Debit:
-    """The debit, undone by the first cancellation of its order after it."""
+    """The debit, undone by the first later cancellation of its order."""
     for at_ms, order in cancelled:
         if order == debit.order and at_ms >= debit.at_ms:
             debit = debit._replace(returned_at_ms=min(debit.returned_at_ms or at_ms, at_ms))

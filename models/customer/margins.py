@@ -1,8 +1,8 @@
-"""What is left of what customers buy, by the categories of the products, where margins differ.
+"""The margin on what customers buy, by the categories of the products, where margins differ.
 
-Of a shop that sells phones and their cases, who buys cases is worth more than their revenue says.
-An order's margin is that of its products, each by its price; a refund takes back the same share of
-what it gives back. News that says nothing of products leaves them as they are.
+In a shop that sells phones and their cases, a customer who buys cases is worth more than their
+revenue says. An order's margin is that of its products, weighted by price; a refund takes back the
+same share of what it refunds. Events without products leave the margin as it is.
 """
 
 from bisect import insort
@@ -21,12 +21,14 @@ from models.customer.row import State
 from models.customer.scene import Scene
 from models.events.event import Event
 
-#: The latest orders of a customer say what they buy.
+#: The latest orders of a customer, which show what they buy.
 ORDERS_MAX: Final = 32
 
 
 class MarginParameters(Section, frozen=True):
-    """``by_category``: the part of net revenue that is left; all others have the shop's margin."""
+    """``by_category``: the share of net revenue that is left; all other categories have the shop's
+    margin.
+    """
 
     section = "margins"
     open_tables = ("by_category",)
@@ -35,9 +37,7 @@ class MarginParameters(Section, frozen=True):
 
 
 class SoldOrder(State):
-    """An order with the ``margin`` of its products by the latest news of them, and its net by
-    now.
-    """
+    """An order with the ``margin`` of its products by its latest event, and its present net."""
 
     placed_at_ms: int
     id: int
@@ -61,7 +61,7 @@ def _sort_key(order: SoldOrder) -> tuple[int, int]:
 
 
 def _record(state: Margins, event: Event, scene: Scene) -> None:
-    """Keep an order as it stands after its news."""
+    """Keep an order as it stands after its event."""
     order = scene.of(order_of_event)
     if order is None or not order.placed_at_ms:
         return
@@ -77,7 +77,7 @@ def _record(state: Margins, event: Event, scene: Scene) -> None:
         margin = _margin_of(news, scene.parameters)
         if margin is not None:
             if event.occurred_at_ms == known.news_at_ms:
-                # Two lists of products of one moment: which came first is not known.
+                # Of two lists of products at one moment, it is not known which came first.
                 margin = min(margin, known.margin)
             known.news_at_ms, known.margin = event.occurred_at_ms, margin
     insort(state.orders, known, key=_sort_key)
@@ -85,7 +85,7 @@ def _record(state: Margins, event: Event, scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Follow what became of the orders; what was in those that came meanwhile is not known."""
+    """Update the known orders; the products of orders that came meanwhile are not known."""
     if not scene.row.read(MARGINS).orders:
         return
     known = {one.id: one for one in scene.of(purchases).orders if one.placed_at_ms}
@@ -98,8 +98,8 @@ def _take_up(scene: Scene) -> None:
 
 
 def _margin_of(news: OrderNews, parameters: Parameters) -> float | None:
-    """The mean margin of the products, each by what it costs; the shop's if there are none, and
-    None if nothing is said of them, or not what they cost.
+    """The mean margin of the products, weighted by price; the shop's if there are none, and None if
+    products or their prices are not stated.
     """
     if news.products is None:
         return None
@@ -119,7 +119,7 @@ def _margin_of(news: OrderNews, parameters: Parameters) -> float | None:
 
 
 def margin_share(scene: Scene) -> float:
-    """The part of the customer's net revenue that is left after the goods are paid for."""
+    """The share of the customer's net revenue that is left after the cost of goods."""
     usual = scene.parameters.value.gross_margin
     if not MARGINS.is_on(scene.parameters):
         return usual

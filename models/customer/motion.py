@@ -1,5 +1,5 @@
-"""How a fact changes by time alone: what has to be known to say when a condition turns true or
-false without an event.
+"""How a fact changes by time alone, so that it is known when a condition turns true or false
+without an event.
 """
 
 from collections.abc import Callable
@@ -11,24 +11,25 @@ from models.customer.scene import Scene
 
 
 class Motion(NamedTuple):
-    """From a moment on a number changes by ``per_ms`` each ms, and a text not at all, until at
-    ``until_ms`` the fact may be anything else; inf for never.
+    """From a moment on, a number changes by ``per_ms`` each ms, and a text does not change. At
+    ``until_ms`` the fact may become anything else; inf for never.
     """
 
     per_ms: float = 0.0
     until_ms: float = inf
 
 
-#: Readings of other parts.
+#: The readings of other parts that a fact depends on.
 Besides = tuple[Callable[[Scene], Any], ...]
 
 
 class Moves(NamedTuple):
     """``at``: the fact's motion from the scene's moment on. ``is_clock``: a number that may change
-    all the time; ``is_learnt``: by what is known of all customers, which another model changes.
-    ``edge``: of what changes at certain times alone, the next of them; 0 for none. ``found``: of
-    what is found when timers look at the customer, and which no event changes: the readings of
-    other parts that it goes by besides; None for all else.
+    all the time. ``is_learnt``: another model changes it. ``edge``: for a fact that changes only at
+    certain times, the next of them; 0 for none.
+
+    ``found``: for a fact that is computed at looks and that no event changes, the readings of other
+    parts that it depends on besides; None for all other facts.
     """
 
     at: Callable[[Scene], Motion]
@@ -50,17 +51,17 @@ def _rests(_scene: Scene) -> Motion:
     return _AT_REST
 
 
-#: Only what happens to the customer changes it.
+#: Only the customer's events change it.
 STILL: Final = Moves(_rests, edge=never)
-#: Neither does time, but another model may.
+#: Time does not change it either, but another model may.
 LEARNT: Final = Moves(_rests, is_learnt=True, edge=never)
-#: Only a look at the customer does.
+#: Only a look at the customer changes it.
 FOUND: Final = Moves(_rests, edge=never, found=())
 
 
 def since(anchor_ms: Callable[[Scene], int], unit_ms: int, found: Besides | None = None) -> Moves:
     """A clock: the time since an anchor in units, 0 before it. Without an anchor (0) it stands
-    still. ``found``: of an anchor that is found at looks, as in `Moves`.
+    still. ``found``: for an anchor that is computed at looks, as in `Moves`.
     """
     going_on = Motion(1 / unit_ms)
 
@@ -74,7 +75,7 @@ def since(anchor_ms: Callable[[Scene], int], unit_ms: int, found: Besides | None
 
 
 def ending(clock: Moves, edge: Edge) -> Moves:
-    """A clock that may be anything else at an ``edge``, too."""
+    """A clock that may also become anything else at an ``edge``."""
 
     def at(scene: Scene) -> Motion:
         per_ms, until_ms = clock.at(scene)
@@ -84,8 +85,8 @@ def ending(clock: Moves, edge: Edge) -> Moves:
 
 
 def steps(edge: Edge, found: Besides | None = None) -> Moves:
-    """Changes at certain times alone, of which ``edge`` is the next; 0 for none. ``found``: as in
-    `Moves`.
+    """A fact that changes only at certain times, of which ``edge`` is the next; 0 for none.
+    ``found``: as in `Moves`.
     """
 
     def at(scene: Scene) -> Motion:

@@ -1,5 +1,5 @@
-"""Days of the calendar that have a name: Christmas, the Friday after Thanksgiving, New Year by the
-moon. How they are written, and on which dates they are.
+"""Named days of the calendar, such as Christmas, the Friday after Thanksgiving or a New Year by the
+moon: how they are written, and their dates.
 """
 
 import re
@@ -22,7 +22,7 @@ _ONCE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _BY_WEEKDAY: Final = re.compile(
     rf"({'|'.join(_PLACES)}) ({'|'.join(_WEEKDAYS)}) of ({'|'.join(_MONTHS)})(?: \+ (\d{{1,2}}))?"
 )
-#: What each name is written as.
+#: The text or texts of each name.
 Written = Mapping[str, str | tuple[str, ...]]
 
 
@@ -37,7 +37,7 @@ def dates_in(text: str, year: int) -> tuple[date, ...]:
         once = date.fromisoformat(said)
         return (once,) if once.year == year else ()
     if (found := _YEARLY.fullmatch(said)) is not None:
-        # Of a leap year, so that all dates that there ever are can be said.
+        # In a leap year, so that every date exists.
         date(2000, int(found[1]), int(found[2]))
         return (yearly(int(found[1]), int(found[2]), year),)
     if (found := _BY_WEEKDAY.fullmatch(said)) is not None:
@@ -63,15 +63,15 @@ def yearly(month: int, day: int, year: int) -> date:
 
 
 def may_be_anniversary(began: int, first: int, last: int) -> bool:
-    """Whether an anniversary of a day, or of the one before or after it, may be in these days: told
-    without a calendar.
+    """Whether an anniversary of a day, or of the one before or after it, may be in these days: a
+    quick test that needs no calendar.
     """
     since = last - began + _YEAR_SLACK_DAYS
     return since % _YEAR_DAYS <= last - first + 2 * _YEAR_SLACK_DAYS
 
 
 def anniversaries(began: int, first: int, last: int) -> list[int]:
-    """Those of a day from one day to another; all are ordinals of dates."""
+    """The anniversaries of a day, from one day to another; all are ordinals of dates."""
     begin = date.fromordinal(began)
     years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
     found = [yearly(begin.month, begin.day, year).toordinal() for year in years]
@@ -79,13 +79,13 @@ def anniversaries(began: int, first: int, last: int) -> list[int]:
 
 
 def texts_of(written: str | tuple[str, ...]) -> tuple[str, ...]:
-    """One text or several as several."""
+    """One text or several, as several."""
     return (written,) if isinstance(written, str) else written
 
 
 class NamedDays:
-    """The named days of all years. What is worked out is remembered: on one day everybody is looked
-    at for the same days to come.
+    """The named days of all years. Results are cached, because on one day all customers are looked
+    at for the same days ahead.
     """
 
     def __init__(self, written: Written) -> None:
@@ -94,8 +94,8 @@ class NamedDays:
         self._between = lru_cache(maxsize=64)(self._found_between)
 
     def between(self, first: int, last: int) -> tuple[tuple[int, str], ...]:
-        """Those from one day to another (both are ordinals of dates, and both count), each with its
-        name, in the order of days and names.
+        """The named days from one day to another (ordinals of dates, both inclusive), each with its
+        name, sorted by day and name.
         """
         return self._between(first, last)
 
@@ -116,8 +116,8 @@ class NamedDays:
 
 
 def problems_in_days(written: Written, taken: Iterable[str], named: str) -> list[str]:
-    """What is wrong with the names and dates; ``taken`` are names of days that there are already,
-    and ``named`` where these are written.
+    """Problems of the names and dates; ``taken``: names of days that exist already; ``named``:
+    where these are written.
     """
     found = []
     for name, texts in written.items():

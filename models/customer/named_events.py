@@ -1,7 +1,7 @@
-"""Events that rules name: the moment at which those rules are looked at, and what they may ask of
-the event itself, known at that moment alone.
+"""Events that rules name: the moment at which those rules are evaluated, and the facts about the
+event itself, which are known only then.
 
-Nothing is kept of events that no rule names, and of the others only when they happened.
+Of events that rules name, only the times are kept; of other events, nothing.
 """
 
 from bisect import bisect_right, insort
@@ -23,20 +23,23 @@ from models.events.event import Event
 from models.money import foreign, has_rate, shop_minor
 
 EVENT: Final = "event"
-#: Of one name. A day with more of them counts as one with so many.
+#: Times that are kept of one name. A day with more events counts as a day with this many.
 TIMES_MAX: Final = 64
 
 
 class Times(State):
-    """When each event that rules name happened, ascending, by the event's key. Of each, those that
-    may still be counted: the latest `TIMES_MAX`, as far back as a day before what may come late.
+    """The times of the events that rules name, ascending, by the event's key. Kept are those that
+    may still be counted: at most the latest `TIMES_MAX`, back to a day before the earliest event
+    that would not be late.
     """
 
     by_key: dict[str, list[int]] = field(default_factory=dict)
 
 
 def key_of(name: str, *, is_known: bool) -> str:
-    """What rules know an event by: its known name, or its own one however it is written."""
+    """An event's key in rules: its name if that is known, else its name folded, so that spelling
+    does not matter.
+    """
     return name if is_known else folded(name)
 
 
@@ -60,7 +63,7 @@ def named_event(scene: Scene) -> Happened | None:
 
 def _record(state: Times, event: Event, scene: Scene) -> None:
     happened = scene.of(named_event)
-    # All unknown names are one kind, so that any of them may come.
+    # All unknown names are of one kind, so most of those that come here are named by no rule.
     if happened is None:
         return
     insort(state.by_key.setdefault(happened.key, []), event.occurred_at_ms)
@@ -75,7 +78,7 @@ def _let_go(state: Times, key: str, parameters: Parameters) -> None:
 
 
 def _united(states: Sequence[Times], parameters: Parameters) -> Times:
-    """What any of a person's ids did, the person did."""
+    """A person did whatever any of their ids did."""
     one = Times()
     for key in sorted({key for state in states for key in state.by_key}):
         one.by_key[key] = sorted(at for state in states for at in state.by_key.get(key, ()))

@@ -1,9 +1,9 @@
 """Occasions to buy: orders of one sitting are one occasion, whatever side of midnight they fall on.
 
-An order belongs to the occasion of the order before it if it is less than a sitting after that
-one, and less than a day after the occasion's first: a till that sells all day and all night has an
-occasion a day. An occasion's day is the UTC day of its first order, and purchase days are the days
-of occasions: what is known of a rhythm is counted in them.
+An order belongs to the occasion of the order before it if it is less than a sitting after that one,
+and less than a day after the occasion's first: a till that sells all day and all night has an
+occasion a day. An occasion's day is the UTC day of its first order. Purchase days are the days of
+occasions, and buying rhythms are counted in them.
 """
 
 from collections.abc import Iterable

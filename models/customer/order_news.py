@@ -1,4 +1,4 @@
-"""What shops send about orders, under the names they give it."""
+"""The events that shops send about orders, with the names of fields that shop systems use."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ from models.events.times import moment_of
 
 COMPLETED, UPDATED = "Order Completed", "Order Updated"
 REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
-#: Of one order, this many of its products are looked at.
+#: How many products of an order are read.
 PRODUCTS_MAX = 100
-#: No price or quantity is more, so that their product is an amount.
+#: The largest price and the largest quantity, so that their product is a valid amount.
 _NUMBER_MAX = 1e12
 _ITEM_BITS = 32
 
@@ -30,9 +30,8 @@ def _named(field: str, *aliases: str) -> dict[str, str]:
 
 
 class Product(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A product of an order, or of what is given back of it. A price or a quantity that is not a
-    number is not known; a quantity that is not known is one. ``category`` is looked at where one
-    has a margin of its own.
+    """A product of an order or of a refund. A price or a quantity that is not a number is unknown;
+    an unknown quantity is 1. ``category`` matters if it has a margin of its own.
     """
 
     product_id: str | int | float | None = None
@@ -41,7 +40,7 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     price: float | str | None = None
     quantity: float | str | None = None
     category: Any = None
-    #: What it was costs no order.
+    #: A product id that cannot be read does not cost the order.
     dispensable: ClassVar[frozenset[str]] = frozenset({"product_id", "sku", "variant"})
     holders: ClassVar[tuple[str, ...]] = ("lineitem", "item", "product")
     aliases: ClassVar[Mapping[str, str]] = {
@@ -53,7 +52,7 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def key(self) -> int:
-        """What tells it from the order's other products: the variant, else the product."""
+        """The product's key within the order: the variant's, else the product's."""
         sku, variant, product = self.sku, self.variant, self.product_id
         if sku not in (None, ""):
             return _key(f"{sku}")
@@ -83,13 +82,13 @@ def _key(text: str) -> int:
 
 
 def number_or_none(value: float | str | None) -> float | None:
-    """A price, quantity or amount that is none of these without costing its event."""
+    """A price, quantity or amount; None for anything else, which does not cost its event."""
     said = number_in(value) if isinstance(value, str) else None
     try:
         number = said if said is not None else float(-1.0 if value is None else value)
     except ValueError:
         return None
-    # NaN is not within, either.
+    # NaN is outside of the bounds, too.
     return number if 0.0 <= number <= _NUMBER_MAX else None
 
 
@@ -111,7 +110,7 @@ _TOTALS: Final = (
 _REFUND_TOTALS: Final = ("refunded_amount", "refund_total", "refund_value", "subtotal", "$value")
 _PARTIAL: Final = ("is_partial", "partial_refund", "refund_type", "type")
 _CANCELLED_IN_PART: Final = (*_PARTIAL, "cancellation_type", "cancel_type", "status")
-#: What a refund says under no name that is known, and that may be how much of the order it is of.
+#: Unknown fields of a refund that may say how much of the order it covers.
 _says_how_much: Final = re.compile(
     r"(?!order|original|tax|shipping|discount|fee|currency|customer).*"
     r"(amount|total|price|value|cents|percent|item|lines?$|lineid|product|sku|quantity|qty"
@@ -126,7 +125,7 @@ _HOLDERS: Final = (
     "actionfield",
     "order",
 )
-#: What a system says of an order that is none, or is none any more.
+#: The statuses of an order that never was one, or no longer is.
 _ENDED: Final = {
     **dict.fromkeys(
         (
@@ -149,7 +148,7 @@ _ENDED_BY_FLAG: Final = (
     *("cancelled", "canceled", "is_cancelled", "is_canceled", "cancelled_at", "canceled_at"),
     *("voided", "is_voided", "voided_at", "draft", "is_draft"),
 )
-#: Where what is tried out is said to be, and the words for it.
+#: The fields that mark a test order, and the words for one.
 _TRIALS: Final = ("is_test", "test_order", "sandbox", "is_sandbox", "environment")
 _TRIED_OUT: Final = frozenset({"test", "testing", "sandbox"})
 #: What Stripe calls its own objects, whose amounts are in smallest units.
@@ -176,13 +175,13 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
     state: str | None = None
     order_state: str | None = None
     payment_state: str | None = None
-    #: Whether, or since when, it is none any more.
+    #: Whether, or since when, the order has ended.
     ended: Any = None
     test: Any = None
     live: Any = None
     #: What Stripe calls what it sends.
     object: Any = None
-    #: They only say what a part of the order is worth, should it be given back.
+    #: Products only tell what a part of the order is worth if that is refunded.
     dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
     aliases: ClassVar[Mapping[str, str]] = {
         **_named("order_id", *_IDS, "id", "$event_id"),
@@ -224,10 +223,10 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
 
 
 class OrderRefund(Struct, frozen=True, omit_defaults=True):
-    """An order refunded: wholly unless an amount or products say in part.
+    """A refund: of the whole order, unless an amount or products say of a part.
 
-    A refund counts once: by its ``refund_id``, else by its order, amount and time; told with an id
-    and without it is one refund. Products without a price are worth what the order says of them.
+    A refund counts once: by its ``refund_id``, else by its order, amount and time; with an id and
+    without it, it is one refund. Products without a price are worth what the order says of them.
     """
 
     order_id: Text
@@ -241,7 +240,7 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
     products: tuple[Product, ...] | None = None
     #: A code such as ``damaged``; anything else may be personal.
     reason: str | None = None
-    # What says that it is a part, though not how much.
+    # Says that it is a part, though not how much.
     partial: Any = None
     part: Any = None
     dispensable: ClassVar[frozenset[str]] = frozenset({"reason", "refund_id"})
@@ -255,12 +254,14 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
         **_named("partial", *_PARTIAL),
     }
     holders: ClassVar[tuple[str, ...]] = (*_HOLDERS, "refund")
-    #: Of a ledger, what is given back is below 0.
+    #: Ledgers write refunds as amounts below 0.
     is_absolute: ClassVar[bool] = True
 
     @staticmethod
     def likely(key: str, value: Any) -> str | None:
-        """The field that is meant by one of no known name: a part, as far as anybody can tell."""
+        """``part`` if an unknown field may say that only a part of the order is refunded, else
+        None.
+        """
         if "full" in key:
             return "part" if _is_denied(value) else None
         return "part" if _says_how_much(key) is not None and value is not False else None
@@ -270,7 +271,8 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
         is_part = not self.products and (self.part is not None or _is_partial(self.partial))
         force_setattr(self, "part", None)
         force_setattr(self, "reason", code(self.reason))
-        # Under whichever name, for a part that is taken for the whole is a purchase lost.
+        # Amounts under any of these names: a partial refund that is taken as a whole one loses a
+        # purchase.
         said = (self.total, self.refund_amount, self.amount, self.value)
         force_setattr(self, "total", next((one for one in said if one is not None), None))
         for name in ("refund_amount", "amount", "value"):
@@ -279,24 +281,24 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
 
     @property
     def stated(self) -> float | None:
-        """What was given back in all, if it says so."""
+        """The total that was refunded, if it is given."""
         return self.revenue if self.revenue is not None else self.total
 
     @property
     def has_amount(self) -> bool:
-        """Whether it says how much was given back."""
+        """Whether it says how much was refunded."""
         if self.stated is not None:
             return True
         return any(product.unit is not None for product in self.products or ())
 
 
 class OrderCancellation(Struct, frozen=True, omit_defaults=True):
-    """An order cancelled, whatever was said of amounts."""
+    """A cancelled order, whatever amounts it states."""
 
     order_id: Text
-    #: As that of a refund.
+    #: As in a refund.
     reason: str | None = None
-    # What says that it is a part.
+    # Says that it is a part.
     partial: Any = None
     dispensable: ClassVar[frozenset[str]] = frozenset({"reason"})
     in_any_case: ClassVar[bool] = True
@@ -316,28 +318,28 @@ _NO_STATUSES: Final = (None,) * len(_STATUSES)
 
 
 def _ended_by(said: Sequence[str | None]) -> str | None:
-    """The first status by which an order has ended."""
+    """The first status that ends an order."""
     words = (folded(one or "") for one in said)
     return next((word for word in words if word in _ENDED), None)
 
 
 def _is_said(said: Any) -> bool:
-    """Whether it is a yes, as such or as a text."""
+    """Whether it is a yes, as a boolean or as text."""
     return str(said).strip().lower() in ("true", "1", "yes")
 
 
 def _is_denied(said: Any) -> bool:
-    """Whether it is a no, as such or as a text."""
+    """Whether it is a no, as a boolean or as text."""
     return str(said).strip().lower() in ("false", "0", "no")
 
 
 def _has_happened(said: Any) -> bool:
-    """Whether it is a yes, or when it happened."""
+    """Whether it is a yes, or the time at which it happened."""
     return _is_said(said) or (isinstance(said, str) and moment_of(said) is not None)
 
 
 def _is_trial(test: Any, live: Any) -> bool:
-    """Whether it only tries the shop out."""
+    """Whether it is a test order."""
     is_named = isinstance(test, str) and test.strip().lower() in _TRIED_OUT
     return _is_said(test) or is_named or (live is not None and _is_denied(live))
 
@@ -347,7 +349,7 @@ def _is_of_stripe(said: Any) -> bool:
 
 
 def _is_partial(said: Any) -> bool:
-    """Whether it says partial: by a yes, or by a word with that in it, or of an exchange."""
+    """Whether it says partial: by a yes, or by a word that contains it or means an exchange."""
     if not isinstance(said, str):
         return _is_said(said)
     word = folded(said)
@@ -407,11 +409,11 @@ def _stated(name: str) -> dict[str, Any]:
 
 
 def _ended(news: OrderNews) -> tuple[str, dict[str, Any]] | None:
-    """The event that it is if the order has ended by it."""
+    """The event, a refund or a cancellation, that is meant if the order has ended."""
     return None if news.status is None else (_ENDED[news.status], {"order_id": news.order_id})
 
 
-#: Stricter than what is understood: any status is that of an order with a digit in its id.
+#: Stricter than the code: with any status, the order's id needs a digit above 0.
 _WHICH_HAS_ENDED: Final = {
     "if": {
         "anyOf": [

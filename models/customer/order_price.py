@@ -12,12 +12,12 @@ from models.money import (
     shop_minor,
 )
 
-#: Before anything is named: any time, but not that of a price that came with its currency.
+#: The time before any currency is named: not that of a price that came with its currency.
 _NEVER_MS = 1
 
 
 def price(order: Order, amount: float, named: str, at_ms: int, money: Money) -> None:
-    """The order's price from ``at_ms`` on. Where no currency is named it is that of before."""
+    """Set the order's price from ``at_ms`` on; without a currency, in the one named before."""
     if not money.rates:
         _set_price(order, amount, "", at_ms, money)
         return
@@ -32,7 +32,7 @@ def price(order: Order, amount: float, named: str, at_ms: int, money: Money) -> 
         currency = paid.currency if paid is not None else ""
         if not has_rate(currency, at_ms, money):
             currency = ""
-        # Of one moment with a price that came with its currency, it came with it, too.
+        # At one moment with a price that came with its currency, this price has that currency, too.
         is_of_one = at_ms == before_ms
         named_ms = known_ms or (0 if is_of_one else before_ms or _NEVER_MS)
     _set_price(order, amount, currency, at_ms, money)
@@ -43,7 +43,7 @@ def price(order: Order, amount: float, named: str, at_ms: int, money: Money) -> 
 
 
 def name_currency(order: Order, detail: Detail, currency: str, at_ms: int, money: Money) -> None:
-    """Take the price, which came without a currency, to be in the one that was named before it."""
+    """Take a price that came without a currency to be in the one that was named before it."""
     amount, priced_ms = order.gross_minor / minor_per_unit(money.currency), order.priced_at_ms
     if detail.paid is not None:
         amount, detail.paid = detail.paid.amount, None
@@ -55,7 +55,9 @@ def name_currency(order: Order, detail: Detail, currency: str, at_ms: int, money
 
 
 def _set_price(order: Order, amount: float, currency: str, at_ms: int, money: Money) -> None:
-    """Of two prices of one moment it is not known which came first, so the higher one stands."""
+    """Set the price. Of two prices of one moment, it is not known which came first, so the higher
+    one counts.
+    """
     paid, day = None, at_ms // DAY_MS
     if currency:
         paid = Paid(amount, currency, rate_of(currency, at_ms, money), day)
@@ -76,8 +78,8 @@ def _set_price(order: Order, amount: float, currency: str, at_ms: int, money: Mo
 
 
 def convert(order: Order, detail: Detail, money: Money) -> None:
-    """What was paid in the shop's currency: at the rate that was known when it was paid, unless the
-    order turns out to be of another day.
+    """Convert what was paid to the shop's currency: at the rate that was known when it was paid,
+    unless the order turns out to be of another day.
     """
     paid, day = detail.paid, order.placed_at_ms // DAY_MS
     if paid is None:

@@ -1,7 +1,8 @@
-"""Orders of before: by id, time and net, packed, and before those as sums of each day.
+"""Earlier orders: records of id, time and net, packed; and for those still earlier, the sums of
+each day.
 
-A customer who orders seventy times a day, as every till's walk-in customer does, has windows as
-exact as anybody's, in a row that has an end.
+A customer with seventy orders a day, as every till's walk-in customer has, gets windows as exact as
+everybody's, in a row of bounded size.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ RECORD_BYTES = _RECORD.itemsize
 
 
 class OrderRecord(NamedTuple):
-    """A purchase as it stands."""
+    """A purchase after its refunds."""
 
     at_ms: int
     id: int
@@ -32,7 +33,7 @@ def count(records: bytes) -> int:
 
 
 def with_records(records: bytes, new: list[OrderRecord]) -> bytes:
-    """The records with more, sorted by (time, id)."""
+    """The records with ``new`` ones, sorted by (time, id)."""
     added = np.array(new, dtype=_RECORD)
     known = _read(records)
     if not len(known) or (known[-1]["at_ms"], known[-1]["id"]) < new[0][:2]:
@@ -41,7 +42,7 @@ def with_records(records: bytes, new: list[OrderRecord]) -> bytes:
 
 
 def taken_out(records: bytes, order: int) -> tuple[bytes, OrderRecord | None]:
-    """The records without the order's, and that one."""
+    """The records without the order's record, and that record."""
     if not records:
         return records, None
     places = np.flatnonzero(_read(records)["id"] == order)
@@ -105,7 +106,7 @@ def with_day(sums: DaySums, record: OrderRecord) -> DaySums:
 
 
 def with_sums(sums: DaySums, day: int, purchases: int, net_minor: int) -> DaySums:
-    """The sums of days with more of one day."""
+    """The sums of days, with purchases added to one day."""
     if sums and sums[-1][0] == day:
         return [*sums[:-1], (day, sums[-1][1] + purchases, sums[-1][2] + net_minor)]
     by_day = {known: (count, minor) for known, count, minor in sums}

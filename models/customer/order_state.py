@@ -1,4 +1,4 @@
-"""What is kept of an order: what was heard of it, and what it is by that."""
+"""What is kept of an order: its events, and its state by them."""
 
 from typing import Any, NamedTuple
 
@@ -6,15 +6,15 @@ from msgspec import field
 
 from models.customer.row import State
 
-#: What ends an order, at one moment in this order: part of it given back, all of it, cancelled.
+#: What ends an order; of one moment, in this order: a partial refund, a full one, a cancellation.
 PART, WHOLE, CANCELLATION = 0, 1, 2
-#: Of one order, this many of the latest news are told apart.
+#: The latest events of one order that are kept one by one.
 NEWS_MAX = 64
 
 
 class OrderItem(State):
-    """A product of an order: ``unit`` is the price of one, in the order's currency. ``product``
-    finds it by its product's id alone, 0 if that is the ``key`` itself.
+    """A product of an order: ``unit`` is the price of one, in the order's currency. ``product`` is
+    the key by the product's id alone, 0 if that is the ``key`` itself.
     """
 
     key: int
@@ -24,10 +24,10 @@ class OrderItem(State):
 
 
 class End(State):
-    """An order cancelled or given back. ``id``: the fingerprint of the refund's, 0 without.
+    """A cancellation or refund of an order. ``id``: the fingerprint of the refund's id, 0 without.
 
-    ``amount`` is as it was stated, in ``currency`` or, if that is empty, in the order's;
-    ``unpriced``: (key, key by product, pieces) of products that were given back without a price.
+    ``amount`` is as stated, in ``currency`` or, if that is empty, in the order's; ``unpriced``:
+    (key, key by product, pieces) of products that were given back without a price.
     """
 
     at_ms: int
@@ -57,12 +57,12 @@ UNPAID = Paid(0.0, "", 0.0, 0)
 class Detail(State):
     """What only some orders have.
 
-    ``placements``: (time, whether it was paid) of all that was heard of it being placed, ascending;
-    ``ends`` likewise. ``paid``: of an order in another currency than the shop's.
-    ``items`` were told at ``items_at_ms``. ``cancelled_at_ms``: 0 unless it is cancelled by now;
-    ``unpriced``: refunds of products whose price was never told. ``given_minor``: of refunds that
-    are no longer told apart. ``currency_at_ms``: 0 if the price came with its currency, else when
-    the one was named that it is taken to be in.
+    ``placements``: (time, whether it was paid) of all events that placed it, ascending; ``ends``
+    likewise. ``paid``: for an order in another currency than the shop's. ``items`` were listed at
+    ``items_at_ms``. ``cancelled_at_ms``: 0 unless it is cancelled by now; ``unpriced``: refunds of
+    products whose price was never stated. ``given_minor``: the sum of refunds that are no longer
+    kept one by one. ``currency_at_ms``: 0 if the price came with its currency, else when the
+    currency that it is taken to be in was named.
     """
 
     placements: list[tuple[int, bool]] = field(default_factory=list)
@@ -77,10 +77,10 @@ class Detail(State):
 
 
 class Order(State):
-    """One order by what was heard of it; ``placed_at_ms`` is 0 until it was heard of itself.
+    """One order by its events; ``placed_at_ms`` is 0 until an event has placed it.
 
     ``gross_minor`` is by the latest price, in the shop's currency; ``detail`` is None for an order
-    of which one thing was heard: that it was completed, without products, for such an amount.
+    with a single event: that it was completed, without products, for an amount.
     """
 
     id: int
@@ -98,12 +98,12 @@ class Order(State):
         if not self.placed_at_ms or self.void:
             return False
         gross_minor = self.gross_minor
-        # A free order counts.
+        # An order for nothing counts.
         return not gross_minor or self.refunded_minor < gross_minor
 
     @property
     def net_minor(self) -> int:
-        """What it brought after refunds; never below zero."""
+        """What it brought after refunds; never below 0."""
         return max(self.gross_minor - self.refunded_minor, 0) if self.is_purchase else 0
 
     @property

@@ -1,7 +1,7 @@
-"""One order: what is heard of it, and what it is by all that was heard.
+"""One order: its events, and its state by all of them.
 
-The latest news wins, by the time of events and not of their arrival: a cancelled order that is paid
-after all is an order, and one that is cancelled after it was paid is none. What was given back
+The latest event wins, by the time of events and not of their arrival: a cancelled order that is
+paid after all is an order, and one that is cancelled after it was paid is none. What was given back
 stays given back until the order is paid anew.
 """
 
@@ -55,7 +55,7 @@ def order_id(event: Event) -> int:
 
 
 def take(order: Order, event: Event, money: Money) -> None:
-    """Take in one piece of news about the order."""
+    """Add one event of the order."""
     if isinstance(event.properties, OrderNews):
         _place(order, event.properties, event, money)
     else:
@@ -70,7 +70,7 @@ def _place(order: Order, news: OrderNews, event: Event, money: Money) -> None:
     is_first = not order.placed_at_ms
     if detail is None and not (is_payment and (is_first or at_ms == order.placed_at_ms)):
         detail = order.detail = Detail()
-        # Until now it was a payment that was heard of, if anything.
+        # Until now only a payment was known, if anything.
         detail.placements = [] if is_first else [(order.placed_at_ms, True)]
     if detail is not None and (at_ms, is_payment) not in detail.placements:
         detail.placements = sorted([*detail.placements, (at_ms, is_payment)])[-NEWS_MAX:]
@@ -93,7 +93,7 @@ def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
                 OrderItem(key, unit, product.pieces, by_product if by_product != key else 0)
             )
     detail = order.detail
-    # A list without prices leaves those that are known; one without products leaves none.
+    # A list without prices keeps the known ones; an empty list removes all.
     if not items and (news.products is None or news.products or detail is None):
         return
     if detail is None:
@@ -120,7 +120,7 @@ def _end(order: Order, event: Event, money: Money) -> None:
 def _add_end(order: Order, detail: Detail, new: End, money: Money) -> None:
     for known in detail.ends:
         if new.id and known.id == new.id:
-            # Told again, the earlier word counts.
+            # Of repeats, the earlier one counts.
             if known.key <= new.key:
                 return
             detail.ends.remove(known)
@@ -155,7 +155,9 @@ def _end_of(event: Event) -> End:
 
 
 def _forget_end(order: Order, detail: Detail, money: Money) -> None:
-    """Make room: the oldest refund is a sum from now on, unless one is another told again."""
+    """Make room: drop a repeated refund, else add the oldest partial refund to a sum, else drop the
+    oldest end.
+    """
     again = _told_again(detail, money)
     if again:
         detail.ends.remove(again[0])
@@ -170,10 +172,10 @@ def _forget_end(order: Order, detail: Detail, money: Money) -> None:
 
 
 def _told_again(detail: Detail, money: Money) -> list[End]:
-    """The refunds that say what another says, and have no id of their own: one system gives a
-    refund an id, and the next tells of it without, or without the currency.
+    """The refunds that repeat another one without an id of their own: one system gives a refund an
+    id, and the next reports it without, or without the currency.
 
-    They stay among the order's news, so that it does not matter which is heard of first.
+    They stay among the order's events, so that the order of arrival does not matter.
     """
     if len(detail.ends) < 2:
         return []
@@ -194,7 +196,7 @@ def _said(end: End, detail: Detail, money: Money) -> tuple[Any, ...]:
 
 
 def merged(one: Order, other: Order, money: Money) -> Order:
-    """What two ids of one person know of the same order."""
+    """One order by the events of two ids of one person."""
     both = Order(
         one.id,
         placed_at_ms=min(
@@ -225,7 +227,7 @@ def merged(one: Order, other: Order, money: Money) -> Order:
 
 
 def _conclude(order: Order, money: Money) -> None:
-    """What the order is by now: go through its news in the order of time."""
+    """Compute the order's present state from its events in the order of time."""
     detail = order.detail
     if detail is None:
         return
@@ -239,7 +241,7 @@ def _conclude(order: Order, money: Money) -> None:
             continue
         if end is None:
             if is_payment and (cancelled_at_ms or is_given_back):
-                # Paid anew: what was given back belongs to what was paid before.
+                # Paid anew: earlier refunds belong to the earlier payment.
                 given_minor, unpriced, is_given_back = 0, 0, False
                 left = {item.key: item.pieces for item in detail.items}
             cancelled_at_ms = 0
@@ -263,7 +265,7 @@ def _conclude(order: Order, money: Money) -> None:
 
 
 def _news(detail: Detail) -> Iterator[tuple[int, End | None, bool]]:
-    """Placements and ends by time; of one moment an end is the later."""
+    """Placements and ends by time; of one moment, an end is later."""
     placements, place = detail.placements, 0
     for end in detail.ends:
         while place < len(placements) and placements[place][0] <= end.at_ms:
@@ -275,8 +277,8 @@ def _news(detail: Detail) -> Iterator[tuple[int, End | None, bool]]:
 
 
 def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -> tuple[int, bool]:
-    """What was given back, in minor units, and whether all of it has a price. ``left``: pieces of
-    the order's products that were not given back yet.
+    """The amount of a refund in minor units, and whether all of it has a price. ``left``: the
+    pieces of the order's products that were not given back yet.
     """
     detail = order.detail
     assert detail is not None
@@ -292,7 +294,7 @@ def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -
         amount += some * item.unit
     currency = foreign(end.currency, money)
     if paid is not None and (currency == paid.currency or not end.currency):
-        # So all that is given back is all that was paid.
+        # Then refunds of everything sum up to what was paid.
         amount_minor = minor_units(amount * paid.rate, money.currency)
     else:
         amount_minor = shop_minor(amount, currency, order.placed_at_ms or end.at_ms, money)
@@ -300,7 +302,7 @@ def _given_minor(order: Order, end: End, left: dict[int, float], money: Money) -
 
 
 def _item(items: Sequence[OrderItem], key: int, by_product: int) -> OrderItem | None:
-    """The item of this key, else the first that is the product."""
+    """The item with this key, else the first one of the product."""
     if not key:
         return None
     for item in items:

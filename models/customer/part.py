@@ -1,9 +1,9 @@
 """The contract of a part: one concern of customer relationship management, in one module.
 
-A part keeps one flat state object a customer. The engine tells it the events it listens to and
-runs its timers; whatever else is read of it, it declares: facts for rules, readings for other
-parts, sections for the profile, sums for the population. Its line in `models.customer.registry` is
-all that makes it work.
+A part keeps one flat state object a customer. The engine passes it the events it listens to and
+runs its timers. It declares everything else that is read of it: facts for rules, readings for other
+parts, sections for the profile, sums for the population. One line in `models.customer.registry`
+puts it to work.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,35 +26,36 @@ from models.measures import Measure, Sample
 
 S = TypeVar("S")
 T = TypeVar("T")
-#: Something that may be asked of a customer at a moment.
+#: A value that is computed of a customer at a moment.
 Reading = Callable[[Scene], T]
-#: What is added to a sum of all customers: its key, the UTC day since 1970, the amount.
+#: An amount for a sum over all customers: its key, the UTC day since 1970, the amount.
 Sum = tuple[str, int, int]
 
 #: The engine's own moment, the last of a step: something that a score depends on has changed.
 SCORE: Final = "score"
-#: Listens to every event that the customer did themselves, whatever its name.
+#: Listens to every event that is the customer's own activity, whatever its name.
 INTERACTIONS: Final[frozenset[str]] = frozenset({"*"})
 #: Listens to every event but those that count as nothing, because of what they were meant to be.
 EVERYTHING: Final[frozenset[str]] = frozenset({"**"})
 #: Listens to the events that the operator's rules name in `on`.
 NAMED_BY_RULES: Final[frozenset[str]] = frozenset({"on"})
-#: No part has more sums of all customers than this, unless it says how many: enough for a funnel
-#: of five steps by eight channels, and little enough for /metrics.
+#: The most sums over all customers that a part has, unless it says how many: enough for a funnel of
+#: five steps by eight channels, and little enough for /metrics.
 KEYS_MAX: Final = 128
 
 
 class Fact(NamedTuple):
     """A number or a text that rules may name. NaN, or an empty text, when it is not known.
 
-    ``words``: how a receipt tells it; ``about``: how the list of facts does; ``moment``: the only
-    moment it is known at, if there is one. ``least`` and ``most``: a number is never less or more;
-    ``values``: a text is one of these, if it can be listed, so that rules with others are refused.
-    ``whole``: a number, a count or a flag, never has a fraction.
-    ``answers``: of a yes or no, 1 or 0, how each is told in ``words``: the no first.
-    ``moves``: how time alone changes it; None where nobody can say, as of scores and of what decays
-    or hangs on all customers. ``is_list``: a text of names with blanks between them.
-    ``is_personal``: not known of whoever refuses that who they are decides.
+    ``words``: how a receipt says it; ``about``: how the list of facts describes it; ``moment``: the
+    only moment at which it is known, if there is one. ``least`` and ``most``: the bounds of a
+    number; ``values``: a text is one of these, if they can be listed, so that rules with others are
+    refused. ``whole``: a number (a count or a flag) that never has a fraction. ``answers``: for a
+    yes or no (1 or 0), how each is said in ``words``, the no first.
+
+    ``moves``: how time alone changes it; None if that cannot be said, as for scores, and for what
+    decays or depends on all customers. ``is_list``: a text of names with blanks between them.
+    ``is_personal``: not known of a customer who refuses personalisation.
     """
 
     read: Callable[[Scene], float | str]
@@ -72,7 +73,7 @@ class Fact(NamedTuple):
     is_personal: bool = False
 
     def told(self, value: float | str) -> str:
-        """The words of a known value."""
+        """A known value in words."""
         said = self.answers[value != 0] if self.answers is not None else value
         return self.words.format(said)
 
@@ -80,11 +81,11 @@ class Fact(NamedTuple):
 class Timer(NamedTuple):
     """A deadline of a part, set with ``Row.set_due`` by its ``code``, which is kept in rows.
 
-    ``run`` is called at exactly the time that was set. ``first`` and ``last``: before and after
-    all other timers of the same millisecond. A time that was dealt with is not due again, unless
-    the timer ``may_repeat``. One that ``waits_for_clock`` is not run by an event that comes later:
-    an event does not say that everything before it has come. After one that ``brings_looks``, every
-    part takes its `Part.look` at the customer.
+    ``run`` is called at exactly the time that was set. ``first`` and ``last``: before and after all
+    other timers of the same millisecond. A time that was handled is not due again, unless the timer
+    ``may_repeat``. A timer that ``waits_for_clock`` is not run by a later event: an event does not
+    show that everything before it has come. After a timer that ``brings_looks``, every part takes
+    its `Part.look` at the customer.
     """
 
     code: str
@@ -97,15 +98,15 @@ class Timer(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of a profile in words: what it is about, and what there is to say."""
+    """A line of a profile in words: its subject, and the text."""
 
     name: str
     words: str
 
 
 class Basis(StrEnum):
-    """What a section is made of besides the customer's own events: the parameters alone, what all
-    customers are like, or models.
+    """What a section depends on besides the customer's own events: the parameters alone, the
+    population, or models.
     """
 
     PARAMETERS = "parameters"
@@ -118,8 +119,8 @@ class ProfileSection(NamedTuple):
 
     ``in_words`` is given the field's value, the moment of the profile in ISO 8601 and the currency.
     ``place`` orders the words, not the fields: lower comes first. ``edge``: when the section next
-    changes by time alone; what grows or decays all the time does not count. Of a part that is
-    switched off, the field is null: one that can be has a ``view`` that says so.
+    changes by time alone, not counting what grows or decays all the time. The field is null if the
+    part is switched off: the ``view`` of a part with a switch returns None then.
     """
 
     name: str
@@ -138,11 +139,11 @@ class ProfileSection(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a part tells of all customers together, as sums of whole numbers by key and day.
+    """A part's sums over all customers: whole numbers by key and day.
 
     ``keys``: every key there may be, at most ``keys_max``; ``window_days``: how many days back, by
-    event time, sums count, 0 for ever. Both may depend on what the operator set. ``samples``: the
-    measures made of the sums within the window.
+    event time, sums count, 0 for ever. Both may depend on the operator's settings. ``samples``: the
+    metrics computed from the sums within the window.
     """
 
     keys: Callable[[Parameters], Collection[str]]
@@ -153,7 +154,7 @@ class Told(NamedTuple):
 
 
 def _follows_from_nothing(_scene: Scene, _before: Any, _other: Any, _sign: int) -> None:
-    """For parts whose state alone says everything."""
+    """For parts that have no timers or sums to correct when ids are united."""
 
 
 def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
@@ -164,25 +165,30 @@ def _hears_nothing(_state: Any, _event: Event, _scene: Scene) -> None:
 class Part(Kept[S]):
     """One concern, as the engine and everything around it know it; its state is `Kept` in rows.
 
-    ``listens``: names of events, or `INTERACTIONS`, `EVERYTHING` or `NAMED_BY_RULES`; ``record`` is
-    called for no other, and not for those that ``check`` refuses by raising ``Rejected``, for what
-    it knows of the customer.
-    ``events``: the shapes of the events this part owns; ``adds``: more fields of others' events.
-    ``look`` is called at each decision point, the end of a purchase day or a check-in, after all
-    timers: for a part whose state says where the customer stood when last looked at.
-    ``unprofiled`` is called when a customer says that they refuse that who they are decides: for a
-    part that keeps nothing of them then that decisions would go by.
-    ``take_up`` is called once of a customer when the part is in force who was there while it was
-    not: it finds what is true by now from what other parts keep, sets its timers, and corrects its
-    sums of all customers. What it finds is no news, and raises no moment; what it did not hear of
-    is not made up. Called of somebody who lacks nothing, it finds what their next look would.
-    ``moments``: the moments it raises, in words. ``offers`` are readings for other parts, and
-    ``reads`` are those of theirs that it asks for; the parts they belong to come earlier in the
-    registry. ``united``: the state of one person of the states of their ids; ``reunited`` is
-    called when the row's state was made anew in this way, because ``other``, an id's state, came
-    (sign 1) or went (-1), with the state ``before``: it sets the timers that follow from the
-    state, and tells of all customers what that changed. The sign is 0 for an id that is counted
-    with this customer all the while, and only has another row by now.
+    ``listens``: names of events, or `INTERACTIONS`, `EVERYTHING` or `NAMED_BY_RULES`. ``record`` is
+    called for no other event, nor for one that ``check``, which knows the customer's state, refuses
+    by raising ``Rejected``. ``events``: the shapes of the events this part owns; ``adds``: more
+    fields of other parts' events.
+
+    ``look`` is called at each decision point (the end of a purchase day, or a check-in), after all
+    timers: for a part whose state says where the customer stood at the last look. ``unprofiled`` is
+    called when a customer refuses personalisation: for a part that then drops what decisions about
+    them would depend on.
+
+    ``take_up`` is called once, after the part has come into force, for each customer from before.
+    It computes the present state from what other parts keep, sets the part's timers, and corrects
+    its sums. It raises no moment, because its results are no news, and it invents nothing for
+    events that the part missed. For a customer without missed events, its result is that of the
+    next look.
+
+    ``moments``: the moments it raises, in words. ``offers``: readings for other parts; ``reads``:
+    the readings of other parts that it uses. Those parts come earlier in the registry.
+
+    ``united``: one person's state from the states of their ids. ``reunited`` is called after the
+    row's state was made in this way because ``other``, the state of an id, came (sign 1) or went
+    (-1); ``before`` is the row's state before. It sets the timers that follow from the state, and
+    corrects the sums. The sign is 0 for an id that has been counted with this customer all the
+    time, and only has another row now.
     """
 
     about: str
@@ -227,7 +233,7 @@ class Part(Kept[S]):
         return parameters.with_section(section)
 
     def tell(self, scene: Scene, sums: Iterable[Sum]) -> None:
-        """Add amounts to the part's sums of all customers."""
+        """Add amounts to the part's sums over all customers."""
         assert self.population is not None
         window_days = self.population.window_days(scene.parameters)
         scene.teach(Tally(scene.at_ms, self.name, window_days, tuple(sums)))
@@ -235,21 +241,21 @@ class Part(Kept[S]):
     def tell_anew(
         self, scene: Scene, before: S, other: S, sign: int, sums: Callable[[S], Iterable[Sum]]
     ) -> None:
-        """When ids are ``reunited``: correct the part's sums of all customers, which are the
-        ``sums`` of every customer's state, added up.
+        """When ids are ``reunited``: correct the part's sums, which add up the ``sums`` of every
+        customer's state.
         """
         states = ((before, -1), (other, -sign), (scene.row.read(self), 1))
         if told := changed_sums((sums(state), by) for state, by in states):
             self.tell(scene, told)
 
     def tell_changes(self, scene: Scene, before: Iterable[Sum], after: Iterable[Sum]) -> None:
-        """When a state changed: correct the part's sums of all customers by what changed of it."""
+        """When a state changed: correct the part's sums by the difference."""
         if before != after and (told := changed_sums(((before, -1), (after, 1)))):
             self.tell(scene, told)
 
 
 def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]:
-    """What sums change by: those of each state times its sign, added up, without zeros."""
+    """The change of the sums: those of each state times its sign, added up, without zeros."""
     changes: dict[tuple[str, int], int] = {}
     for sums, sign in states:
         for key, day, amount in sums:

@@ -1,8 +1,8 @@
 """Price sensitivity: how much of what a customer buys is bought for less.
 
 A purchase counts as discounted if its discount is `discounted_from` of its list value or more, or a
-coupon was used. What everybody buys for less in a calendar month, in a sale for all, says little
-about one customer, so purchases of that month weigh less.
+coupon was used. A sale for everybody says little about one customer, so purchases weigh less in a
+calendar month in which all customers buy for less.
 
 The fact may close a discount or choose another action; it never sets a price. Personal prices by
 willingness to pay are what China's PIPL, article 24, calls unreasonable differential treatment.
@@ -46,13 +46,13 @@ _ORDER_EVENTS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 PRICE_DEPENDENT = "price-dependent"
 #: The latest purchases of a customer; older ones weigh little.
 PURCHASES_MAX = 32
-#: `share`, `depth` and `hunt` make up the price sensitivity in these parts.
+#: The weights of `share`, `depth` and `hunt` in the price sensitivity.
 _WEIGHTS = (0.60, 0.25, 0.15)
-#: A discount of this depth, and this many signs of hunting, count in full or nearly so.
+#: A discount of this depth counts in full; this many signs of hunting, nearly so.
 _DEEP, _SIGNS = 0.30, 3.0
 _YEAR_MS = 365 * DAY_MS
 _DEPENDENT_PURCHASES_MIN = 3
-#: Sums of all customers are of this many days back: two sales of each calendar month.
+#: The sums over all customers cover this many days: two sales of each calendar month.
 _SUMS_DAYS = 730
 _MONTHS = tuple(f"{month:02d}" for month in range(1, 13))
 
@@ -70,10 +70,10 @@ class PriceParameters(Section, frozen=True):
 
 
 class Discount(Struct, frozen=True, omit_defaults=True, gc=False):
-    """What an order's amount was lowered by; unknown if it is no number."""
+    """The amount by which an order's price was lowered; unknown if it is not a number."""
 
     discount: float | str | None = None
-    #: It costs no order.
+    #: A bad discount does not cost the order.
     dispensable: ClassVar[frozenset[str]] = frozenset({"discount"})
 
 
@@ -97,8 +97,8 @@ class Filters(Struct, frozen=True, omit_defaults=True):
 
 
 class PricedOrder(State):
-    """An order's discount as a share of its list value (``depth``), by the latest news that says
-    one, and whether any says that a coupon was used.
+    """An order's discount as a share of its list value (``depth``), by the latest event that states
+    one, and whether any event states a coupon.
     """
 
     placed_at_ms: int
@@ -112,7 +112,7 @@ class PricedOrder(State):
 class Prices(State):
     """The latest orders by (time, id), and a decayed count of signs of hunting for a price.
 
-    ``full_ms``: when the latest purchase at full price was made, of those before these orders.
+    ``full_ms``: the time of the latest purchase at full price before these orders.
     """
 
     orders: list[PricedOrder] = field(default_factory=list)
@@ -125,7 +125,9 @@ _STORED = msgpack.Decoder(Prices)
 
 
 def _unpack_earlier(content: bytes) -> Prices:
-    """Read version 1 or 2, where news without a discount was taken to say that there is none."""
+    """Read version 1 or 2, in which an event without a discount counted as one that says there is
+    none.
+    """
     state = _STORED.decode(content)
     for order in state.orders:
         if not order.depth:
@@ -148,7 +150,7 @@ def _record(state: Prices, event: Event, scene: Scene) -> None:
 
 
 def _note_order(state: Prices, event: Event, scene: Scene) -> None:
-    """Keep an order as it stands after its news, and tell what changed of it."""
+    """Keep an order as it stands after its event, and report what changed of it."""
     order = scene.of(order_of_event)
     if order is None or not order.placed_at_ms:
         return
@@ -174,7 +176,7 @@ def _note_order(state: Prices, event: Event, scene: Scene) -> None:
 
 
 def _take_up(scene: Scene) -> None:
-    """Follow what became of the orders; what those cost that came meanwhile is not known."""
+    """Update the known orders; the prices of orders that came meanwhile are not known."""
     state = scene.row.read(PRICES)
     if not state.orders:
         return
@@ -192,18 +194,18 @@ def _follow(known: PricedOrder, order: Order, event: Event) -> None:
     news, at_ms = event.properties, event.occurred_at_ms
     if not isinstance(news, OrderNews):
         return
-    # What news does not say stays as it is.
+    # What an event does not state stays as it is.
     known.has_coupon = known.has_coupon or bool(news.coupon)
     depth = _depth(news)
     if depth is not None and at_ms >= known.priced_at_ms:
-        # Of two discounts of one moment it is not known which came first, so the lower one stands.
+        # Of two discounts of one moment, it is not known which came first, so the lower one counts.
         known.depth = min(depth, known.depth) if at_ms == known.priced_at_ms else depth
         known.priced_at_ms = at_ms
 
 
 def _depth(news: OrderNews) -> float | None:
-    """The discount's share of the list value, which is what was paid and what was not; None if
-    nothing is said of it.
+    """The discount's share of the list value, which is the discount plus what was paid; None if it
+    is not stated.
     """
     discount = number_or_none(getattr(news, "discount", None))
     if not discount:
@@ -212,7 +214,7 @@ def _depth(news: OrderNews) -> float | None:
 
 
 def _let_go(state: Prices, section: PriceParameters) -> None:
-    """Keep the latest orders, and of those before them whether there was one at full price."""
+    """Keep the latest orders; of earlier ones, only the latest at full price."""
     while len(state.orders) > PURCHASES_MAX:
         order = state.orders.pop(0)
         if order.is_purchase and not _is_discounted(order, section):
@@ -220,7 +222,9 @@ def _let_go(state: Prices, section: PriceParameters) -> None:
 
 
 def _is_gone(state: Prices, order: Order) -> bool:
-    """Whether an order that is not among the latest was let go of: what was, keeps its answer."""
+    """Whether an order that is not among the latest was dropped: a dropped order is not counted
+    again.
+    """
     orders = state.orders
     return len(orders) == PURCHASES_MAX and (order.placed_at_ms, order.id) < _sort_key(orders[0])
 
@@ -230,7 +234,7 @@ def _is_discounted(order: PricedOrder, section: PriceParameters) -> bool:
 
 
 def _sums_of(order: PricedOrder, scene: Scene) -> dict[tuple[str, int], int]:
-    """What all customers' sums hold of an order."""
+    """An order's share of the sums over all customers."""
     if not order.is_purchase:
         return {}
     day = order.placed_at_ms // DAY_MS
@@ -266,7 +270,7 @@ class Usual(NamedTuple):
 
 
 def _usual(scene: Scene) -> Usual:
-    """As of the snapshot; what the operator set where too few purchases were seen."""
+    """As of the snapshot; the operator's values if too few purchases were seen."""
     section = scene.parameters.of(PriceParameters)
     found = scene.snapshot.of(Tallies).parts.get(PRICES.name, {})
     return _usual_of(found, section)
@@ -355,11 +359,11 @@ def _bought_until(state: Prices, at_ms: int) -> list[PricedOrder]:
 
 
 def _buys_for_less_only(state: Prices, at_ms: int, section: PriceParameters) -> bool:
-    """Whether there are some purchases in the last 365 days, and none at full price."""
+    """Whether there are enough purchases in the last 365 days, none of them at full price."""
     lately = 0
     if at_ms - _YEAR_MS < state.full_ms <= at_ms:
         return False
-    # The latest first: one at full price says enough, and most customers have one.
+    # The latest first: one at full price decides it, and most customers have one.
     for one in reversed(state.orders):
         if one.is_purchase and at_ms - _YEAR_MS < one.placed_at_ms <= at_ms:
             if not _is_discounted(one, section):
@@ -369,15 +373,15 @@ def _buys_for_less_only(state: Prices, at_ms: int, section: PriceParameters) -> 
 
 
 def _edge(scene: Scene) -> int:
-    """When a purchase is no longer of the last 365 days."""
+    """When the next purchase is more than 365 days old."""
     state = scene.row.read(PRICES)
     placed_ms = [state.full_ms, *(one.placed_at_ms for one in state.orders if one.is_purchase)]
     return first_after(scene.at_ms, (time_ms + _YEAR_MS for time_ms in placed_ms))
 
 
 def _surprise(order: PricedOrder, usual: Usual) -> float:
-    """How much a purchase says of its customer: 1, and less in a month in which everybody buys for
-    less than is usual in other months.
+    """How much a purchase says about its customer: 1, and less in a month in which all customers
+    buy for less than is usual in other months.
     """
     in_month = usual.by_month.get(_month_of(order.placed_at_ms // DAY_MS))
     if in_month is None or in_month <= usual.share:
@@ -386,7 +390,7 @@ def _surprise(order: PricedOrder, usual: Usual) -> float:
 
 
 def is_price_dependent(scene: Scene) -> bool:
-    """Whether the customer buys for less only, so that a discount wins nothing but a lower price.
+    """Whether the customer buys only for less, so that a discount gains nothing but a lower price.
 
     False if the part is switched off.
     """
@@ -423,7 +427,7 @@ def _united(states: Sequence[Prices], parameters: Parameters) -> Prices:
 
 
 def _merged(one: PricedOrder, other: PricedOrder) -> PricedOrder:
-    """What two ids know of the same order."""
+    """One order by the events of two ids."""
     latest = copy(max(one, other, key=lambda order: order.priced_at_ms))
     if one.priced_at_ms == other.priced_at_ms:
         latest.depth = min(one.depth, other.depth)
@@ -442,7 +446,7 @@ def _number(read: str) -> Callable[[Scene], float]:
 
 
 def _discount_only(scene: Scene) -> float:
-    """What `sensitivity` says of it, which is the least of what that works out."""
+    """``discount_only`` of the `sensitivity`, without computing the rest."""
     state, at_ms = scene.row.read(PRICES), scene.at_ms
     if not _bought_until(state, at_ms):
         return nan

@@ -20,10 +20,10 @@ class SectionView(Struct, frozen=True, rename="camel", omit_defaults=True):
     """How far a section of the profile can be relied on.
 
     ``source``: parameters, population, or the model and its version. ``valid_until``: when a
-    deadline, the end of a window or the next look at a score changes it although nothing happens;
-    null if only events do. What grows or decays all the time is of ``as_of``. ``complete_since``:
-    what the customer did before that time is not in it, because it was not kept then; not said if
-    nothing is missing.
+    deadline, the end of a window or the next look at a score changes it without an event; null if
+    only events do. Values that grow or decay all the time are as of ``as_of``. ``complete_since``:
+    the section lacks what the customer did before that time, because it was not kept then; absent
+    if nothing is missing.
     """
 
     as_of: str
@@ -68,7 +68,7 @@ _NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(Prof
 
 
 class _Drawn(NamedTuple):
-    """A section as it is drawn of every customer; ``source`` in words."""
+    """A section of every profile; ``source`` in words."""
 
     name: str
     in_json: str
@@ -89,7 +89,8 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
             until_ms = edge(scene)
             until = iso(until_ms) if until_ms else None
             told[in_json] = SectionView(as_of, source, until, since)
-    # Some readings refer to the scene, and many profiles a second are drawn up.
+    # Breaks reference cycles: some readings refer to the scene, and many profiles are made each
+    # second.
     scene.forget()
     return Profile(
         user_id=customer,
@@ -102,13 +103,13 @@ def profile(customer: str, row: Row, at_ms: int, context: Context) -> Any:
 
 
 def _left_out(context: Context) -> dict[str, None]:
-    """The sections of parts that are switched off, which say nothing."""
+    """The sections of parts that are switched off, as None."""
     off = [part for part in PARTS if not part.is_on(context.parameters)]
     return {section.name: None for part in off for section in part.sections}
 
 
 def _drawn(context: Context) -> list[tuple[Part[Any], list[_Drawn]]]:
-    """The sections of the other parts."""
+    """The sections of the parts that are switched on."""
     sources = _sources(context.snapshot.version)
     return [
         (
@@ -124,15 +125,15 @@ def _drawn(context: Context) -> list[tuple[Part[Any], list[_Drawn]]]:
 
 
 def begun_after(scene: Scene, part: Part[Any]) -> int:
-    """As of when the part began, if the customer was there before, and so has done what it does not
-    know; else 0.
+    """When the part was switched on, if the customer is older, so that the part has missed some of
+    their events; else 0.
     """
     begun_ms = scene.context.begun_ms.get(part.code, 0)
     return begun_ms if begun_ms and scene.of(engagement).first_at_ms <= begun_ms else 0
 
 
 def _sources(version: int) -> dict[Basis, str]:
-    """Each basis in words. Without a model all is made of the shipped parameters."""
+    """Each basis in words. Without a model, all of them are the shipped parameters."""
     if not version:
         return dict.fromkeys(Basis, str(Basis.PARAMETERS))
     return {**{basis: str(basis) for basis in Basis}, Basis.MODEL: f"{Basis.MODEL} {version}"}

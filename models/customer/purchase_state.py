@@ -1,7 +1,7 @@
-"""What is kept of a customer's orders, and what a piece of news changes of it.
+"""What is kept of a customer's orders, and how an event changes it.
 
-An order is what is known of it by now: placed, changed, refunded, cancelled, in whatever order
-the news came. Each piece of news replaces what the order contributed before.
+An order is what is known of it by now: placed, changed, refunded, cancelled, whatever the order of
+arrival. Each event replaces what the order contributed before.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,7 +25,7 @@ from models.learning.history import Days
 
 WINDOW_DAYS = (30, 90, 365)
 WINDOW_MS_MAX = WINDOW_DAYS[-1] * DAY_MS
-#: Records of orders that are older than the longest window, for what may still be heard of them.
+#: Records of orders older than the longest window, kept for events that may still come.
 OLD_RECORDS_MAX = 1_024
 #: Later than anything.
 NEVER = 1 << 62
@@ -42,14 +42,14 @@ class PurchaseParameters(Section, frozen=True):
 
 
 class Purchases(State):
-    """A customer's orders and what they add up to.
+    """A customer's orders and their sums.
 
-    ``orders`` are sorted by (time, id), the latest and those of which there is more to know;
-    ``records`` (`order_records`) are the purchases before them, and ``day_sums`` what was bought
-    before those, as far back as the longest window. ``days`` are the purchase days (`occasions`)
-    as far back, and in any case the latest `DAYS_KEPT`; ``earlier_days`` counts those before them.
-    ``sitting`` is the latest occasion. ``gone``: the latest occasion of orders that are no longer
-    known by themselves, and ``gone_days`` how many purchase days they made.
+    ``orders`` are sorted by (time, id): the latest ones, and those of which more is known than fits
+    into a record; ``records`` (`order_records`) are the purchases before them, and ``day_sums``
+    sums of those before the records, as far back as the longest window. ``days`` are the purchase
+    days (`occasions`) as far back, and in any case the latest `DAYS_KEPT`; ``earlier_days`` counts
+    those before them. ``sitting`` is the latest occasion. ``gone``: the latest occasion of orders
+    that are no longer kept one by one, and ``gone_days`` how many purchase days they made.
 
     ``decayed_orders`` and ``decayed_net_minor`` hold one level a half-life, as of ``as_of_ms``.
     """
@@ -101,7 +101,7 @@ def take_news(state: Purchases, event: Event, parameters: Parameters) -> None:
 
 
 def _taken_out(state: Purchases, order: int) -> Order:
-    """The order as it is by now, which `Purchases` no longer has; a new one if it is not known."""
+    """The order as it is by now, removed from `Purchases`; a new one if it is not known."""
     known = kept_order(state, order)
     if known is not None:
         state.orders.remove(known)
@@ -113,7 +113,7 @@ def _taken_out(state: Purchases, order: int) -> Order:
 
 
 def kept_order(state: Purchases, order: int) -> Order | None:
-    """The order with all that is known of it; None if it is not among those."""
+    """The order with everything known of it; None if it is not among those."""
     for known in reversed(state.orders):
         if known.id == order:
             return known
@@ -145,7 +145,7 @@ def shift_levels(
 def _note_occasion(
     state: Purchases, order: Order, was_purchase: bool, placed_before_ms: int, sitting_ms: int
 ) -> None:
-    """Keep the occasions right once an order has changed."""
+    """Correct the occasions after an order has changed."""
     placed_at_ms, latest = order.placed_at_ms, state.sitting
     if not order.is_purchase and not was_purchase:
         return
@@ -161,14 +161,14 @@ def _note_occasion(
 
 
 def recount(state: Purchases, sitting_ms: int) -> None:
-    """Find the occasions anew."""
+    """Compute the occasions anew."""
     state.days, state.earlier_days, state.sitting = days_until(state, NEVER, sitting_ms)
 
 
 def days_until(state: Purchases, at_ms: int, sitting_ms: int) -> tuple[Days, int, Sitting]:
     """The purchase days up to a moment, how many there were before them, and the latest occasion.
 
-    Of orders that are gone, the days that are kept are known.
+    Of orders that are gone, only the kept days are known.
     """
     placed_ms = [order.placed_at_ms for order in state.orders if order.is_purchase]
     if state.records:
@@ -183,8 +183,8 @@ def days_until(state: Purchases, at_ms: int, sitting_ms: int) -> tuple[Days, int
 def retire(state: Purchases, settled_ms: int, parameters: Parameters, changed: int) -> None:
     """Pack orders that are older than the longest window or beyond the bounds.
 
-    ``settled_ms``: nothing older can arrive any more. ``changed``: the order that there was news
-    of, which is not let go of, for other parts are yet to hear of it.
+    ``settled_ms``: nothing older can arrive any more. ``changed``: the order of this event, which
+    is not dropped, because other parts have yet to see it.
     """
     orders, bounds = state.orders, parameters.bounds
     horizon_ms = settled_ms - WINDOW_MS_MAX
@@ -200,8 +200,8 @@ def retire(state: Purchases, settled_ms: int, parameters: Parameters, changed: i
 
 
 def _newest_max(orders_max: int) -> int:
-    """How many of the latest orders keep all that is known of them; the rest of the room is for
-    earlier ones that were given back in part, which must not be given back twice.
+    """How many of the latest orders are kept in full. The rest of the room is for earlier ones with
+    a partial refund, which must not be refunded twice.
     """
     return max(orders_max // 2, 1)
 
@@ -209,7 +209,7 @@ def _newest_max(orders_max: int) -> int:
 def _pack(
     state: Purchases, horizon_ms: int, settled_ms: int, orders_max: int, changed: int
 ) -> None:
-    """Have the orders that are older than the horizon, or not among the newest, be records."""
+    """Turn the orders that are older than the horizon, or not among the newest, into records."""
     newest = len(state.orders) - _newest_max(orders_max)
     kept: list[Order] = []
     packed: list[Order] = []
@@ -235,13 +235,15 @@ def _pack(
 
 
 def _is_settled(order: Order, settled_ms: int) -> bool:
-    """Whether its end is told everywhere, and its repeats come too late to count."""
+    """Whether its end has been seen by all parts, and its repeats would be too late to count."""
     ends = order.detail.ends if order.detail is not None else []
     return not ends or ends[-1].at_ms < settled_ms
 
 
 def _let_go(state: Purchases, horizon_ms: int, records_max: int, sitting_ms: int) -> None:
-    """Have the oldest records beyond the bound be sums of days, and those of no window nothing."""
+    """Turn the oldest records beyond the bound into sums of days, and drop those that are in no
+    window.
+    """
     number = order_records.count(state.records)
     too_many = number - records_max
     if number > OLD_RECORDS_MAX:
@@ -277,13 +279,13 @@ def unpack_first(content: bytes) -> Purchases:
     state.gone, state.gone_days = Sitting(gone_ms, gone_ms), stored[8]
     state.days, state.earlier_days = tuple(stored[9]), stored[8]
     last_ms = max((o.placed_at_ms for o in state.orders if o.is_purchase), default=gone_ms)
-    # The first order of the day is not known; its last one stands for it.
+    # The day's first order is not known; its last one stands for it.
     state.sitting = Sitting(last_ms, last_ms)
     return state
 
 
 def standing_orders(state: Purchases) -> list[OrderRecord]:
-    """The purchases that are known by themselves, by time."""
+    """The purchases that are kept one by one, by time."""
     kept = [
         OrderRecord(order.placed_at_ms, order.id, order.net_minor)
         for order in state.orders

@@ -27,13 +27,13 @@ _ORDERS = msgspec.msgpack.Decoder(list[Order])
 def united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
     """One person's purchases: an order that several ids have news of is one order.
 
-    Exact as long as the ids' orders that are gone are different ones, of different days.
+    Exact as long as the orders that are gone are different ones under each id, on different days.
     """
     one, tuning = Purchases(), parameters.of(PurchaseParameters)
     by_id: dict[int, Order] = {}
     packed: dict[int, OrderRecord] = {}
     for state in states:
-        # Copies: the ids' own orders go on by themselves.
+        # Copies, because the ids' own orders go on by themselves.
         for order in _ORDERS.decode(_encode(state.orders)):
             known = by_id.get(order.id)
             by_id[order.id] = order if known is None else merged(known, order, parameters.money)
@@ -58,7 +58,7 @@ def united(states: Sequence[Purchases], parameters: Parameters) -> Purchases:
 
 
 def _unite_days(one: Purchases, states: Sequence[Purchases], sitting_ms: int) -> None:
-    """The purchase days of all, as far back as every id knows them."""
+    """The purchase days of all ids, as far back as every id knows them."""
     one.days = tuple(sorted({day for state in states for day in state.days}))
     recount(one, sitting_ms)
     begin = max((state.days[0] for state in states if state.days and state.earlier_days), default=0)
@@ -77,7 +77,7 @@ def _add_gone(one: Purchases, states: Sequence[Purchases], half_lives: Sequence[
         one.count += count
         one.net_minor += net_minor
         if not count:
-            # Of most customers all orders are known.
+            # For most customers all orders are known.
             continue
         rest = Purchases()
         rest.as_of_ms = state.as_of_ms

@@ -1,4 +1,4 @@
-"""What was bought within a stretch of time, by what is kept of a customer's orders."""
+"""Purchases within a range of time, from what a row keeps of a customer's orders."""
 
 from bisect import bisect_right
 
@@ -14,7 +14,7 @@ def bought_within(state: Purchases, after_ms: int, until_ms: int) -> tuple[int, 
     days are known.
     """
     if state.last_at_ms <= until_ms and state.first_at_ms > after_ms and not state.day_sums:
-        # All that there ever were: of most customers a year holds them.
+        # All purchases are in the range: those of most customers lie within a year.
         return state.count, state.net_minor
     count = net_minor = 0
     for order in reversed(state.orders):
@@ -23,8 +23,8 @@ def bought_within(state: Purchases, after_ms: int, until_ms: int) -> tuple[int, 
             break
         if placed_at_ms <= until_ms and order.is_purchase:
             count += 1
-            # What `net_minor` says, without asking again whether it is a purchase: lists ask this
-            # of every customer.
+            # As `net_minor`, without testing again whether it is a purchase: lists run this for
+            # every customer.
             net_minor += max(order.gross_minor - order.refunded_minor, 0)
     if state.records:
         more, more_minor = order_records.within(state.records, after_ms, until_ms)
@@ -36,8 +36,8 @@ def bought_within(state: Purchases, after_ms: int, until_ms: int) -> tuple[int, 
 
 
 def begun_within(state: Purchases, after_ms: int, until_ms: int) -> bool:
-    """Whether an occasion to buy began in (after, until], the day of the former told apart by its
-    latest occasion alone.
+    """Whether an occasion to buy began in (after, until]. On the day of ``after``, only the latest
+    occasion's time is known.
     """
     days, day = state.days, after_ms // DAY_MS
     place = bisect_right(days, day)
@@ -61,8 +61,8 @@ def last_until(state: Purchases, at_ms: int) -> int:
 
 
 def first_from(state: Purchases, at_ms: int) -> int:
-    """The time of the first purchase from ``at_ms`` on; ``at_ms`` where it is not known by itself
-    any more.
+    """The time of the first purchase from ``at_ms`` on; ``at_ms`` if that purchase is no longer
+    kept by itself.
     """
     kept = (o.placed_at_ms for o in state.orders if o.is_purchase and o.placed_at_ms >= at_ms)
     packed_ms = order_records.first_after(state.records, at_ms - 1) if state.records else 0
@@ -71,20 +71,20 @@ def first_from(state: Purchases, at_ms: int) -> int:
 
 
 def first_purchase_ms(state: Purchases) -> int:
-    """The time of the first purchase that stands; 0 without any."""
+    """The time of the first purchase that was not given back; 0 without any."""
     if not state.last_at_ms:
         return 0
     first_ms, orders = state.first_at_ms, state.orders
     if state.gone.last_ms:
         return first_ms
     if orders and orders[0].placed_at_ms == first_ms and orders[0].is_purchase:
-        # Nearly always: the first order was not given back, and is known by itself.
+        # Nearly always: the first order was not refunded, and is kept by itself.
         return first_ms
     return first_from(state, first_ms)
 
 
 def last_given_back_ms(state: Purchases) -> int:
-    """When an order was last refunded or cancelled, of those that are known; 0 without any."""
+    """The latest refund or cancellation of an order that is kept; 0 without any."""
     return max(
         [end.at_ms for o in state.orders if o.detail is not None for end in o.detail.ends],
         default=0,

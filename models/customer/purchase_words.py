@@ -1,4 +1,4 @@
-"""What a profile shows of a customer's purchases, and how it is said."""
+"""What a profile shows of a customer's purchases, as data and in words."""
 
 from collections.abc import Iterator
 
@@ -33,8 +33,8 @@ class DecayedLevel(_View, frozen=True):
 
 
 class RfmView(_View, frozen=True):
-    """``segment`` and the scores are null for somebody who has not bought. ``unpriced_refunds``:
-    those of products whose price no order told, which took nothing back for them.
+    """``segment`` and the scores are null without a purchase. ``unpriced_refunds``: refunds of
+    products whose price no order gave, for which nothing was subtracted.
     """
 
     recency_days: float | None
@@ -52,8 +52,8 @@ class RfmView(_View, frozen=True):
 
 
 class RhythmView(Struct, frozen=True, rename="camel"):
-    """When the customer bought lately, by UTC day, the oldest first, and when they are expected to
-    buy again: after the usual gap at ``expected_at``, and with nine in ten of their own gaps before
+    """The UTC days of the latest purchases, the oldest first, and when the next one is expected:
+    after the usual gap at ``expected_at``, and with nine in ten of the customer's own gaps before
     ``overdue_at`` (`Clock`).
     """
 

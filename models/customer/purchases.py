@@ -57,8 +57,9 @@ _DAYS_TOLD_MAX = 12
 
 
 def _check(state: Purchases, event: Event, parameters: Parameters) -> None:
-    """Refuse what is said of an order that is only known as part of a sum: applied, it would have
-    no effect. So would an amount whose currency had a rate when it came in, and has none now.
+    """Refuse an event of an order that is only known as part of a sum, because it would have no
+    effect. The same holds for an amount whose currency had a rate when it came in, and has none
+    now.
     """
     check_currency(event.properties, event.occurred_at_ms, parameters.money)
     if not state.gone.last_ms or event.name not in (REFUNDED, CANCELLED):
@@ -74,13 +75,13 @@ def _check(state: Purchases, event: Event, parameters: Parameters) -> None:
 
 
 def _record(state: Purchases, event: Event, scene: Scene) -> None:
-    """Take in one piece of news about an order."""
+    """Add one event of an order."""
     parameters = scene.parameters
     last_before_ms = state.last_at_ms
     take_news(state, event, parameters)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
     retire(state, settled_ms, parameters, order_id(event))
-    # News of an older order doesn't begin again a silence that has been dealt with.
+    # An event of an older order does not restart a silence that has been dealt with.
     last_at_ms, row = state.last_at_ms, scene.row
     if last_at_ms != last_before_ms or row.due(_OVERDUE).due_ms:
         gap_days = scene.snapshot.of(Population).gap_days
@@ -89,7 +90,9 @@ def _record(state: Purchases, event: Event, scene: Scene) -> None:
 
 
 def _fall_silent(scene: Scene) -> None:
-    """Told by the clock of now: it has learnt since the deadline was set."""
+    """Raise the moment if the silence is too long by the present clock, which has learnt since the
+    deadline was set.
+    """
     due_ms = overdue_at(scene)
     if due_ms > scene.at_ms:
         scene.row.set_due(_OVERDUE, due_ms)
@@ -98,13 +101,15 @@ def _fall_silent(scene: Scene) -> None:
 
 
 def renew_deadline(scene: Scene) -> None:
-    """Set the end of the present silence by what is usual by now; one that was told stays told."""
+    """Set the end of the present silence by the present clock; one that was already handled stays
+    so.
+    """
     if scene.row.due(_OVERDUE).due_ms:
         scene.row.set_due(_OVERDUE, max(overdue_at(scene), scene.at_ms))
 
 
 def _reunited(scene: Scene, before: Purchases, _other: Purchases, _sign: int) -> None:
-    """The silence is that after the person's last purchase; one that was told stays told."""
+    """The silence is that after the person's last purchase; one that was handled stays so."""
     row = scene.row
     if row.read(PURCHASES).last_at_ms != before.last_at_ms or row.due(_OVERDUE).due_ms:
         row.set_due(_OVERDUE, overdue_at(scene))
@@ -129,7 +134,7 @@ def order_of_event(scene: Scene) -> Order | None:
 
 
 def history(scene: Scene) -> History | None:
-    """The purchase days up to this moment; None for somebody who had not bought by then."""
+    """The purchase days up to this moment; None without a purchase by then."""
     state, at_ms = scene.row.read(PURCHASES), scene.at_ms
     days, earlier = state.days, state.earlier_days
     if state.sitting.last_ms > at_ms:
@@ -162,7 +167,7 @@ def levels(scene: Scene) -> tuple[list[float], list[float]]:
             [counts[0] * short, counts[1] * middle, counts[2] * long],
             [nets[0] * short, nets[1] * middle, nets[2] * long],
         )
-    # The running levels hold orders that were yet to come: add up those that had come.
+    # The running levels contain orders of after this moment: add up those before it.
     orders, spend = [0.0] * len(half_lives), [0.0] * len(half_lives)
     for placed_at_ms, _, net_minor in standing_orders(state):
         if placed_at_ms <= at_ms:
@@ -218,12 +223,12 @@ def _last_ms(scene: Scene) -> int:
 
 
 def _of_window(days: int) -> Moves:
-    """What the purchases of so many days come to: another when one of them leaves."""
+    """A sum over the purchases of so many days: it changes when one of them leaves."""
     return steps(lambda scene: window_edge(scene.row.read(PURCHASES), scene.at_ms, days))
 
 
 def _of_silence(per_day: Callable[[Scene], float]) -> Moves:
-    """A number that silence moves by so much a day, by what is usual for all customers."""
+    """A number that silence changes by so much a day, by what is usual for all customers."""
 
     def at(scene: Scene) -> Motion:
         last_ms = _last_ms(scene)
@@ -237,7 +242,7 @@ def _of_silence(per_day: Callable[[Scene], float]) -> Moves:
 
 
 def _of_clock(read: Callable[[Clock], float]) -> Callable[[Scene], float]:
-    """NaN for somebody who has not bought."""
+    """NaN without a purchase."""
     return lambda s: read(s.of(clock)) if s.row.read(PURCHASES).last_at_ms else nan
 
 
@@ -457,7 +462,7 @@ def _rhythm_view(scene: Scene) -> RhythmView | None:
 
 
 def _rhythm_edge(scene: Scene) -> int:
-    """When the next purchase should have come, and then when it is overdue."""
+    """When the next purchase is expected, and then when it is overdue."""
     state = scene.row.read(PURCHASES)
     if not state.last_at_ms:
         return 0
@@ -466,7 +471,7 @@ def _rhythm_edge(scene: Scene) -> int:
 
 
 def _rfm_edge(scene: Scene) -> int:
-    """When a purchase leaves a window, or so much silence means another score."""
+    """When a purchase leaves a window, or silence gives another score."""
     state, at_ms = scene.row.read(PURCHASES), scene.at_ms
     placed_ms = [record.at_ms for record in standing_orders(state)]
     days = [sums[0] for sums in state.day_sums]
@@ -488,7 +493,7 @@ def _unpriced_refunds(state: Purchases) -> int:
 
 
 def _decayed_levels(scene: Scene) -> Iterator[DecayedLevel]:
-    """Of all that is counted, as ``orders`` and ``net_minor`` beside them are."""
+    """Of all orders that are counted, as are ``orders`` and ``net_minor`` beside them."""
     state, parameters = scene.row.read(PURCHASES), scene.parameters
     lag_ms = scene.at_ms - state.as_of_ms
     for place, half_life_ms in enumerate(parameters.of(PurchaseParameters).half_lives):
@@ -506,7 +511,7 @@ PURCHASES: Part[Purchases] = Part(
     state=Purchases,
     version=4,
     dense_since=3,
-    # Before 4 without when an order's currency was named, at the end of a detail.
+    # Version 3 had no ``currency_at_ms`` at the end of a detail.
     older={1: unpack_first, 3: msgpack.Decoder(Purchases).decode},
     united=united,
     reunited=_reunited,

@@ -68,7 +68,7 @@ PARTS: tuple[Part[Any], ...] = (
     TRAITS_PART,
     LIFT,
     TIMELINE,
-    # After all that its conditions may be about.
+    # After every part that its conditions may name.
     SEGMENTS,
 )
 
@@ -78,9 +78,9 @@ class RegistryError(ValueError):
 
 
 def check_parts(parts: Sequence[Part[Any]]) -> None:
-    """Raise ``RegistryError`` when two parts claim one name, one has to do with an event that there
-    is not, or one reads what is not offered by a part before it: then the order in which they
-    record would matter, or never end.
+    """Raise ``RegistryError`` when two parts claim one name, when a part names an event that does
+    not exist, or when it reads what no part before it offers: then the order in which parts record
+    would matter, or their readings would never end.
     """
     _check_claims(parts)
     _check_events(parts)
@@ -127,7 +127,7 @@ def _claims(part: Part[Any]) -> list[tuple[str, str]]:
 
 
 def _check_events(parts: Sequence[Part[Any]]) -> None:
-    """Every event is one that can be published, and that will be recognised."""
+    """Check that every event can be published, and that it will be recognised."""
     known = {*TOPIC_BY_NAME, *EVENT_TYPES, *INTERACTIONS, *EVERYTHING, *NAMED_BY_RULES}
     for part in parts:
         for name, kind in part.events.items():

@@ -1,7 +1,8 @@
 """The level of the relationship with a customer, from one who buys to a partner.
 
-A level is held with all below it, but who never complained need not have had a complaint mended.
-What counts happened within a year; found at the end of a purchase day and at check-ins.
+A level requires all levels below it, but a customer who never complained needs no solved complaint.
+Signs count if they are of the last year. The level is computed at the end of a purchase day and at
+check-ins.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +36,12 @@ from models.measures import Measure, Sample
 RELATIONSHIP_CHANGED: Final = "relationship-changed"
 _ACCEPTED: Final = frozenset({"Action Accepted", "Event Attended"})
 _REFERRED: Final = "Referral Converted"
-#: As many reviews as an operator may ask for.
+#: The most reviews that an operator may require.
 _REVIEWS_MAX: Final = 8
 
 
 class Relationship(StrEnum):
-    """In the order of levels, from 1."""
+    """The levels in their order, from 1."""
 
     BASIC = "basic"
     REACTIVE = "reactive"
@@ -61,14 +62,14 @@ class RelationshipParameters(Section, frozen=True):
     reviews: PositiveInt
 
     def problems(self) -> Iterator[str]:
-        """More reviews than are kept would never be there."""
+        """More reviews than are kept could never be reached."""
         if self.reviews > _REVIEWS_MAX:
             yield f"relationship.reviews is {_REVIEWS_MAX} at most: no more are kept"
 
 
 class Related(State):
-    """The latest time of each sign, ``reviews_ms`` of several, ascending; ``level`` when last
-    looked at, since when, and the one ``before``; 0 for none.
+    """The latest time of each sign, ``reviews_ms`` of several, ascending; the ``level`` at the last
+    look, since when, and the one ``before``; 0 for none.
     """
 
     answered_ms: int = 0
@@ -95,7 +96,7 @@ def _record(state: Related, event: Event, scene: Scene) -> None:
 
 
 def _look(scene: Scene) -> None:
-    """Find the level as it is by now, and tell what changed."""
+    """Compute the present level, and report what changed."""
     level, state = _level(scene), scene.row.read(RELATIONSHIP)
     if level == state.level:
         return
@@ -124,8 +125,8 @@ def _level(scene: Scene) -> int:
 
 
 def _mended(scene: Scene, section: RelationshipParameters, after_ms: int) -> bool | None:
-    """Whether one of their complaints was solved in time, and not rated poorly since; None if they
-    did not complain.
+    """Whether one of the customer's complaints was solved in time, and not rated poorly since; None
+    if there was none.
     """
     known = scene.of(support)
     if not known.tickets:
@@ -148,7 +149,7 @@ def _is_mended(one: TicketStanding, section: RelationshipParameters, poor_ms: in
 
 
 def _sums(state: Related) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     return [(_LEVELS[state.level - 1], NO_DAY, 1)] if state.level else []
 
 
@@ -157,7 +158,7 @@ def _reunited(scene: Scene, before: Related, other: Related, sign: int) -> None:
 
 
 def _united(states: Sequence[Related], parameters: Parameters) -> Related:
-    """One person: the latest of all signs, and the level of the id that was looked at last."""
+    """One person: the latest of all signs, and the level of the id with the latest look."""
     one, section = Related(), parameters.of(RelationshipParameters)
     for state in states:
         one.answered_ms = max(one.answered_ms, state.answered_ms)
@@ -217,9 +218,7 @@ class RelationshipView(Struct, frozen=True, rename="camel"):
 
 
 def _view(scene: Scene) -> RelationshipView | None:
-    """None before the first look, of somebody who has not bought in a year, and if the part is
-    switched off.
-    """
+    """None before the first look, without a purchase in a year, and if the part is switched off."""
     state = scene.row.read(RELATIONSHIP)
     if not state.level or not RELATIONSHIP.is_on(scene.parameters):
         return None

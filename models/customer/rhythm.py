@@ -15,7 +15,7 @@ GAPS_MAX = 12
 #: A century: a limit that keeps the end of a silence within the dates that can be written.
 _SILENCE_DAYS_MAX = 36_525.0
 _YEAR_DAYS = 365.0
-#: Whoever usually waits this long buys by the year, however few purchases show it.
+#: Customers with a usual gap of this length or more buy by the year, however few purchases show it.
 _RARELY_DAYS = 180.0
 #: How many own gaps the population's median counts as, and how many the usual spread does.
 _PRIOR_GAPS, _PRIOR_DEGREES = 1.0, 2.0
@@ -81,19 +81,19 @@ class Clock(NamedTuple):
 
 
 def clock_of(days: Days, prior_gap_days: float, overdue: Overdue) -> Clock:
-    """The clock of somebody who bought on these days, by their latest `GAPS_MAX` gaps.
+    """The clock of a customer who bought on these days, by their latest `GAPS_MAX` gaps.
 
     The logarithms of gaps are taken as normal, with the usual conjugate prior: the population's
     median gap counts as one own gap, and ``overdue.spread`` as two. The percentile is the
-    prediction of the next gap, so it is wider for customers who are known less. A. Gelman et al.
-    (2013), "Bayesian Data Analysis", 3.3, with the normal's quantile in place of Student's t.
+    prediction of the next gap, so it is wider for customers with few gaps. A. Gelman et al. (2013),
+    "Bayesian Data Analysis", 3.3, with the normal's quantile in place of Student's t.
     """
     return _clock_of(days[-GAPS_MAX - 1 :], prior_gap_days, overdue)
 
 
 @lru_cache(maxsize=16_384)
 def _clock_of(days: Days, prior_gap_days: float, overdue: Overdue) -> Clock:
-    # Cached, as a rhythm is: until the next purchase or snapshot it stays what it is.
+    # Cached, as a rhythm is: only the next purchase or snapshot changes it.
     rhythm = _rhythm_of(days)
     prior_mean = log(min(prior_gap_days, _SILENCE_DAYS_MAX))
     mean, spread = _log_gap(rhythm.gaps, prior_mean, overdue.spread)
@@ -103,7 +103,8 @@ def _clock_of(days: Days, prior_gap_days: float, overdue: Overdue) -> Clock:
         late_days = season_days + overdue.season_slack / DAY_MS
         return Clock(season_days, max(late_days, floor_days), spread, True)
     wider = spread * sqrt(1.0 + 1.0 / (_PRIOR_GAPS + len(rhythm.gaps)))
-    # The logarithm is limited before it is taken back: a wild spread would overflow.
+    # The limit is applied to the logarithm, because the exponential of a wild spread would
+    # overflow.
     late_log = min(mean + _quantile(overdue.percentile) * wider, log(_SILENCE_DAYS_MAX))
     return Clock(exp(mean), max(exp(late_log), floor_days), spread, False)
 
@@ -131,10 +132,10 @@ def _log_gap(
 
 
 def _season_days(rhythm: Rhythm, slack_days: float) -> float:
-    """The period of somebody who buys by the year, else 0.
+    """The period of a customer who buys by the year, else 0.
 
-    Whole years if their gaps are near that, and never less than their own usual gap: who buys
-    every 500 days is not late after a year.
+    Whole years if their gaps are near that, and never less than their own usual gap: a customer who
+    buys every 500 days is not late after a year.
     """
     if not rhythm.gaps:
         return 0.0

@@ -1,16 +1,16 @@
-"""In which band of churn risk a customer is, and whether those who left said anything before.
+"""The band of churn risk that a customer is in, and whether those who left complained before.
 
-A band is what a score means to whoever acts on it. It has two limits, one to come in and a lower
-one to go out, so that a score that wavers about one does not move anybody. It is looked at when
+A band tells readers of a score what it means. It has two limits, one to enter and a lower one to
+leave, so that a score that wavers about a limit does not move the customer. It is computed when
 scores are made for good: at the end of a purchase day and at check-ins.
 
 Silence of `episode` after a purchase is an episode of churn: one for each time a customer left,
-however often they were scored meanwhile. It was silent if nothing bad was heard of the customer
-from `heard_within` before that purchase on, whenever it was heard of.
+however often they were scored meanwhile. It is silent churn if there was no complaint from
+`heard_within` before that purchase on, in whatever order the events came.
 
-Whether those to whom the price matters leave more than others is asked of everybody alike: after a
+Whether price-sensitive customers leave more than others is asked of all customers alike: after a
 purchase, did they buy again within `episode`? The next question follows the next purchase after the
-answer, so that who buys often does not count for more.
+answer, so that frequent buyers do not count for more.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,10 +55,10 @@ from models.measures import Measure, Sample
 BAND_CHANGED: Final = "band-changed"
 _LAPSE: Final = "lapse"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
-#: What is a complaint whatever it says.
+#: Events that are complaints whatever they say.
 _COMPLAINTS = frozenset({"Ticket Opened", "Ticket Reopened", "Ticket Escalated", "Complaint Filed"})
 _EPISODES, _SILENT = "episodes", "silent"
-#: Whose price decides and whose does not, and the same a year ago.
+#: Customers whom the price decides and others, and the same a year ago.
 _WHO: Final = ("price-sensitive", "others")
 _NOW, _YEAR_BEFORE = "now", "year-before"
 
@@ -98,9 +98,7 @@ def _wait(scene: Scene) -> None:
 
 
 def _correct(state: Risk, scene: Scene, news_ms: int) -> None:
-    """Have the latest episode follow from what is known by now, after news of orders of that
-    time.
-    """
+    """Correct the latest episode by what is known now, after an event of an order at that time."""
     row, reached_ms = scene.row, scene.row.latest_ms
     full_ms = max(row.due(_LAPSE).handled_ms, state.left_ms)
     if not full_ms and news_ms == reached_ms:
@@ -118,7 +116,7 @@ def _correct(state: Risk, scene: Scene, news_ms: int) -> None:
 
 
 def _leave(scene: Scene) -> None:
-    """The silence after the last purchase is an episode of churn by now."""
+    """The silence after the last purchase has become an episode of churn."""
     if not scene.of(purchases).last_at_ms:
         return
     state, before = scene.row.edit(RISK), _sums(scene.row.read(RISK))
@@ -127,8 +125,8 @@ def _leave(scene: Scene) -> None:
 
 
 def _tell_left(scene: Scene, fewer: Sequence[Sum], more: Sequence[Sum], sign: int) -> None:
-    """Tell what there is more. An episode before the latest stays counted: it was another time that
-    the customer left.
+    """Add what is new to the sums. An episode before the latest stays counted, as another time at
+    which the customer left.
     """
     told = [
         (key, day, sign * amount) for key, day, amount in more if (key, day, amount) not in fewer
@@ -138,7 +136,7 @@ def _tell_left(scene: Scene, fewer: Sequence[Sum], more: Sequence[Sum], sign: in
 
 
 def _take_up(scene: Scene) -> None:
-    """Find the latest episode of churn by what was bought, and the band as the next look would."""
+    """Find the latest episode of churn by the purchases, and the band as the next look would."""
     row, section = scene.row, scene.parameters.of(RiskParameters)
     if row.read(RISK).left_ms:
         state, before = row.edit(RISK), _sums(row.read(RISK))
@@ -171,7 +169,7 @@ def _latest_episode_after(scene: Scene) -> int:
 
 
 def _look(scene: Scene) -> None:
-    """Put the customer into the band of the score as it is by now, and see whether they stayed."""
+    """Find the band of the present score, and whether the customer stayed."""
     found, state = scene.of(churn), scene.row.read(RISK)
     if found is None or scene.of(personalisation_refused) is not None:
         _forget_band(scene)
@@ -192,7 +190,9 @@ def _look(scene: Scene) -> None:
 
 
 def _forget_band(scene: Scene) -> None:
-    """Whoever gave everything back, or refuses to be profiled, is in no band; that is no news."""
+    """A customer who gave everything back, or refuses to be profiled, is in no band; no moment is
+    raised for that.
+    """
     if scene.row.read(RISK).band:
         state = scene.row.edit(RISK)
         RISK.tell(scene, [(_key(state.band), NO_DAY, -1)])
@@ -200,7 +200,7 @@ def _forget_band(scene: Scene) -> None:
 
 
 def _ask(state: Risk, last_ms: int, scene: Scene) -> None:
-    """Tell whether they bought again in time, and ask anew after a purchase of today."""
+    """Report whether the customer bought again in time, and ask anew after a purchase of today."""
     episode_ms = scene.parameters.of(RiskParameters).episode
     if state.asked_ms:
         if scene.at_ms < state.asked_ms + episode_ms:
@@ -217,11 +217,11 @@ def _answer(state: Risk, until_ms: int, scene: Scene) -> None:
     asked_ms, state.asked_ms = state.asked_ms, 0
     bought = scene.of(purchases)
     if not bought.count:
-        # All of it was given back: there was nothing to come back after.
+        # Everything was given back, so there is nothing to buy again after.
         return
     stayed = begun_within(bought, asked_ms, until_ms)
     day, key = until_ms // DAY_MS, _stay_key(stayed=stayed, sensitive=state.price_sensitive)
-    # And once more as what was so a year before, which counts in a year.
+    # Once more as the value of a year before, which counts in a year.
     RISK.tell(scene, [(key, day, 1), (f"{key}:{_YEAR_BEFORE}", day + 365, 1)])
 
 
@@ -230,7 +230,7 @@ def _stay_key(*, stayed: bool, sensitive: bool) -> str:
 
 
 def band_of(probability: float, before: str, section: RiskParameters) -> RiskBand:
-    """The band of a probability, for somebody who was in the band ``before``."""
+    """The band of a probability, for a customer who was in the band ``before``."""
     was_high, was_low = before == RiskBand.HIGH, before in ("", RiskBand.LOW)
     if probability >= (section.high_until if was_high else section.high):
         return RiskBand.HIGH
@@ -244,7 +244,7 @@ def _key(band: str) -> str:
 
 
 def _sums(state: Risk) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     sums: list[Sum] = [(_key(state.band), NO_DAY, 1)] if state.band else []
     if state.left_ms:
         day = state.left_ms // DAY_MS
@@ -257,7 +257,8 @@ def _sums(state: Risk) -> list[Sum]:
 def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
     _wait(scene)
     if left_ms := scene.row.read(RISK).left_ms:
-        # What one id bought or gave back may be of the time in which another is said to have left.
+        # A purchase or refund of one id may be in the time in which another one is counted as
+        # having left.
         section, bought = scene.parameters.of(RiskParameters), scene.of(purchases)
         state, money = scene.row.edit(RISK), scene.parameters.money
         take_back(state, bought, section)
@@ -267,9 +268,7 @@ def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
 
 
 def _united(states: Sequence[Risk], parameters: Parameters) -> Risk:
-    """One person: all their complaints, and the band and the episode of the id that was looked at
-    last.
-    """
+    """One person: all their complaints, and the band and episode of the id with the latest look."""
     one = Risk()
     for state in states:
         for at_ms in state.complaints:
@@ -289,7 +288,7 @@ def _united(states: Sequence[Risk], parameters: Parameters) -> Risk:
 
 
 def _of(scene: Scene) -> Risk:
-    """The state; that of nobody, of somebody who refuses that who they are decides."""
+    """The state; an empty one if the customer refuses personalisation."""
     refused = scene.of(personalisation_refused) is not None
     return Risk() if refused else scene.row.read(RISK)
 
@@ -304,7 +303,7 @@ def _complaint_days(scene: Scene) -> float:
     return max(scene.at_ms - complained_ms, 0) / DAY_MS if complained_ms else nan
 
 
-#: A band is found at looks; whether it is told hangs on consent.
+#: A band is computed at looks; whether it is shown depends on consent.
 _BAND_MOVES = steps(next_expiry, found=(personalisation_refused,))
 _CLOCK = since(lambda s: _of(s).since_ms, DAY_MS, found=(personalisation_refused,))
 

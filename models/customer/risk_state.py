@@ -9,7 +9,7 @@ from config.limits import PositiveMs, Share
 from config.parameters import Section
 from models.customer.row import State
 
-#: The latest complaints of a customer, by which it is known whether they left without one.
+#: The latest complaints of a customer, which show whether they left without one.
 COMPLAINTS_MAX: Final = 16
 
 
@@ -25,7 +25,7 @@ class RiskParameters(Section, frozen=True):
     price_sensitive: Share
 
     def problems(self) -> Iterator[str]:
-        """Limits that do not follow each other."""
+        """Limits that are not in order."""
         limits = (self.medium_until, self.medium, self.high)
         if list(limits) != sorted(limits) or not self.medium <= self.high_until <= self.high:
             yield (
@@ -35,12 +35,13 @@ class RiskParameters(Section, frozen=True):
 
 
 class Risk(State):
-    """The ``band`` when last looked at, since when, and the one ``before`` it; "" for none.
+    """The ``band`` at the last look, since when, and the one ``before`` it; "" for none.
 
-    ``complained_ms``: the latest complaint; ``left_ms``: when the latest episode of churn was full,
-    and whether it ``was_silent``. ``asked_ms``: when it was last asked whether they buy again, 0
-    while it is not, and whether they were ``price_sensitive`` then. ``complaints``: the times of
-    the latest ones, ascending; ``left_before_ms``: when the episode before the latest was full.
+    ``complained_ms``: the latest complaint; ``left_ms``: when the latest episode of churn became
+    complete, and whether it ``was_silent``. ``asked_ms``: when it was last asked whether they buy
+    again, 0 if it is not asked now, and whether they were ``price_sensitive`` then. ``complaints``:
+    the times of the latest ones, ascending; ``left_before_ms``: when the episode before the latest
+    became complete.
     """
 
     band: str = ""
@@ -59,7 +60,7 @@ _STORED: Final = msgpack.Decoder(Risk)
 
 
 def unpack_earlier(content: bytes) -> Risk:
-    """Read version 1, which asked no question, or 2, which knew the latest complaint alone."""
+    """Read version 1, which asked no question, or 2, which kept only the latest complaint."""
     state = _STORED.decode(content)
     if state.complained_ms:
         state.complaints = [state.complained_ms]

@@ -2,7 +2,8 @@
 
 A part's state is unpacked when it is read and packed again when it was changed. All other bytes
 stay as they are, including those of parts that this release does not know. Most parts are packed
-together: none of them is unpacked, and none packed, before one of them is asked for or changed.
+together: their bytes are opened when one of these parts is read, and packed again when one was
+changed.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -42,7 +43,7 @@ _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def _of_its_fields(_content: bytes) -> Any:
-    """Stands for the decoder of a state's own fields, which `Kept` makes."""
+    """A placeholder for the decoder of a state's own fields, which `Kept` makes."""
     raise NotImplementedError
 
 
@@ -52,14 +53,17 @@ class Kept(Generic[S]):
 
     ``code`` and ``version`` are stored with it: a code is never reused or renamed, and a version is
     raised when the state changes its meaning. ``state()`` is the empty state, which is not stored.
-    ``pack`` and ``unpack`` are only given for a state that is not packed as its fields.
-    ``older``: the readers of what earlier versions packed, by version. ``is_apart``: it is packed
-    by itself, because many events change it, and not together with others; no part that was among
-    those can be so later. ``dense_since``: the version since which it is compressed where it is by
-    itself, with the dictionary of that version; 0 for never. If nothing else was new in it, the
-    version before needs no reader. Before rows had format 4, every part was by itself.
+    ``pack`` and ``unpack`` are only given for a state that is not packed as its fields. ``older``:
+    the readers of what earlier versions packed, by version.
 
-    ``readers``: of each version as it is packed, and ``readers_apart``: as it is by itself.
+    ``is_apart``: the part is packed by itself, because many events change it. A part that was once
+    packed together with others must stay so. ``dense_since``: the version since which a part that
+    is packed by itself is compressed, with the dictionary of that version; 0 for never. If that
+    version changed nothing else, the version before needs no reader. Before row format 4, every
+    part was packed by itself.
+
+    ``readers``: by version, of states packed together with others; ``readers_apart``: of states
+    packed by themselves.
     """
 
     name: str
@@ -102,7 +106,7 @@ class Kept(Generic[S]):
         }
 
     def entry_of(self, packed: bytes) -> bytes:
-        """What is stored of the state that was ``packed``: the version, and its bytes."""
+        """The stored entry of a ``packed`` state: the version, and its bytes."""
         if self.dense is not None and self.is_apart:
             packed = self.dense.compress(packed)
         return self.lead + packed
@@ -124,9 +128,11 @@ class Row:
 
     ``applied``: the offset in ``customer-events`` of the last change; ``latest_ms``: the time of
     the latest event; ``messages``: fingerprints of the latest message ids, eight bytes each;
-    ``next_due_ms``: the earliest timer, 0 for none; ``ids``: of a person with several ids, what
-    each of them has come to by its own events, their own id's too; of an id that is another
-    person's there are none, and of everybody else it is `NO_IDS`.
+    ``next_due_ms``: the earliest timer, 0 for none.
+
+    ``ids``: for a person with several ids, a sub-row for each of them, the person's own id too,
+    with what that id's own events add up to. It is empty for an id that is another person's, and
+    `NO_IDS` for everybody else.
     """
 
     __slots__ = (
@@ -158,7 +164,7 @@ class Row:
         self._stored_timers = b""
         self._are_timers_changed = False
         self._timers: dict[str, Due] | None = None
-        # When each of them is due that is: half of all that were ever set.
+        # The due times of the pending timers: half of all that were ever set.
         self._pending: dict[str, int] = {}
         self._apart: dict[str, bytes] = {}
         self._together = b""
@@ -169,7 +175,7 @@ class Row:
 
     def read(self, part: Kept[S]) -> S:
         """The part's state; read only. Raises ``RowError`` when it cannot be read."""
-        # Asked twenty times an event, and nearly always there.
+        # Called twenty times an event, and the state is nearly always there.
         try:
             found: S = self._states[part.code]
         except KeyError:
@@ -187,25 +193,25 @@ class Row:
         return found
 
     def replace(self, part: Kept[S], state: S) -> None:
-        """Have ``state`` instead of the part's state."""
+        """Replace the part's state by ``state``."""
         self._changed[part.code] = part
         self._states[part.code] = state
 
     def has(self, part: Kept[Any]) -> bool:
-        """Whether the part's state is another than the empty one, packed yet or not."""
+        """Whether the part's state is not the empty one, packed or unpacked."""
         if part.code in self._changed:
             return part.pack(self.read(part)) != part.empty
         return part.code in self._apart or part.code in self._others()
 
     def clear(self) -> None:
-        """Forget everything but the place in the log, as if nothing had happened yet."""
+        """Forget everything but the place in the log, as if there had been no event."""
         applied = self.applied
         self.__init__()  # type: ignore[misc]
         self.applied = applied
 
     def renew(self, parts: Iterable[Kept[Any]]) -> None:
-        """Pack everything anew: an earlier release packed it in another way, and another version of
-        the compression to other bytes.
+        """Pack everything anew, because an earlier release packed it in another way, or another
+        version of the compression would give other bytes.
         """
         for part in parts:
             if part.code in self._apart or part.code in self._others():
@@ -262,7 +268,7 @@ class Row:
         self.next_due_ms = min(pending.values()) if pending else 0
 
     def pending(self) -> Mapping[str, int]:
-        """When each timer is due that is, by its code, as it is from now on; read only."""
+        """The due times of pending timers, by code; a live view, read only."""
         if self._timers is None:
             self.timers_by_code()
         return self._pending
@@ -301,7 +307,7 @@ class Row:
         return timers
 
     def take_timers(self, stored: StoredTimers, but: Container[str]) -> None:
-        """Have the timers that were ``stored``, but for those of some codes."""
+        """Replace the timers by ``stored`` ones, except those whose code is in ``but``."""
         kept = {code: due for code, due in self.timers() if code in but}
         taken = {code: Due(due_ms, done) for code, due_ms, done in stored if code not in but}
         self._set_timers({**kept, **taken})
@@ -348,13 +354,13 @@ class Row:
         return dict(sorted({**self.packed_together(), **self._apart}.items()))
 
     def packed_together(self) -> dict[str, bytes]:
-        """The same of the parts that are packed together."""
+        """As `packed`, for the parts that are packed together."""
         self.pack()
         return dict(sorted(self._others().items()))
 
     def pack(self) -> tuple[dict[str, bytes], bytes]:
-        """The entries of parts by themselves, in the order of codes, and those of the others as
-        they are stored; empty parts are left out.
+        """The entries of parts that are packed by themselves, in the order of codes, and the stored
+        bytes of those packed together; empty parts are left out.
         """
         is_ordered, apart = True, self._apart
         for code, part in self._changed.items():
@@ -365,7 +371,7 @@ class Row:
                 _set_entry(apart, code, entry)
             else:
                 self._are_others_changed |= _set_entry(self._others(), code, entry)
-                # Where rows of earlier formats have it.
+                # Rows of earlier formats have the entry there.
                 _set_entry(apart, code, b"")
         self._changed.clear()
         if not is_ordered:
@@ -376,7 +382,7 @@ class Row:
         return apart, self._together
 
     def timers_as_stored(self) -> bytes:
-        """Every timer that was ever set, as a row has them."""
+        """Every timer that was ever set, as the bytes that a row stores."""
         if self._are_timers_changed:
             self._stored_timers, self._are_timers_changed = pack_timers(self.packed_timers()), False
         return self._stored_timers
@@ -391,7 +397,7 @@ class Row:
 
 
 def _set_entry(entries: dict[str, bytes], code: str, entry: bytes) -> bool:
-    """Keep an entry, or none if it is empty; whether that changed anything."""
+    """Keep an entry, or remove it if it is empty; return whether that changed anything."""
     if entries.get(code, b"") == entry:
         return False
     if entry:
@@ -440,7 +446,7 @@ def encode_row(row: Row) -> bytes:
         due_ms = row.next_due_ms
         head = (row.applied, due_ms, row.latest_ms, row.messages, timers, apart, together)
         return encode_stored(head)
-    # Recovery asks the head alone when a customer wants to be woken.
+    # Recovery reads the earliest timer of a customer from the head alone.
     due_ms = row.wakes_ms
     head = (row.applied, due_ms, row.latest_ms, row.messages, timers, apart, together)
     ids = {id_: (sub.since_ms, sub.packed) for id_, sub in sorted(row.ids.items())}

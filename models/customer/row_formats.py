@@ -1,4 +1,4 @@
-"""The formats of rows, and what is said of a row that cannot be used."""
+"""The formats of rows, and the errors for rows that cannot be used."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,9 @@ def require_readable(code: str, version: int, known: int) -> None:
 
 
 def require_versions(parts: Mapping[str, bytes], at: int, versions: Mapping[str, int]) -> None:
-    """Refuse packed parts, whose versions stand ``at`` that place, that a newer release wrote."""
+    """Refuse packed parts that a newer release wrote. Their versions stand ``at`` that place of the
+    bytes.
+    """
     for code, entry in parts.items():
         if len(entry) <= at:
             raise RowError("a row is damaged: a part is cut short")
@@ -64,5 +66,5 @@ def format_of(content: bytes) -> int:
         found = msgspec.msgpack.decode(fields[0], type=int)
     except (*UNREADABLE, IndexError):
         return 0
-    # Another kind of list may begin with a small number, too.
+    # A list that is no row may begin with a small number, too.
     return found if found > _OLDEST_READ or len(fields) >= _OLDER_FIELDS_MIN else 0

@@ -1,10 +1,10 @@
 """The bytes of a row in the changelog, and what is read of them without making a row.
 
-A row is ``[format, checksum, applied, next due, latest, messages, timers, apart, together]``, and
-of a person of several ids `StoredIds` behind it. The checksum covers all that follows it. What
-recovery asks for comes first, and is not compressed. ``apart`` are the parts that most events
-change, each by itself, so that the others pass through as they are: those are packed together, and
-compressed as one, because orders, actions and times come back from part to part. An entry is the
+A row is ``[format, checksum, applied, next due, latest, messages, timers, apart, together]``,
+followed by `StoredIds` for a person with several ids. The checksum covers everything after it. What
+recovery needs comes first, and is not compressed. ``apart`` are the parts that most events change,
+each packed by itself, so that all others pass through as they are. The others are packed together
+and compressed as one, because orders, actions and times recur from part to part. An entry is the
 part's version and its bytes.
 """
 
@@ -30,8 +30,8 @@ StoredTimers = tuple[tuple[str, int, int], ...]
 #: Sub-rows as they are stored: since when they are linked, and their bytes, by their ids.
 StoredIds = dict[str, tuple[int, bytes]]
 _CHECKSUM_BYTES = 4
-#: How rows begin, without ids and with them: the number of fields, the format, and that a checksum
-#: follows.
+#: The first bytes of rows, without ids and with them: the number of fields, the format, and the
+#: announcement of a checksum.
 _LEAD, _LEAD_LINKED = (
     bytes((0x90 | fields, ROW_FORMAT, 0xC4, _CHECKSUM_BYTES)) for fields in (9, 10)
 )
@@ -90,8 +90,8 @@ _STORED = msgspec.msgpack.Decoder(Stored)
 _HEADED = msgspec.msgpack.Decoder(_Headed)
 _TIMERS = msgspec.msgpack.Decoder(StoredTimers)
 _PARTS = msgspec.msgpack.Decoder(dict[str, bytes])
-#: What timers and parts that are packed together have in common with those of other rows. The
-#: dictionary is named after the format that it came with.
+#: Compresses timers, and parts that are packed together. The dictionary is named after the row
+#: format that it came with.
 _DENSE = Dense("row", 4)
 
 
@@ -123,18 +123,18 @@ def _unpacked(packed: bytes, decoder: Any, what: str) -> Any:
 
 
 def encode_stored(head: tuple[Any, ...], ids: StoredIds | None = None) -> bytes:
-    """The bytes of a row. ``head``: the fields from ``applied`` to ``together``. ``ids``: None for
-    all but those who have several.
+    """The bytes of a row. ``head``: the fields from ``applied`` to ``together``. ``ids``: None
+    unless the person has several.
     """
     lead, fields = (_LEAD, head) if ids is None else (_LEAD_LINKED, (*head, ids))
-    # Without the length of what was encoded: the lead has it.
+    # Without the length of the list, which the lead states.
     body = _encode(fields)[1:]
     return b"%b%b%b" % (lead, crc32(body).to_bytes(_CHECKSUM_BYTES), body)
 
 
 def decode_stored(content: bytes) -> Stored:
-    """Read a row of any format, its checksums apart. Raises ``RowError`` if it is not a row, and
-    as `require_format` does.
+    """Read a row of any format, without verifying checksums. Raises ``RowError`` if it is not a
+    row, and as `require_format` does.
     """
     if not _is_present(content):
         return _of_earlier(content)
@@ -191,8 +191,8 @@ def check_row(content: bytes, versions: Mapping[str, int]) -> RowHead:
 
 
 def require_known(content: bytes, versions: Mapping[str, int]) -> None:
-    """Refuse a row as `check_row` does, but without its checksum: for bytes that another one has
-    covered already.
+    """Refuse a row as `check_row` does, but without verifying its checksum: for bytes that another
+    checksum has already covered.
     """
     stored = decode_stored(content)
     _require_known(stored, versions)

@@ -1,8 +1,8 @@
 """What all customers say in surveys: NPS, CSAT and CES.
 
 A person counts once per kind of survey and touchpoint, by their latest answer in the window. The
-sums of all customers are those of the answers that rows keep, so that late, repeated and shuffled
-answers end in the same sums.
+sums over all customers add up the answers that rows keep, so that late, repeated and shuffled
+answers give the same sums.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ REQUESTED = "Survey Requested"
 NPS_PASSIVE, NPS_PROMOTER = "nps-passive", "nps-promoter"
 #: A customer's answers by kind and touchpoint; of more, the oldest goes and no longer counts.
 OPINIONS_MAX = 16
-#: With three kinds of survey, that many are some sixty sums of all customers.
+#: With three kinds of survey, these make some sixty sums over all customers.
 TOUCHPOINTS_MAX = 5
 #: The touchpoint of answers that name one which is not listed, of those that name none, and of
 #: all answers together.
@@ -51,7 +51,7 @@ class SatisfactionParameters(Section, frozen=True):
     touchpoints: tuple[str, ...]
 
     def problems(self) -> Iterator[str]:
-        """Touchpoints are few, codes, and none is a name that has a meaning of its own."""
+        """Touchpoints must be few, must be codes, and must not be one of the reserved names."""
         name = "satisfaction.touchpoints"
         if len(self.touchpoints) > TOUCHPOINTS_MAX:
             yield f"{name} are {TOUCHPOINTS_MAX} at most"
@@ -64,7 +64,7 @@ class SatisfactionParameters(Section, frozen=True):
                 yield f"{name}: {touchpoint!r} has a meaning of its own"
 
     def told_as(self, touchpoint: str | None) -> str:
-        """The touchpoint that an answer is counted at."""
+        """The touchpoint at which an answer is counted."""
         if touchpoint is None:
             return NONE
         return touchpoint if touchpoint in self.touchpoints else OTHER
@@ -197,7 +197,9 @@ def _verdict(said: Survey, share_millionths: int) -> SurveyVerdict:
 
 
 def _raise_moment(state: Satisfaction, opinion: Opinion, scene: Scene) -> None:
-    """An NPS that is the customer's last word; one that came late, or again, is no news."""
+    """Raise the moment for an NPS that is the customer's latest answer; a late or repeated one is
+    no news.
+    """
     latest = state.latest_nps
     if latest is None or latest[1] is not opinion:
         return
@@ -210,9 +212,7 @@ def _raise_moment(state: Satisfaction, opinion: Opinion, scene: Scene) -> None:
 def _difference(
     before: Mapping[str, Opinion], after: Mapping[str, Opinion]
 ) -> Iterator[tuple[str, int, int]]:
-    """What to add to the sums of all customers: what is no longer kept, with minus, and what is
-    new.
-    """
+    """What to add to the sums: answers that are no longer kept, with minus, and new ones."""
     for key, opinion in before.items():
         if after.get(key) is not opinion:
             yield from _sums(key, opinion, -1)
@@ -222,7 +222,7 @@ def _difference(
 
 
 def _reunited(scene: Scene, before: Satisfaction, other: Satisfaction, sign: int) -> None:
-    """Where the latest answer of each customer counts, a person has one."""
+    """Correct the sums where only the latest answer of each customer counts: a person has one."""
     if _parameters(scene).count != "all":
         SATISFACTION.tell_anew(scene, before, other, sign, _sums_of)
 
@@ -233,7 +233,7 @@ def _sums_of(state: Satisfaction) -> Iterator[tuple[str, int, int]]:
 
 
 def _sums(key: str, opinion: Opinion, sign: int) -> Iterator[tuple[str, int, int]]:
-    """What an answer counts: as (``kind:touchpoint:what``, day, amount)."""
+    """What an answer adds to the sums, as (``kind:touchpoint:what``, day, amount)."""
     kind, day = _kind_of(key), opinion.at_ms // DAY_MS
     place = f"{kind}:{opinion.told_as}"
     if kind == SurveyKind.NPS:
@@ -254,7 +254,9 @@ _COUNTED = {
 
 
 def _keys(parameters: Parameters) -> list[str]:
-    """Every key that `_sums` may give, and the two of each kind that tell how many answer."""
+    """Every key that `_sums` may give, and two more of each kind that measure how many customers
+    answer.
+    """
     places = (*parameters.of(SatisfactionParameters).touchpoints, OTHER, NONE)
     answers = [
         f"{kind}:{place}:{what}"
@@ -284,7 +286,7 @@ class Result(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 def net_promoter_score(promoters: int, passives: int, detractors: int) -> tuple[float, float]:
-    """Promoters less detractors of a hundred answers, and the margin of that."""
+    """Promoters less detractors, of a hundred answers, and the margin of error."""
     answers = promoters + passives + detractors
     p, d = promoters / answers, detractors / answers
     score = 100 * (promoters - detractors) / answers
@@ -299,7 +301,7 @@ def _totals(
     for key, amount in sums.items():
         kind, place, what = key.split(":")
         if place not in (NONE, ALL):
-            # It may have been listed when it was told, and no longer be.
+            # The touchpoint may have been listed when the answer was counted, and no longer be.
             place = parameters.told_as(place)
         # A day is forgotten when it leaves the window. Once the window is made longer, a day may
         # come back from which only replaced answers were taken.
@@ -495,7 +497,7 @@ class SatisfactionView(Struct, frozen=True, rename="camel"):
 
 
 def _view(scene: Scene) -> SatisfactionView | None:
-    """None while nobody said anything."""
+    """None before the first answer."""
     opinions = scene.row.read(SATISFACTION).opinions
     answers = tuple(_opinion_view(key, opinions[key]) for key in sorted(opinions))
     shop = tuple(result for result in scene.of(_shop).values() if result.answers)

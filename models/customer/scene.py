@@ -13,7 +13,7 @@ from models.learning.snapshot import Snapshot
 from models.money import minor_per_unit
 
 T = TypeVar("T")
-#: Of a deployment whose parts were always in force.
+#: For a deployment whose parts were always in force.
 NOTHING_BEGUN: Mapping[str, int] = MappingProxyType({})
 
 
@@ -24,7 +24,7 @@ class Segmented(Protocol):
     def declared(self) -> int: ...
 
     def names_at(self, scene: "Scene") -> list[str]:
-        """Those that the customer is in by their conditions alone."""
+        """The segments whose conditions the customer meets."""
         ...
 
 
@@ -33,16 +33,20 @@ class Context:
 
     ``clock_ms``: event time that the log has reached; ``label_delay_ms``: how long after its
     horizon a label waits for late events, 0 if the log's clock records are watermarks;
-    ``check_in_ms``: from one check-in to the next. ``facts``: the reading of each fact, by name.
-    ``named``: the events that rules name, by their key (`models.customer.named_events`); ``names``:
-    those of events, by the codes that rows have. ``is_rehearsal``: rules are looked at, and what
-    they would decide is only counted. ``is_quiet``: it is one of a person's ids that is folded by
-    itself, and the person decides and teaches. ``is_passed_on``: whether the event is late was
-    judged where it arrived. ``witness``: is told of the rules of each moment before they are looked
-    at; None but in a dry run.
-    ``segments``: those that are declared, None without any, and ``declared_ms`` since when these
-    are; 0 if nobody knows. ``begun_ms``: as of when parts that
-    were not always in force began, by their codes.
+    ``check_in_ms``: from one check-in to the next.
+
+    ``facts``: the reading of each fact, by name. ``named``: the events that rules name, by their
+    key (`models.customer.named_events`); ``names``: the names of events, by the codes that rows
+    have.
+
+    ``is_rehearsal``: rules are evaluated, but what they would decide is only counted. ``is_quiet``:
+    this is one of a person's ids, folded by itself; decisions and lessons come from the person
+    alone. ``is_passed_on``: whether the event is late was judged where it arrived. ``witness``: is
+    given the rules of each moment before they are evaluated; None but in a dry run.
+
+    ``segments``: the declared segments, None without any; ``declared_ms``: since when these are
+    declared, 0 if not known. ``begun_ms``: by code, when each part that was not always in force
+    began.
     """
 
     __slots__ = (
@@ -98,8 +102,8 @@ class Context:
         self._settled: dict[Callable[[Context], Any], Any] = {}
 
     def of(self, reading: "Callable[[Context], T]") -> T:
-        """The value of a reading of parameters and snapshot alone: of all customers, and so worked
-        out once until there is another snapshot.
+        """A reading of parameters and snapshot alone, which is the same for all customers and so
+        computed once for each snapshot.
         """
         if self._known_by is not self.snapshot:
             self._known_by, self._known = self.snapshot, {}
@@ -110,7 +114,7 @@ class Context:
         return found
 
     def settled(self, reading: "Callable[[Context], T]") -> T:
-        """The value of a reading of parameters alone, worked out once and for all."""
+        """A reading of parameters alone, computed once and for all."""
         settled = self._settled
         if reading in settled:
             return settled[reading]  # type: ignore[no-any-return]  # the type is the reading's
@@ -121,13 +125,13 @@ class Context:
 class Scene:
     """One customer at ``at_ms`` of event time, because of an ``event`` or a timer (None).
 
-    Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names
-    of the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal
-    the rules that would have fired are in ``rehearsed``. ``dropped``: labels that teach nothing.
-    ``settled``: lessons that stand, whatever the step yet finds of the customer's consent.
-    ``member_of``: the segments that the customer is in, once they were asked for; ``turned``: those
-    that were entered or left, each with its moment, and ``segment`` the one that rules are looked
-    at for.
+    Facts and readings are as of this moment, each computed once. Parts add to ``moments`` (names of
+    the moments at which rules are evaluated) and ``lessons`` (for the trainer); in a rehearsal the
+    rules that would have fired are in ``rehearsed``. ``dropped``: labels that teach nothing.
+    ``settled``: lessons that are kept whatever this step finds out about the customer's consent.
+
+    ``member_of``: the customer's segments, once they were asked for; ``turned``: those that were
+    entered or left, each with its moment; ``segment``: the one for which rules are being evaluated.
     """
 
     __slots__ = (
@@ -182,13 +186,13 @@ class Scene:
         return found
 
     def forget(self) -> None:
-        """Let go of all readings once nothing more is asked, so that no cycle is left to collect:
-        some refer to the scene.
+        """Drop all readings once nothing more is asked: some refer to the scene, and would leave
+        cycles to collect.
         """
         self._known.clear()
 
     def raise_moment(self, name: str) -> None:
-        """Have the rules of this moment evaluated after all parts recorded the event or timer."""
+        """Have this moment's rules evaluated after all parts have recorded the event or timer."""
         if name not in self.moments:
             self.moments.append(name)
 
@@ -197,7 +201,7 @@ class Scene:
         self.lessons.append(lesson)
 
     def drop_labels(self, why: Dropped, count: int) -> None:
-        """Count labels that waited, and are let go of."""
+        """Count waiting labels that are dropped."""
         if count:
             self.dropped.append(LabelsDropped(why, count))
 

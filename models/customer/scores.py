@@ -27,7 +27,7 @@ from models.learning.value import (
     value,
 )
 
-#: Within so many days somebody is expected to bring what makes a tier or a key customer.
+#: The horizon of the expected spend by which tiers and key customers are chosen.
 _VALUE_DAYS: Final = 90.0
 
 
@@ -74,9 +74,9 @@ def net_so_far(scene: Scene) -> int:
 
 
 def expected_within(scene: Scene, horizon_days: float) -> Expectation | None:
-    """Purchases and spend expected within a horizon, by that horizon alone: that no shorter one
-    expects more is for those who are told several. None before there is a model, and for customers
-    without a purchase.
+    """Purchases and spend expected within a horizon, by that horizon alone. Callers that show
+    several horizons make sure that no shorter one expects more. None before there is a model, and
+    for customers without a purchase.
     """
     known = scene.of(_expected)
     if horizon_days in known:
@@ -89,7 +89,7 @@ def expected_within(scene: Scene, horizon_days: float) -> Expectation | None:
 
 
 def _expected(_scene: Scene) -> dict[float, Expectation | None]:
-    """What `expected_within` has worked out at this moment."""
+    """The cache of `expected_within` at this moment."""
     return {}
 
 
@@ -101,7 +101,7 @@ def expected_spend_90d(scene: Scene) -> float | None:
     if past is None:
         return None
     if _VALUE_DAYS in known:
-        # A label waits for it.
+        # It was computed already, for a label.
         found = known[_VALUE_DAYS]
         return None if found is None else found.spend_minor
     return expected_spend(past, scene.of(net_so_far), _VALUE_DAYS, scene.snapshot)
@@ -119,8 +119,8 @@ def worth(scene: Scene) -> ValueView | None:
 
 
 def lifetime_worth(scene: Scene) -> Lifetime | None:
-    """The lifetime value in `worth`, without what is expected within each horizon, which costs
-    many times as much.
+    """The lifetime value in `worth`, without the expected values of each horizon, which cost many
+    times as much.
     """
     past = scene.of(history)
     if past is None:
@@ -149,7 +149,7 @@ def lapsed(scene: Scene) -> Lapse | None:
 
 
 def is_not_expected_yet(scene: Scene) -> bool:
-    """Whether the time of the next purchase has yet to come: until then `lapsed` sees no risk."""
+    """Whether the next purchase is not expected yet: until then `lapsed` sees no risk."""
     return not scene.of(silent_days) >= scene.of(clock).expected_days
 
 

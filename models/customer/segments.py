@@ -1,8 +1,8 @@
 """Which segments a customer is a member of, and since when.
 
-A segment is a condition with a name (`config.segments`). What the conditions come to is found out
-by `models.decisions.segment_looks`, which changes this state; parts listed before this one are what
-conditions are about, so nothing is recorded here.
+A segment is a condition with a name (`config.segments`). `models.decisions.segment_looks` evaluates
+the conditions and changes this state. Conditions name facts of the parts before this one, so
+nothing is recorded here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ from models.measures import Measure, Sample
 
 #: The moment of rules whose condition has just become true, by time or by an event.
 TIME: Final = "time"
-#: Begins the names under which the conditions of such rules are kept.
+#: The prefix of the names under which the conditions of such rules are kept.
 RULE_PREFIX: Final = "rule:"
 #: The moments that a look at the segments raises.
 OF_SEGMENTS: Final = frozenset({SEGMENT_ENTERED, SEGMENT_LEFT, TIME})
-#: When something may change by time alone.
+#: The timer of changes by time alone.
 LOOK: Final = "segments"
-#: What a person was last looked at by whose ids were looked at by different files.
+#: Stands for a person whose ids were last looked at by different files.
 OF_SEVERAL: Final = -1
 _NAME: Final = "segments"
 
 
 class SegmentParameters(Section, frozen=True):
-    """``spread``: those who are announced for being in already are within this time."""
+    """``spread``: the time over which the announcements of existing members are spread."""
 
     section = _NAME
     enabled: bool
@@ -46,8 +46,8 @@ class SegmentParameters(Section, frozen=True):
 
 class SegmentStanding(State):
     """A membership ``since_ms``, by this version of the segment; 0 for none yet. ``turning_ms``:
-    since when the condition says otherwise. ``announce_ms``: when it is told to somebody who was in
-    already; 0 if it was, or need not be.
+    since when the condition says otherwise. ``announce_ms``: when the membership of an existing
+    member is announced; 0 if it was, or need not be.
     """
 
     version: int
@@ -56,7 +56,7 @@ class SegmentStanding(State):
     announce_ms: int = 0
 
     def is_settled(self, version: int) -> bool:
-        """Whether it is a membership by this version, and nothing of it has yet to be told."""
+        """Whether it is a membership by this version, with nothing left to announce."""
         return (
             self.since_ms > 0
             and self.version == version
@@ -66,10 +66,10 @@ class SegmentStanding(State):
 
 
 class Memberships(State):
-    """``declared``: by what somebody was last looked at (`told_by`), 0 for never.
-    ``standings`` by name, and the conditions of rules under names that begin with `RULE_PREFIX`.
-    ``is_unprofiled``: whether they refused personalisation then, so that some facts were hidden;
-    not followed while no segment asks for any of these.
+    """``declared``: the segments by which the customer was last looked at (`told_by`), 0 for never.
+    ``standings`` by name; the conditions of rules are under names that begin with `RULE_PREFIX`.
+    ``is_unprofiled``: whether the customer refused personalisation then, so that some facts were
+    hidden; it is not updated while no segment needs any of these.
     """
 
     declared: int = 0
@@ -82,19 +82,19 @@ class Memberships(State):
 
 
 def present_ms(scene: Scene) -> int:
-    """The latest time that the customer's row knows of: a late event is of an earlier one."""
+    """The latest time that the customer's row has reached; a late event is earlier."""
     row = scene.row
     return max(scene.at_ms, row.latest_ms, row.due(LOOK).handled_ms)
 
 
 def told_ms(customer: str, now_ms: int, parameters: Parameters) -> int:
-    """When somebody who is in already is announced."""
+    """When an existing member is announced."""
     return now_ms + 1 + fingerprint(customer) % parameters.of(SegmentParameters).spread
 
 
 def member_of(scene: Scene) -> list[str]:
-    """The names of the segments that the customer is in at this moment, as far as they are declared
-    now: who has not been looked at since is looked at here.
+    """The names of the segments, as declared now, that the customer is in at this moment. A
+    customer who was not looked at since they were declared is looked at here.
     """
     if scene.member_of is None:
         state, segments = scene.row.read(SEGMENTS), scene.context.segments
@@ -106,20 +106,20 @@ def member_of(scene: Scene) -> list[str]:
 
 
 def told_by(declared: int, context: Context) -> int:
-    """What a row says once its customer was looked at by the segments of this checksum since they
-    were last switched on: another number than before that, for what came while they were off was
-    not followed.
+    """The number that a row keeps once its customer was looked at by the segments of this checksum.
+    It is another one each time segments are switched on, because events that came while they were
+    off were not followed.
     """
     return declared ^ context.begun_ms.get(SEGMENTS.code, 0)
 
 
 def declared_since_ms(context: Context) -> int:
-    """Since when the segments of now are those that are gone by; 0 if nobody knows."""
+    """Since when the present segments are in force; 0 if not known."""
     return max(context.declared_ms, context.begun_ms.get(SEGMENTS.code, 0))
 
 
 def declared(names: Sequence[str]) -> list[str]:
-    """Those of segments, without the conditions of rules."""
+    """The segments among these names, without the conditions of rules."""
     return sorted([name for name in names if not name.startswith(RULE_PREFIX)])
 
 
@@ -129,19 +129,19 @@ def watched_name(rule: str) -> str:
 
 
 def sums_of(state: Memberships) -> Iterator[Sum]:
-    """What the customer adds to the members of each segment."""
+    """One customer's share of the sums: the members of each segment."""
     for name in declared(state.names()):
         yield name, 0, 1
 
 
 def _united(states: Sequence[Memberships], _parameters: Parameters) -> Memberships:
-    """In whatever any of the ids is in, until the person is looked at: what is true of an id need
-    not be of the person, nor the other way round.
+    """The segments of any of the ids, until the person is looked at: what is true of an id need not
+    be of the person, nor the other way round.
     """
     one = Memberships()
     known = {state.declared for state in states if state.declared}
     one.declared = known.pop() if len(known) == 1 else OF_SEVERAL if known else 0
-    # Else it is found out with the next look that more is hidden by now.
+    # Otherwise the next look finds out that more is hidden now.
     one.is_unprofiled = bool(states) and all(state.is_unprofiled for state in states)
     for name in sorted({name for state in states for name in state.standings}):
         found = [state.standings[name] for state in states if name in state.standings]
@@ -160,13 +160,13 @@ def _united(states: Sequence[Memberships], _parameters: Parameters) -> Membershi
 def _reunited(scene: Scene, before: Memberships, other: Memberships, sign: int) -> None:
     SEGMENTS.tell_anew(scene, before, other, sign, sums_of)
     if scene.row.ids is not NO_IDS:
-        # Once everything else of the person is made anew, too. An id that is its own again was
-        # looked at by itself all the time.
+        # After the rest of the person is united, too. An id that is its own again was looked at by
+        # itself all the time.
         scene.row.set_due(LOOK, present_ms(scene) + 1)
 
 
 def _look(_scene: Scene) -> None:
-    """The engine looks at segments after whatever a step has changed; this makes it a step."""
+    """Nothing to do: the engine looks at segments after every step, and this timer makes one."""
 
 
 def _turned(moment: str, scene: Scene) -> str:
@@ -206,8 +206,8 @@ FACTS = {
 
 
 class MembershipView(Struct, frozen=True, rename="camel"):
-    """``since`` is when the membership began, or was first seen; ``version`` that of the segment by
-    which it was.
+    """``since``: when the membership began, or was first seen; ``version``: the segment's, at that
+    time.
     """
 
     name: str
@@ -223,7 +223,7 @@ def _view(scene: Scene) -> tuple[MembershipView, ...] | None:
     return tuple(
         MembershipView(name, iso(standings[name].since_ms), standings[name].version)
         if name in standings and standings[name].since_ms
-        # By a file that is newer than the last look.
+        # By a file newer than the last look.
         else MembershipView(name, iso(scene.at_ms), _version(name, scene.parameters))
         for name in declared(member_of(scene))
     )

@@ -69,7 +69,7 @@ class Support(State):
     answers: dict[str, Answer] = field(default_factory=dict)
 
     def open_tickets(self) -> list[TicketStanding]:
-        """Where the tickets stand that wait for a solution."""
+        """The standings of the tickets that wait for a solution."""
         found = [ticket.standing for ticket in self.tickets]
         return [standing for standing in found if standing.is_open]
 
@@ -109,10 +109,11 @@ def _note_ticket(state: Support, event: Event, *, is_complaint: bool) -> None:
 
 
 def _forget(state: Support, tickets_max: int) -> None:
-    """Let go of the closed tickets and then of the open ones that were heard of longest ago, beyond
-    the bounds.
+    """Drop the tickets beyond the bounds: closed ones first, and those without news for the longest
+    time.
 
-    A few closed ones are kept: news of them may come at any time, and must find what was known.
+    A few closed ones are kept, because news of them may come at any time and must find what was
+    known.
     """
     tickets = state.tickets
     if len(tickets) <= min(CLOSED_MAX, tickets_max):
@@ -126,8 +127,8 @@ def _forget(state: Support, tickets_max: int) -> None:
 
 
 def _note_answer(state: Support, kind: str, answer: Answer) -> None:
-    """The latest answer of a kind is kept; of one moment, the unhappiest, and the lower number of
-    two scales.
+    """Keep the latest answer of a kind; of answers at one moment, the unhappiest, and of two scales
+    the lower number.
     """
     last = state.answers.get(kind)
     if last is None or _precedence(last) < _precedence(answer):
@@ -158,7 +159,7 @@ def _reunited(scene: Scene, _before: Support, _other: Support, _sign: int) -> No
 def _united(states: Sequence[Support], parameters: Parameters) -> Support:
     """One person's tickets: a ticket that several ids have news of is one ticket.
 
-    ``opened`` adds up: a ticket whose opening came under one id and was let go of is only counted.
+    ``opened`` adds up, so a ticket that was opened under one id and dropped there is still counted.
     """
     one = Support()
     tickets: dict[int, list[Ticket]] = {}
@@ -207,7 +208,7 @@ class _SupportBefore(Struct, array_like=True):
 
 
 def _of_version_1(content: bytes) -> Support:
-    """Every NPS was taken as one on 0 to 10."""
+    """Version 1 took every NPS as one on 0 to 10."""
     before = msgspec.msgpack.decode(content, type=_SupportBefore)
     answers = {
         kind: Answer(score, share, at_ms, Survey(SurveyKind(kind), score).band)
@@ -222,7 +223,7 @@ def support(scene: Scene) -> Support:
 
 
 def ticket_standings(scene: Scene) -> list[TicketStanding]:
-    """Where each ticket stands: worked out once for all that asks."""
+    """The standing of each ticket, computed once for a scene."""
     return [ticket.standing for ticket in scene.row.read(SUPPORT).tickets]
 
 
@@ -235,7 +236,7 @@ def open_tickets(scene: Scene) -> int:
 
 
 def late_tickets(scene: Scene) -> list[TicketStanding]:
-    """Where the open tickets stand that should have had an answer by this moment."""
+    """The standings of open tickets whose answer is overdue at this moment."""
     sla = scene.parameters.of(SupportParameters).sla
     found = scene.of(ticket_standings)
     return [standing for standing in found if 0 < standing.due_at_ms(sla) <= scene.at_ms]
@@ -251,7 +252,7 @@ def unhappiness(scene: Scene) -> float:
 
 
 class Truce(NamedTuple):
-    """A time in which nobody is advertised to: since when, and until when; 0 for no end yet."""
+    """A time without marketing: since when, and until when; 0 for no end yet."""
 
     why: str
     since_ms: int
@@ -262,7 +263,7 @@ def truce(scene: Scene) -> Truce | None:
     """Why marketing must be silent at this moment: an open complaint, an answer that is overdue, a
     complaint solved a short while ago, or a poor answer to a survey. None if it need not be.
 
-    Of several reasons, the one that lasts longest is told.
+    Of several reasons, the one that lasts longest is returned.
     """
     state, after_ms = scene.row.read(SUPPORT), scene.parameters.truce.after
     sla, at_ms = scene.parameters.of(SupportParameters).sla, scene.at_ms
@@ -310,13 +311,13 @@ def _next_late_ms(scene: Scene) -> int:
 
 
 def _waiting(scene: Scene) -> Motion:
-    """How `_waiting_hours` goes on, until another ticket is late, too."""
+    """The motion of `_waiting_hours`, until another ticket is late, too."""
     per_ms = 1 / HOUR_MS if scene.of(late_tickets) else 0.0
     return Motion(per_ms, _next_late_ms(scene) or inf)
 
 
 def _last_nps(scene: Scene) -> float:
-    """As if it had been asked on 0 to 10, so that rules need not know the scale."""
+    """The last NPS converted to 0 to 10, so that rules need not know the scale."""
     answer = scene.row.read(SUPPORT).answers.get(SurveyKind.NPS)
     return round(answer.share * 10, 9) if answer is not None else nan
 

@@ -17,7 +17,7 @@ RESPONDED = "Survey Responded"
 #: 7, and so no passive.
 _NPS_SCALE: Final = (0.0, 10.0)
 _NPS_PASSIVE, _NPS_PROMOTER = 7.0, 9.0
-#: On another scale: shares of it. The steps of a scale are not whole in binary.
+#: On another scale, shares of it; the margin is for steps that are not exact in binary.
 _SHARE_DETRACTOR, _SHARE_PROMOTER, _EXACT = 0.6, 0.9, 1e-9
 
 

@@ -1,7 +1,7 @@
-"""A support ticket: what happened to it, and what follows for the customer who waits.
+"""A support ticket: what happened to it, and how long its customer has waited.
 
-What happened lately is kept as marks, (time, what), so that news may come in any order; marks that
-nothing can come before any more are folded into a standing.
+Recent history is kept as marks, (time, what), so that news may come in any order. Once no late
+event can precede a mark, it is folded into the standing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,8 @@ from config.duration import DurationMs
 from config.parameters import Section
 from models.customer.row import State
 
-#: Marks of a ticket that are kept unfolded; of more, the oldest are folded before they are settled.
+#: Marks of a ticket that are kept unfolded; beyond that, the oldest are folded before they are
+#: settled.
 MARKS_MAX: Final = 32
 
 
@@ -29,8 +30,9 @@ class UrgencyWord(StrEnum):
     LOW = "low"
 
 
-#: What may happen to a ticket. The numbers are stored. Of one moment, the higher comes later: a
-#: ticket that is answered and closed at once is closed, and the most urgent word on it stands.
+#: What may happen to a ticket. The numbers are stored. Of marks at one time, the higher number is
+#: applied later: a ticket that is answered and closed at once is closed, and its most urgent
+#: priority wins.
 (
     OPENED,
     FILED,
@@ -64,7 +66,7 @@ class Mark(NamedTuple):
 
 
 class Sla(Section, frozen=True):
-    """Time from when the customer asks to the answer, by priority."""
+    """The time allowed from the customer's question to the answer, by priority."""
 
     urgent: DurationMs
     high: DurationMs
@@ -79,10 +81,10 @@ class Sla(Section, frozen=True):
 class TicketStanding(State):
     """Where a ticket stands after its marks; 0 is never.
 
-    ``asked_at_ms``: since when the customer waits for an answer, 0 once they have it; ``paused_ms``
-    of that the ticket was on hold. ``held_at_ms``: since when it is on hold. ``raised_at_ms``: when
-    its priority became what it is. ``solved_at_ms``: when it was last closed with an answer, which
-    a ticket that was merged, deleted or spam was not.
+    ``asked_at_ms``: since when the customer waits for an answer, 0 once they have it;
+    ``paused_ms``: how much of that time the ticket was on hold. ``held_at_ms``: since when it is on
+    hold. ``raised_at_ms``: when its priority became what it is. ``solved_at_ms``: when it was last
+    closed with an answer; a ticket that was merged, deleted or spam has none.
     """
 
     opened_at_ms: int = 0
@@ -101,17 +103,17 @@ class TicketStanding(State):
         return _WORDS[self.urgency]
 
     def due_at_ms(self, sla: Sla) -> int:
-        """When the answer is due that the customer waits for; 0 if they wait for none, or the clock
+        """When the answer that the customer waits for is due; 0 if they wait for none, or the clock
         stands still.
 
-        The time allowed is that of the present priority and counts from when the customer asked. A
-        promise that a raised priority would have had end before it was raised ends then.
+        The time allowed is that of the present priority and counts from when the customer asked,
+        but a raised priority makes no answer due before it was raised.
         """
         if not self.asked_at_ms:
             return 0
         due_ms = self.asked_at_ms + sla.due_after_ms(self.priority) + self.paused_ms
         due_ms = max(due_ms, self.raised_at_ms)
-        # What was overdue before it was put on hold stays so.
+        # An answer that was overdue before the ticket was put on hold stays overdue.
         return 0 if 0 < self.held_at_ms < due_ms else due_ms
 
     def ask(self, at_ms: int) -> None:
@@ -126,7 +128,7 @@ class TicketStanding(State):
         self.held_at_ms = 0
 
     def end(self) -> None:
-        """Nobody waits for anything any more."""
+        """Nobody waits for an answer any more."""
         self.is_open = False
         self.asked_at_ms = self.held_at_ms = self.paused_ms = 0
 
@@ -153,7 +155,9 @@ def _reopen(ticket: TicketStanding, at_ms: int) -> None:
 
 
 def _resume(ticket: TicketStanding, at_ms: int) -> None:
-    """It is said to be open. Who had an answer does not wait for another by that alone."""
+    """The ticket is said to be open. That alone does not make a customer wait again who had an
+    answer.
+    """
     if ticket.is_open:
         ticket.go_on(at_ms)
     else:
@@ -161,7 +165,7 @@ def _resume(ticket: TicketStanding, at_ms: int) -> None:
 
 
 def _ask(ticket: TicketStanding, at_ms: int) -> None:
-    """The customer wrote. Thanks for a solution ask for nothing."""
+    """The customer wrote. A message to a closed ticket asks for nothing: it may be thanks."""
     if ticket.is_open:
         ticket.go_on(at_ms)
         ticket.ask(at_ms)
@@ -181,7 +185,7 @@ def _blame(ticket: TicketStanding, at_ms: int) -> None:
 
 
 def _drop(ticket: TicketStanding, _at_ms: int) -> None:
-    """Merged, deleted or spam: whatever it was about is dealt with elsewhere, or was nothing."""
+    """Merged, deleted or spam: its question is dealt with elsewhere, or was none."""
     ticket.end()
 
 
@@ -192,7 +196,7 @@ def _solve(ticket: TicketStanding, at_ms: int) -> None:
 
 def _prioritise(urgency: int) -> Callable[[TicketStanding, int], None]:
     def prioritise(ticket: TicketStanding, at_ms: int) -> None:
-        # A priority that is only said again was promised before.
+        # A priority that is only repeated changes no promise.
         if urgency != ticket.urgency:
             ticket.urgency, ticket.raised_at_ms = urgency, at_ms
 
@@ -224,9 +228,9 @@ def _folded(standing: TicketStanding, marks: Iterable[Mark]) -> TicketStanding:
 
 @lru_cache(maxsize=4_096)
 def _after(marks: tuple[Mark, ...]) -> TicketStanding:
-    """The standing of a ticket of which no more than these is known; read only.
+    """The standing of a ticket with no other marks than these; read only.
 
-    Remembered: at each score it is asked for anew.
+    Cached, because every score needs it.
     """
     return _folded(TicketStanding(), marks)
 
@@ -240,14 +244,14 @@ class Ticket(State):
 
     @property
     def standing(self) -> TicketStanding:
-        """Where it stands; read only."""
+        """The ticket's present standing; read only."""
         if self.past is None:
             return _after(tuple(self.marks))
         return _folded(copy(self.past), self.marks) if self.marks else self.past
 
     @property
     def was_opened(self) -> bool:
-        """Whether its opening was heard of."""
+        """Whether the event that opened it has come."""
         known = self.past is not None and self.past.opened_at_ms > 0
         return known or any(mark.what in (OPENED, FILED) for mark in self.marks)
 
@@ -259,11 +263,11 @@ class Ticket(State):
         return self.past.latest_ms if self.past is not None else 0
 
     def note(self, marks: Iterable[Mark]) -> None:
-        """Take news in, in whatever order it comes."""
+        """Add marks, in whatever order they come."""
         self.marks = sorted({*self.marks, *marks})
 
     def settle(self, settled_ms: int) -> None:
-        """Fold the marks that nothing can come before any more, and the oldest of too many."""
+        """Fold the marks that no late event can precede, and the oldest beyond `MARKS_MAX`."""
         marks, place = self.marks, 0
         while place < len(marks) and marks[place].at_ms < settled_ms:
             place += 1

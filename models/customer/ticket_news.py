@@ -19,7 +19,7 @@ from models.events.rejection import Reason, Rejected
 OPENED, COMPLAINT, REPLIED = "Ticket Opened", "Complaint Filed", "Ticket Replied"
 UPDATED, STATUS_CHANGED = "Ticket Updated", "Ticket Status Changed"
 ESCALATED = "Ticket Escalated"
-#: How many of the words that systems write are remembered, each with what it means here.
+#: How many words of ticket systems are cached, each with its meaning here.
 _WORDS_MAX: Final = 1_024
 
 
@@ -27,19 +27,19 @@ def _listed(names: str) -> list[str]:
     return names.split(",")
 
 
-#: Who wrote a reply. Whoever is not known to be a machine or the customer is of the shop.
+#: Who wrote a reply: the staff, unless it is known to be the customer or a machine.
 AGENT, CUSTOMER, MACHINE = "agent", "customer", "machine"
-#: A note of the staff's to each other, which the customer never reads.
+#: A note among the staff, which the customer never reads.
 NOTE = "note"
 
-#: What the ticket's systems say of who wrote, with blanks for ``-`` and ``_``.
+#: The words of ticket systems for a customer who wrote, with blanks for ``-`` and ``_``.
 _CUSTOMERS = frozenset(
     _listed(
         "customer,end user,enduser,requester,contact,user,lead,client,visitor,consumer,buyer,"
         "shopper,guest,subscriber,reporter,submitter,the customer,inbound,incoming"
     )
 )
-#: Machines by their whole name, for a person may be called Ai, and be a system administrator.
+#: Machines by their whole name, because a person may be called Ai, and be a system administrator.
 _MACHINES = frozenset(
     _listed(
         "system,system user,rule,rules,ai,ai agent,ai assistant,virtual agent,virtual assistant,"
@@ -54,8 +54,7 @@ _MACHINE_WORDS = frozenset(
     )
 )
 
-#: How the priorities of other systems are called. A number is a rank, as in ITIL: 1 is the most
-#: urgent.
+#: The names of priorities in other systems. A number is a rank, as in ITIL: 1 is the most urgent.
 PRIORITIES: Final[Mapping[str, UrgencyWord]] = {
     name: word
     for word, names in {
@@ -80,7 +79,7 @@ _STATUSES: Final[Mapping[str, int]] = {
     }.items()
     for name in _listed(names)
 }
-#: What travels of a status: a word that stands for all of one meaning.
+#: The status that the log carries: one word for all words of one meaning.
 _STATUS_WORDS: Final = {
     ticket.RESUMED: "open",
     ticket.HELD: "on hold",
@@ -106,7 +105,7 @@ _NOTE_WORDS: Final = frozenset({"private", "internal", "agent only", "agents onl
 #: Other names of a ticket's new status and priority.
 _NEW_STATUS: Final = ("new_status", "current_status", "state", "ticket_state")
 _NEW_PRIORITY: Final = ("new_priority", "current_priority")
-#: Fields that are only read to tell the ticket, who wrote, and what is new.
+#: Fields that are only read to find out the ticket, who wrote, and what is new.
 _READ_HERE: Final = (
     *("conversation_id", "case_id", "incoming", "visibility"),
     *(name for name in _WRITERS if name != "author"),
@@ -128,7 +127,7 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
     case_id: Text | None = None
     priority: str | int | None = None
     status: str | None = None
-    # Whatever systems write here costs no ticket.
+    # Of any type, so that an odd value does not cost the ticket.
     author: Any = None
     author_type: str | None = None
     author_role: str | None = None
@@ -169,7 +168,7 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
         if _read_here(self) != _NOTHING_READ or (author is not None and type(author) is not str):
             _gather(self)
             return
-        # Nearly always all is under the first names, in words that come again.
+        # Nearly always the first names are used, with words that come again.
         if author is not None:
             force_setattr(self, "author", _author_called(author))
         if self.status is not None:
@@ -179,7 +178,7 @@ class TicketNews(Struct, frozen=True, omit_defaults=True, gc=False):
 
     @property
     def subject(self) -> str | None:
-        """What it is about, in the shop's own words."""
+        """What the ticket is about, in the shop's own words."""
         return self.category or self.complaint
 
 
@@ -188,9 +187,9 @@ _NOTHING_READ: Final = (None,) * len(_READ_HERE)
 
 
 def _gather(news: TicketNews) -> None:
-    """Say under the first names what is said under any."""
+    """Copy to the first names what is given under other names."""
     force_setattr(news, "ticket_id", news.ticket_id or news.conversation_id or news.case_id)
-    # Only what state needs travels: nobody's name.
+    # The log carries only what state needs, and no names of people.
     force_setattr(news, "author", _author(news))
     force_setattr(news, "status", _status(_first_said(news, ("status", *_NEW_STATUS)) or ""))
     priority = _first_said(news, ("priority", *_NEW_PRIORITY))
@@ -206,15 +205,15 @@ def _plain(text: str) -> str:
 
 @lru_cache(_WORDS_MAX)
 def _status(said: str) -> str | None:
-    """The status in this engine's words; None if it is none that changes anything."""
+    """The status in this engine's words; None if it changes nothing."""
     what = _STATUSES.get(_plain(said))
     return None if what is None else _STATUS_WORDS.get(what)
 
 
 @lru_cache(_WORDS_MAX)
 def _priority(said: str | int) -> str | None:
-    """The priority in this engine's words; None if it says nothing, and an empty text if it is
-    none. A rank beside a word, as in "P1 - Critical", is the same one.
+    """The priority in this engine's words; None if none is given, and an empty text if it is not
+    understood. A rank beside a word, as in "P1 - Critical", is the same one.
     """
     if not str(said).strip(" _-"):
         return None
@@ -227,13 +226,13 @@ def _priority(said: str | int) -> str | None:
 
 
 def _first_said(news: TicketNews, names: tuple[str, ...]) -> Any:
-    """What the first of these fields says that says anything."""
+    """The value of the first of these fields that has one."""
     said = (getattr(news, name) for name in names)
     return next((one for one in said if one not in (None, "")), None)
 
 
 def _author(news: TicketNews) -> str | None:
-    """Who wrote, of all that is said of it: a machine if anything says so."""
+    """Who wrote, by all fields about it: a machine if any of them says so."""
     if _is_note(news):
         return NOTE
     told = [getattr(news, name) for name in _WRITERS]
@@ -251,7 +250,7 @@ def _author(news: TicketNews) -> str | None:
 
 @lru_cache(_WORDS_MAX)
 def _author_called(said: str) -> str | None:
-    """As `_author`, where nothing else is said of it."""
+    """As `_author`, by this one word."""
     if said == NOTE:
         return NOTE
     text = _plain(said)
@@ -325,11 +324,11 @@ _RULES: Mapping[str, Any] = {
 }
 
 _KNOWN = EventType(shape=TicketNews, check=_check, rules=_RULES, code=lambda news: news.subject)
-#: News that the customer did not make.
+#: Events that are not the customer's own activity.
 _PASSIVE = msgspec.structs.replace(_KNOWN, topic=SUPPORT, is_passive=True)
 _BY_CUSTOMER, _BY_AGENT = "Ticket Replied by Customer", "Ticket Replied by Agent"
 
-#: What happened by the event's name alone.
+#: What happened, by the event's name alone.
 _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
     OPENED: (ticket.OPENED,),
     COMPLAINT: (ticket.FILED,),
@@ -352,13 +351,13 @@ _HAPPENED: Final[Mapping[str, tuple[int, ...]]] = {
     UPDATED: (),
     STATUS_CHANGED: (),
 }
-#: Events whose status is news, and not a word on what the name has said already.
+#: Events whose status adds to what their name says.
 _WITH_STATUS = frozenset({REPLIED, UPDATED, STATUS_CHANGED, ESCALATED, _BY_CUSTOMER})
-#: A ticket may be told of when it is over: one that is imported, or answered at once.
+#: The first event of a ticket may be its end, if it is imported, or answered at once.
 _ENDS = frozenset({ticket.SOLVED, ticket.DROPPED})
 _ELSEWHERE = (OPENED, COMPLAINT, REPLIED, ESCALATED, "Ticket Reopened", "Ticket Solved")
 
-#: The events by which somebody writes to the other.
+#: The events by which staff and customers write to each other.
 REPLIES: Final = frozenset({REPLIED, _BY_AGENT})
 #: The events about tickets. Names that are not in `models.events.names` are declared here whole.
 EVENTS: Mapping[str, EventType] = {
@@ -369,10 +368,10 @@ EVENTS: Mapping[str, EventType] = {
 
 
 def is_answer(event: Event) -> bool:
-    """Whether somebody of the staff wrote to the customer."""
+    """Whether the staff wrote to the customer."""
     if event.name not in REPLIES or event.properties.author in (MACHINE, NOTE):
         return False
-    # A bot may reply in the name of an agent; who else replies as one is an agent.
+    # A bot may reply under the name of an agent. Any other author of an agent's reply is an agent.
     return event.name == _BY_AGENT or event.properties.author != CUSTOMER
 
 

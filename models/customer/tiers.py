@@ -1,9 +1,10 @@
-"""Value tiers: VIP, potential and ordinary customers, by what they bring and are expected to.
+"""Value tiers: VIP, potential and ordinary customers, by what they bring and are expected to bring.
 
-A customer is ranked among all who are not lost: by how often they bought in a year, for how much
-an order, on how many of the last 28 days they came, and by what is expected of them. They are
-looked at when scores are made for good, at the end of a purchase day and at check-ins, and
-`lifecycle.settle` after an order was given back or changed: what made a VIP and is gone makes none.
+A customer is ranked among all who are not lost: by how often they bought in a year, by the size of
+their orders, by the number of the last 28 days on which they came, and by the spend expected of
+them. The tier is computed when scores are made for good, at the end of a purchase day and at
+check-ins, and `lifecycle.settle` after an order was given back or changed: a VIP who gives the
+purchases back is none.
 """
 
 from bisect import bisect_left
@@ -53,13 +54,13 @@ TIER_CHANGED: Final = "tier-changed"
 _TAKEN_BACK: Final = "taken-back"
 _ACTIVE_DAYS: Final = 28
 _SIDES = tuple(Side)
-#: What the score is made of, by `Side`; what is expected of somebody is not in it.
+#: The weights of the score, by `Side`; expected spend is not in it.
 _WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
-#: The keys of bins in the sums of all customers, by side.
+#: The keys of bins in the sums over all customers, by side.
 _BIN_KEYS = tuple(
     tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
 )
-#: The upper ends of the bins of each side. What is not known yet has no bin, and no rank.
+#: The upper ends of the bins of each side. A value that is not known yet has no bin, and no rank.
 _ENDS: Final = tuple(ENDS.values())
 _NO_BIN: Final = -1
 _UNKNOWN: Final = -1
@@ -72,8 +73,8 @@ class Tier(StrEnum):
 
 
 class TierCause(StrEnum):
-    """What moved a customer to another tier. ``activity``: they bought or came; ``silence``: they
-    did less of it; ``others``: they stand as they stood, and cut points were drawn anew.
+    """What moved a customer to another tier. ``activity``: they bought or came more; ``silence``:
+    they did less; ``others``: they are where they were, and the cut points have changed.
     """
 
     ACTIVITY = "activity"
@@ -83,12 +84,12 @@ class TierCause(StrEnum):
 
 
 class Tiered(State):
-    """The ``tier`` when last looked at, since when, and the one ``before`` it; "" for none.
+    """The ``tier`` at the last look, since when, and the one ``before`` it; "" for none.
 
     ``below_ms``: since when a VIP has had too low a score. ``percents``: the ranks then, by `Side`.
-    ``bins`` and ``net_minor`` are what the sums of all customers hold of this one; ``orders`` those
-    of a year by then. ``cause`` is the `TierCause` of the latest change, ``below_cause`` that of a
-    score that is too low for a VIP; "" for none.
+    ``bins`` and ``net_minor`` are this customer's share of the sums; ``orders`` those of the year
+    before the look. ``cause`` is the `TierCause` of the latest change, ``below_cause`` that of a
+    score too low for a VIP; "" for none.
     """
 
     tier: str = ""
@@ -104,9 +105,8 @@ class Tiered(State):
 
 
 class TierRanks(Struct, frozen=True, gc=False):
-    """How a customer stands among all: the bin of each of their `Side`, and the rank in percent, -1
-    where it is not known; the score of the ranks that count, and the rank by what is ``expected``,
-    NaN before there is a model.
+    """A customer's place among all: the bin of each `Side`, and the rank in percent, -1 where it is
+    not known; the score, and the rank by ``expected`` spend, NaN before there is a model.
     """
 
     bins: list[int]
@@ -118,27 +118,27 @@ class TierRanks(Struct, frozen=True, gc=False):
 
 
 def _record(_state: Tiered, event: Event, scene: Scene) -> None:
-    """Look at who got something back once the news of the order have come."""
+    """Look at a customer with a refund once all news of the order have come."""
     due = scene.row.due(_TAKEN_BACK)
     settle_ms = scene.parameters.of(LifecycleParameters).settle
     scene.row.set_due(_TAKEN_BACK, next_look_ms(due, event.occurred_at_ms, settle_ms))
 
 
 def _look(scene: Scene) -> None:
-    """Find the customer's tier at the end of a purchase day, or at a check-in."""
+    """Compute the customer's tier at the end of a purchase day, or at a check-in."""
     _find(scene, is_taken_back=False)
 
 
 def _take_back(scene: Scene) -> None:
-    """Find the customer's tier after something was given back."""
+    """Compute the customer's tier after something was given back."""
     _find(scene, is_taken_back=True)
 
 
 def _find(scene: Scene, *, is_taken_back: bool) -> None:
-    """Find the customer's tier as it is by now, and tell what changed."""
+    """Compute the customer's present tier, and report what changed."""
     state = scene.row.read(TIERS)
     if is_taken_back and not state.tier:
-        # Their first look is at the end of the day.
+        # The first look is at the end of the day.
         return
     found = None if _is_gone(scene) else _standing(scene)
     if found is None and not state.tier and not state.bins:
@@ -167,14 +167,14 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
 
 
 def _is_gone(scene: Scene) -> bool:
-    """Whether they bought nothing, are lost, or will not be looked at again before they buy."""
+    """Whether the customer bought nothing, is lost, or has no further look before they buy."""
     if is_last_look(scene.of(purchases), scene.at_ms, scene.context.check_in_ms):
         return True
     return scene.of(customer_class) == CustomerClass.LOST
 
 
 def _standing(scene: Scene) -> TierRanks | None:
-    """How the customer stands on each side; every check-in asks it, so that no loop is made."""
+    """The customer's place on each side, written without a loop because every check-in needs it."""
     orders, net_minor = scene.of(window_365d)
     if not orders or scene.of(history) is None:
         return None
@@ -189,7 +189,7 @@ def _standing(scene: Scene) -> TierRanks | None:
     frequency, size = by_frequency(bins[0], orders), by_order(bins[1], order)
     activity = by_activity(bins[2], days)
     percents = [round(100 * frequency), round(100 * size), round(100 * activity)]
-    # Without the last digits: whoever is exactly on the cut is in.
+    # Rounded, so that a customer exactly on the cut is in.
     score = round(_WEIGHTS[0] * frequency + _WEIGHTS[1] * size + _WEIGHTS[2] * activity, 9)
     if expected_minor is None:
         # Not known before there is a model.
@@ -229,7 +229,7 @@ def _ranks(context: Context) -> list[_RankOf]:
 
 def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
     """What moves the customer, if this look moves them: up because they did more than at the last
-    one, down because they did less, or because of others.
+    look, down because they did less, or because of other customers.
     """
     if not state.bins:
         return TierCause.ACTIVITY
@@ -244,8 +244,8 @@ def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
 
 
 def _tier(state: Tiered, found: TierRanks, scene: Scene, *, has_grace: bool) -> Tier:
-    """The tier by the present ranks, for somebody in the tier of ``state``, whose time below a
-    VIP's score this counts. ``has_grace``: a VIP whose score falls stays one for a while.
+    """The tier by the present ranks, for a customer in the tier of ``state``, in which this counts
+    the time below a VIP's score. ``has_grace``: a VIP whose score falls stays one for a while.
     """
     section, at_ms = scene.parameters.of(TierParameters), scene.at_ms
     was_vip, is_frequent = state.tier == Tier.VIP, found.orders >= section.vip_orders
@@ -272,7 +272,7 @@ def _move(state: Tiered, tier: str, cause: TierCause, scene: Scene) -> None:
 
 
 def _sums(state: Tiered) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     return _sums_of(state.tier, state.bins, state.net_minor)
 
 
@@ -287,7 +287,7 @@ def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
 
 
 def _moved(before: Sequence[int], state: Tiered, more_minor: int) -> list[Sum]:
-    """What the sums change by when somebody stays in a tier, in the order of keys."""
+    """The change of the sums for a customer who stays in a tier, in the order of keys."""
     sums: list[Sum] = [(f"net:{state.tier}", NO_DAY, more_minor)] if more_minor else []
     for keys, was, place in zip(_BIN_KEYS, before, state.bins, strict=True):
         if was != place:
@@ -318,7 +318,7 @@ def _came(state: Tiered) -> tuple[int, str, int, list[int]]:
 
 
 def value_tier(scene: Scene) -> tuple[str, int]:
-    """The tier when last looked at, and since when; "" and 0 for none, and if the part is switched
+    """The tier at the last look, and since when; "" and 0 for none, and if the part is switched
     off.
     """
     state = scene.row.read(TIERS)
@@ -339,7 +339,7 @@ def _score(state: Tiered) -> float:
     score = 0.0
     for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
         score += weight * percent / 100 if weight else 0.0
-    # Of percents, there are no more digits: .56, and not .5599999999999999.
+    # Percents have no more digits: .56, and not .5599999999999999.
     return round(score, 3)
 
 
@@ -434,7 +434,7 @@ FACTS = {
 
 
 class TierView(Struct, frozen=True, rename="camel"):
-    """``ranks``: shares of customers at or below this one, by side, when last looked at."""
+    """``ranks``: the shares of customers at or below this one, by side, at the last look."""
 
     tier: Tier
     since: str
@@ -444,7 +444,7 @@ class TierView(Struct, frozen=True, rename="camel"):
 
 
 def _view(scene: Scene) -> TierView | None:
-    """None before the first look, of who is lost, and if the part is switched off."""
+    """None before the first look, for lost customers, and if the part is switched off."""
     state = scene.row.read(TIERS)
     if not state.tier or not TIERS.is_on(scene.parameters):
         return None
@@ -495,7 +495,7 @@ TIERS: Part[Tiered] = Part(
     about="Which value tier customers are in: VIP, potential or ordinary.",
     state=Tiered,
     version=2,
-    # Without the cause at its end.
+    # Version 1 had no causes at the end.
     older={1: msgpack.Decoder(Tiered).decode},
     united=_united,
     reunited=_reunited,

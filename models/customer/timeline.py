@@ -1,7 +1,7 @@
-"""What happened to a customer last: names, times, amounts and channels, and no other word of it.
+"""A customer's latest events: their names, times, amounts and channels, and nothing else of them.
 
-Every event adds one, so each is nine bytes that are appended: its time, a code of its name, and the
-place of its channel among the customer's. The few amounts are kept beside them.
+Every event adds nine bytes at the end: its time, a code of its name, and the place of its channel
+in the list of the customer's channels. The few amounts are kept beside them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,20 +25,20 @@ from models.money import in_words as money_in_words
 
 #: The latest events of a customer.
 EVENTS_MAX: Final = 20
-#: Older ones are in the profile as JSON.
+#: Events in a profile in words; older ones are only in its JSON.
 _EVENTS_TOLD_MAX = 5
 _TIME_BYTES, _CODE_BYTES = 6, 2
 _CHANNEL_AT: Final = _TIME_BYTES + _CODE_BYTES
 _EVENT_BYTES: Final = _CHANNEL_AT + 1
 _FULL_BYTES: Final = EVENTS_MAX * _EVENT_BYTES
-#: What stays when one more comes.
+#: The bytes that stay when one more event comes.
 _KEPT_BYTES: Final = _FULL_BYTES - _EVENT_BYTES
 #: The last event's time.
 _LAST_TIME: Final = slice(-_EVENT_BYTES, _TIME_BYTES - _EVENT_BYTES)
 #: Set in the place of the channel of an event that has an amount.
 _HAS_AMOUNT: Final = 0x80
 _NO_AMOUNT: Final = -1
-#: The code of names that nobody has declared, which may say anything.
+#: The code of undeclared names, which may contain anything.
 _UNNAMED: Final = bytes(_CODE_BYTES)
 _NAMES_MAX: Final = 4_096
 #: Each place as the byte that it is.
@@ -65,8 +65,8 @@ class Moment(NamedTuple):
 
 
 class Timeline(State):
-    """The latest events, oldest first, each ``packed``. ``channels``: those by which they came, in
-    the order of names; ``amounts_minor``: of those events that have one.
+    """The latest events, oldest first, each ``packed``. ``channels``: their channels, sorted by
+    name; ``amounts_minor``: the amounts of those that have one.
     """
 
     packed: bytes = b""
@@ -87,7 +87,7 @@ class Timeline(State):
             )
 
     def add(self, at_ms: int, code: bytes, channel: str, amount_minor: int) -> None:
-        """Keep one more, and let go of the oldest of too many."""
+        """Add one more, and drop the oldest beyond the bound."""
         at, packed, channels = at_ms.to_bytes(_TIME_BYTES), self.packed, self.channels
         # Nearly every event is later than all others.
         if packed and at <= packed[_LAST_TIME]:
@@ -105,8 +105,8 @@ class Timeline(State):
             self._let_go(packed[_CHANNEL_AT])
 
     def keep(self, moments: Sequence[Moment]) -> None:
-        """Keep the latest of these alone; in whichever order they are given, the bytes are the
-        same.
+        """Keep only the latest of these; the bytes do not depend on the order in which they are
+        given.
         """
         latest = sorted(moments)[-EVENTS_MAX:]
         self.channels = sorted({one.channel for one in latest})
@@ -119,12 +119,12 @@ class Timeline(State):
         if place & _HAS_AMOUNT:
             del self.amounts_minor[0]
         left = place & ~_HAS_AMOUNT
-        # Of one channel, the event just added came by it.
+        # A single channel is that of the event just added.
         if len(self.channels) > 1 and not _has_channel(self.packed, left):
             self._number(self.channels[:left] + self.channels[left + 1 :])
 
     def _number(self, channels: list[str]) -> None:
-        """Have these channels instead: all that events came by, each at its new place."""
+        """Replace the list of channels, and give every event its channel's new place."""
         places = bytearray(256)
         for place, channel in enumerate(self.channels):
             if channel in channels:
@@ -143,12 +143,12 @@ def _has_channel(packed: bytes, place: int) -> bool:
 
 @lru_cache(_NAMES_MAX)
 def code_of(name: str) -> bytes:
-    """Two bytes for a name; `models.catalogue` sees to it that no two known ones share them."""
+    """Two bytes for a name; `models.catalogue` checks that no two known names share them."""
     return fingerprint_bytes(name)[:_CODE_BYTES]
 
 
 def _own_code(event: Event, scene: Scene) -> bytes:
-    # Of the shop's own names those that its rules name: all others are anybody's words.
+    # Of the shop's own names only those that rules name: all others may be personal.
     key = folded(event.name)
     name, code = scene.context.named.get(key), code_of(key)
     return code if name is not None and scene.context.names.get(code) == name else _UNNAMED
@@ -157,7 +157,7 @@ def _own_code(event: Event, scene: Scene) -> bytes:
 def _record(state: Timeline, event: Event, scene: Scene) -> None:
     kind, amount = event.kind, None
     if kind.declared.value is not None:
-        # Most events are about no money: nearly all that this costs is calls.
+        # Most events are not about money, and are spared this call.
         amount = amount_minor(event, scene.parameters.money)
     state.add(
         event.occurred_at_ms,
@@ -168,14 +168,14 @@ def _record(state: Timeline, event: Event, scene: Scene) -> None:
 
 
 def _united(states: Sequence[Timeline], _parameters: Parameters) -> Timeline:
-    """The latest of what happened under any of a person's ids."""
+    """The latest events of all the person's ids."""
     one = Timeline()
     one.keep([moment for state in states for moment in state.moments()])
     return one
 
 
 class EventView(Struct, frozen=True, rename="camel"):
-    """Something that happened; no name if it is one that nobody has declared."""
+    """An event; it has no name if its name is not declared."""
 
     name: str | None
     at: str

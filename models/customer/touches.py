@@ -1,8 +1,8 @@
-"""The hours in which a customer came, and by which channel: what channels and hours they prefer is
-worked out of.
+"""The hours in which a customer came, and by which channel: preferred channels and hours are
+computed from them.
 
-An hour counts once, however many pages were looked at in it, and a day once a channel: one evening
-of browsing must not weigh as much as a year of visits to the store.
+An hour counts once, however many pages were viewed in it, and a day once a channel: one evening of
+browsing must not weigh as much as a year of visits to the store.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,8 +24,8 @@ _DAY_HOURS: Final = 24
 #: A touch is its hour since 1970, shifted, and these two bits.
 _SHIFT: Final = 2
 _BOUGHT, TIMED = 1, 2
-#: Answers to what we sent say when somebody reads, and not which channel they like: else we would
-#: prefer the one that we write to most.
+#: Responses to our messages show when somebody reads, but not which channel they like: else the
+#: channel that we write to most would be preferred.
 _CLICKS: Final = frozenset({"Email Link Clicked", "Action Clicked", "Action Accepted"})
 _ANSWERS: Final = frozenset({"Survey Responded", "Survey Dismissed"})
 
@@ -43,7 +43,7 @@ class ChannelParameters(Section, frozen=True):
     usual_weight: NotNegative
 
     def problems(self) -> Iterator[str]:
-        """More hours than are kept would never be there."""
+        """More hours than are kept could never be reached."""
         if self.hours_min > TOUCHES_MAX:
             yield f"channels.hours_min is {TOUCHES_MAX} at most: no more hours are kept"
 
@@ -53,20 +53,20 @@ Touches = dict[str, list[int]]
 
 
 def is_known(touches: list[int], at_ms: int) -> bool:
-    """Whether the latest of these is of the same hour, and says all that a visit could."""
+    """Whether the latest of these is in the same hour, and has all that a visit could add."""
     return touches[-1] | _BOUGHT == at_ms // HOUR_MS << _SHIFT | TIMED | _BOUGHT
 
 
 def touch(touches: Touches, channel: str, event: Event) -> None:
-    """Note what an event says of channel and hour; arrival order doesn't matter."""
+    """Note the channel and hour of an event; arrival order doesn't matter."""
     topic = event.kind.topic
     if topic != CLICKSTREAM and (topic == FEEDBACK or event.name in _ANSWERS):
         if event.name not in _CLICKS:
-            # It may be a machine that opened a message.
+            # A machine may have opened the message.
             return
         channel = ""
     at_ms = event.occurred_at_ms
-    # What comes in batches, or has a date and no time, says nothing of the hour.
+    # An event from a batch, or with a date and no time, does not show the hour.
     is_timed = not event.batched and at_ms % DAY_MS != 0
     if not channel and not is_timed:
         return
@@ -76,7 +76,7 @@ def touch(touches: Touches, channel: str, event: Event) -> None:
 
 
 def _add(touches: Touches, channel: str, new: int) -> bool:
-    """Add an hour, or to one; whether it is one more."""
+    """Add an hour, or the bits of a known one; return whether it is a new hour."""
     known = touches.get(channel)
     if known is None:
         touches[channel] = [new]
@@ -92,7 +92,7 @@ def _add(touches: Touches, channel: str, new: int) -> bool:
 
 
 def _limit(touches: Touches) -> None:
-    """Let go of the oldest hours beyond the bound, of one hour the first channel by name."""
+    """Drop the oldest hours beyond the bound; of one hour, the first channel by name."""
     count = 0
     for known in touches.values():
         count += len(known)
@@ -104,7 +104,7 @@ def _limit(touches: Touches) -> None:
 
 
 def united_touches(all_touches: Iterable[Touches]) -> Touches:
-    """One person's: an hour under two ids is one."""
+    """One person's hours: an hour under two ids is one."""
     one: Touches = {}
     for touches in all_touches:
         for channel, known in touches.items():
@@ -115,7 +115,7 @@ def united_touches(all_touches: Iterable[Touches]) -> Touches:
 
 
 def has_bought(touches: Touches) -> bool:
-    """Whether in one of these hours something was bought by a channel."""
+    """Whether one of these hours has a purchase with a channel."""
     return any(each & _BOUGHT for known in touches.values() for each in known)
 
 
@@ -129,12 +129,12 @@ def latest_touch_ms(touches: Touches) -> int:
 
 
 class ChannelUse(NamedTuple):
-    """How much a customer uses each channel, as of the latest day that they came.
+    """How much a customer uses each channel, as of the latest day on which they came.
 
-    ``levels``: the days of each channel, decayed, one with a purchase for several. ``shares`` add
-    up to 1. ``leader``: the channel of the highest share, "" for none, ``lead`` before the next
-    one, and ``since_ms``: when that lead became as large as it must be, 0 while it is not;
-    ``is_cut``: it may have been so before the first hour that is kept.
+    ``levels``: the days of each channel, decayed; a day with a purchase counts as several.
+    ``shares`` add up to 1. ``leader``: the channel with the highest share, "" for none; ``lead``:
+    how far its share is ahead of the next; ``since_ms``: since when that lead has been large
+    enough, 0 if it is not; ``is_cut``: it may have been so before the first hour that is kept.
     """
 
     levels: dict[str, float]
@@ -190,9 +190,9 @@ def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
 
 
 def leading_channel(touches: Touches, section: ChannelParameters) -> str:
-    """The ``leader`` of the `channel_use`, for half of what it takes to work out all of that.
+    """The ``leader`` of the `channel_use`, at half of the cost.
 
-    Written without calls where it counts: most check-ins come by here.
+    Written without calls where it counts: most check-ins run it.
     """
     if len(touches) - ("" in touches) == 1:
         return max(touches)
@@ -209,8 +209,8 @@ def leading_channel(touches: Touches, section: ChannelParameters) -> str:
 
 
 def _days_they_came(touches: Touches, purchase_weight: float) -> list[tuple[int, str, int, float]]:
-    """The days on which they came by each channel, each with its first hour and its weight, in the
-    order of days and channels.
+    """The days on which the customer came by each channel, each with its first hour and its weight,
+    sorted by day and channel.
     """
     came: list[tuple[int, str, int, float]] = []
     for channel, known in touches.items():
@@ -223,7 +223,7 @@ def _days_they_came(touches: Touches, purchase_weight: float) -> list[tuple[int,
                 before, first_hour, heaviest = day, hour, weight
                 came.append((day, channel, hour, weight))
             elif weight > heaviest:
-                # The same day once more, with a purchase.
+                # The same day again, with a purchase.
                 heaviest = weight
                 came[-1] = day, channel, first_hour, weight
     came.sort()
@@ -231,8 +231,8 @@ def _days_they_came(touches: Touches, purchase_weight: float) -> list[tuple[int,
 
 
 def _leader(levels: dict[str, float]) -> tuple[str, float]:
-    """The channel with the highest level, the first by name of equal ones, and how much larger its
-    share is than the next.
+    """The channel with the highest level (of equal ones, the first by name), and how far its share
+    is ahead of the next.
     """
     first, first_level, next_level, total = "", -1.0, 0.0, 0.0
     for channel, level in levels.items():
@@ -253,13 +253,13 @@ def _total(levels: dict[str, float]) -> float:
 
 
 def timed_hours(touches: Touches) -> list[int]:
-    """The hours since 1970 in which they came, each once, ascending."""
+    """The hours since 1970 in which the customer came, each once, ascending."""
     timed = [each >> _SHIFT for known in touches.values() for each in known if each & TIMED]
     return timed if len(touches) == 1 else sorted(set(timed))
 
 
 def hour_levels(hours: list[int], zone_name: str, half_life_ms: int) -> list[float]:
-    """How often they came in each hour of their day, decayed as of the latest of these."""
+    """How often the customer came in each hour of their day, decayed as of the latest of these."""
     levels, half_life_hours = [0.0] * _DAY_HOURS, half_life_ms / HOUR_MS
     latest = hours[-1]
     if zone_name == UTC:
@@ -273,7 +273,7 @@ def hour_levels(hours: list[int], zone_name: str, half_life_ms: int) -> list[flo
 
 @lru_cache(maxsize=65_536)
 def _hour_shown(hour: int, zone_name: str) -> int:
-    """The hour that clocks there show in the middle of an hour since 1970: some zones are half an
-    hour off.
+    """The hour of the day there, in the middle of an hour since 1970: some zones are off by half an
+    hour.
     """
     return datetime.fromtimestamp(hour * 3_600 + 1_800, zone(zone_name)).hour

@@ -1,7 +1,7 @@
-"""From what is said of a customer to classes: of a number by cut points, of a word by a list.
+"""Customers' traits as classes: numbers by cut points, words by a list.
 
-What cannot be read says nothing, and never costs the event. A class means itself, so that what
-ingest wrote is read in the same way once more.
+What cannot be read is ignored, and never costs the event. A class stands for itself, so that what
+ingest wrote is read the same way again.
 """
 
 from bisect import bisect_right
@@ -21,29 +21,30 @@ from models.events.numbers import number_in
 from models.events.rejection import Rejected
 from models.events.times import moment_of
 
-#: The class of a word that means none, and what is said where nothing is known any more.
+#: The class of words without a class, and the value for what is no longer known.
 OTHER, UNKNOWN_NOW = "other", "unknown"
-#: Of somebody younger nothing personal is kept: it is sensitive wherever there is a law about it.
+#: Nothing personal is kept of younger customers: their data is sensitive wherever there is a law
+#: about it.
 AGE_MIN: Final = 14
 _AGE_MAX, _BORN_MIN = 120, 1900
-#: What is said once it is known that a year of birth is not to be kept.
+#: Stands for a year of birth that is not to be kept.
 UNBORN: Final = 0
-#: As many classes as the sums of all customers take, `other` of each trait among them.
+#: The most classes in the sums over all customers, the `other` of each trait included.
 _CLASSES_MAX: Final = 120
 _CLASS_LENGTH_MAX: Final = 32
 
 AGE, GENDER, REGION, INCOME, EDUCATION = "age", "gender", "region", "income", "education"
 INDUSTRY, COMPANY_SIZE, PLAN = "industry", "company_size", "plan"
-#: Of persons, and of firms: the latter may be said by `group`, too.
+#: The traits of persons, and of firms; the latter may also come in `group`.
 PERSONAL: Final = (AGE, GENDER, REGION, INCOME, EDUCATION)
 OF_FIRMS: Final = (INDUSTRY, COMPANY_SIZE, PLAN)
 TRAITS: Final = (*PERSONAL, *OF_FIRMS)
 BY_CUTS: Final = frozenset({AGE, INCOME, COMPANY_SIZE})
-#: The year of birth as ingest writes it, and whether somebody is under age where it writes none; no
-#: sender calls them so.
+#: The year of birth as ingest writes it, and whether somebody is under age where no year is
+#: written. No sender uses these names.
 BORN: Final = "born"
 IS_CHILD: Final = "is_child"
-#: Under which names senders have them, the most telling first; a dot is a name within another.
+#: The names that senders use, the most reliable first; a dot stands for a name within another.
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     GENDER: ("gender", "sex"),
     REGION: ("region", "state", "country", "address.region", "address.state", "address.country"),
@@ -88,7 +89,7 @@ class TraitParameters(Section, frozen=True):
     plan: _Words
 
     def problems(self) -> Iterator[str]:
-        """Traits that there are not, classes that nothing or two things mean, and too many."""
+        """Traits that do not exist, classes with no meaning or two, and too many classes."""
         for path, names in (("kept", listed(self.kept)), ("names", self.names)):
             for name in names:
                 if name not in TRAITS:
@@ -127,14 +128,16 @@ def listed(words: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def is_class(text: str) -> bool:
-    """Whether ``text`` may be the name of a class, and is nothing that a person wrote."""
+    """Whether ``text`` may be the name of a class, and not free text about a person."""
     letters = text.replace("_", "").replace("-", "").replace("+", "")
     is_short = 0 < len(text) <= _CLASS_LENGTH_MAX
     return is_short and letters.isascii() and letters.isalnum() and letters == letters.lower()
 
 
 def classes_of(section: TraitParameters, trait: str) -> tuple[str, ...]:
-    """The classes of a trait that is kept, ``other`` last where words are; none of any other."""
+    """The classes of a trait that is kept, with ``other`` last for words; none for a trait that is
+    not kept.
+    """
     declared = getattr(section, trait)
     if trait not in listed(section.kept) or not declared:
         return ()
@@ -147,16 +150,16 @@ def _bands(cuts: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def band_of(cuts: tuple[int, ...], number: float) -> str:
-    """The class of a number; "" below the first."""
+    """The class of a number; "" below the first one."""
     place = bisect_right(cuts, number)
     return _bands(cuts)[place - 1] if place else ""
 
 
 class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
-    """Who a customer is, as classes; ``unknown`` where that is not known any more, nothing where
-    nothing is said. ``born``: the year, from which the class of an age follows; 0 for unknown.
-    ``is_child``: true of whoever is under `AGE_MIN`, false of whoever is not, and of whom no year
-    is kept.
+    """Who a customer is, as classes; ``unknown`` for what is no longer known, nothing for what is
+    not stated. ``born``: the year of birth, from which the class of an age follows; 0 for unknown.
+    ``is_child``: true for a customer under `AGE_MIN`, false for one who is not and whose year is
+    not kept.
     """
 
     born: Annotated[int, Meta(ge=0, le=2999)] | None = None
@@ -173,7 +176,7 @@ class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
         for trait in TRAITS[1:]:
             value = getattr(self, trait)
             if value is not None and not is_class(value):
-                # Nobody but ingest writes classes; free text may be personal.
+                # Only ingest writes classes; other text may be personal.
                 force_setattr(self, trait, None)
 
     @property
@@ -182,9 +185,7 @@ class TraitClasses(Struct, frozen=True, omit_defaults=True, gc=False):
         return bool(self.born) or self.is_child is False
 
     def said(self) -> Iterator[tuple[str, str]]:
-        """Each trait of which something is said, and its class, of an age the year of birth; ""
-        for unknown.
-        """
+        """Each stated trait with its class, an age with the year of birth; "" for unknown."""
         if self.born is not None:
             yield AGE, str(self.born) if self.born else ""
         for trait in TRAITS[1:]:
@@ -199,8 +200,8 @@ NOTHING_SAID: Final = TraitClasses()
 def classified(
     raw: bytes, at_ms: int, section: TraitParameters, *, is_of_firm: bool
 ) -> TraitClasses:
-    """The classes of the traits in ``raw``, a JSON value, as of ``at_ms``; nothing of what is not
-    kept, nor, ``is_of_firm``, of persons.
+    """The classes of the traits in ``raw``, a JSON value, as of ``at_ms``, without traits that are
+    not kept and, if ``is_of_firm``, without those of persons.
     """
     try:
         tree = read_json(raw)
@@ -222,7 +223,7 @@ def classified(
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The values by their folded names, those of inner objects by both names."""
+    """The values by their folded names; those of inner objects under both names."""
     given: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
@@ -234,7 +235,7 @@ def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_in(given: Mapping[str, Any], trait: str, section: TraitParameters) -> str | None:
-    """What is said of a trait under the first name that says anything."""
+    """The class of a trait by the first of its names that has a value."""
     names = (*listed(section.names.get(trait, ())), *_NAMES[trait])
     found: str | None = None
     for name in names:
@@ -284,8 +285,8 @@ def _number(value: Any) -> float | None:
 def _add_age(
     found: dict[str, Any], given: Mapping[str, Any], at_ms: int, section: TraitParameters
 ) -> None:
-    """The year of birth; of a child nothing personal but that it is one, for all that was known of
-    them is to be forgotten, and what else is said of them is not to be kept.
+    """Add the year of birth. Of a child, keep nothing personal except that it is one: then
+    everything known of them is forgotten, and whatever else is stated is not kept.
     """
     year, is_child = _age_in(given, datetime.fromtimestamp(at_ms / 1_000, UTC).date())
     words = _kept_words(section)
@@ -295,14 +296,14 @@ def _add_age(
     has_years = bool(classes_of(section, AGE))
     if has_years and year is not None:
         found[BORN] = year
-    # Whoever has a year to be kept is none.
+    # A customer whose year is kept is no child.
     if (words or has_years) and (is_child or (is_child is False and not found.get(BORN))):
         found[IS_CHILD] = is_child
 
 
 def _age_in(given: Mapping[str, Any], today: date) -> tuple[int | None, bool | None]:
     """The year of birth, `UNBORN` for unknown, and whether that is a child's; None for what is not
-    said.
+    stated.
     """
     said = _born(given, today)
     is_child = given.get(folded(IS_CHILD))
@@ -317,7 +318,7 @@ def _kept_words(section: TraitParameters) -> list[str]:
 
 
 def _born(given: Mapping[str, Any], today: date) -> tuple[int, int] | None:
-    """The year of birth, and the age today; `UNBORN` for unknown, None if nothing is said."""
+    """The year of birth, and the age today; `UNBORN` for unknown, None if not stated."""
     is_unknown = False
     for name in (BORN, *_BIRTHDAYS, *_YEARS, AGE):
         if folded(name) not in given:
@@ -344,7 +345,7 @@ def _born_by(name: str, value: Any, today: date) -> tuple[int, int] | None:
     if name == BORN and year == UNBORN:
         return UNBORN, 0
     if name == BORN or name in _YEARS:
-        # Whoever says the year alone may not have had their birthday; ingest knew the day.
+        # With only a year, the birthday may be still to come; ingest knew the day.
         age = today.year - year - (name != BORN)
         return (year, age) if _BORN_MIN <= year <= today.year else None
     return (today.year - year, year) if 0 <= number <= _AGE_MAX else None

@@ -1,7 +1,7 @@
 """Who a customer is outside the shop: the classes of their traits and of their firm's.
 
-What was said last stands, whatever came first. Of an age the year of birth is kept, so that its
-class moves with the years: an age is the one that is reached in a year, by UTC.
+The latest statement by event time wins. For an age the year of birth is kept, so that its class
+moves with the years: an age is the one that is reached in a year, by UTC.
 
 Nothing personal is kept of a child. Once a customer was said to be one, a personal trait counts
 only if it was said later and together with an age of 14 or more, whichever event is heard first. A
@@ -46,13 +46,13 @@ from models.learning.tallies import NO_DAY
 from models.measures import Measure, Sample
 
 _SAID_BY: Final = frozenset({"identify", "group"})
-#: So long after it was said of them nobody is a child any more.
+#: This long after an event that says so, nobody is a child any more.
 _CHILDHOOD_MS: Final = AGE_MIN * 366 * DAY_MS
 
 
 class Trait(State):
-    """What was said last, "" for that it is not known any more, and when: a class, of an age the
-    year of birth. ``is_with_age``: whoever said it said that the customer is no child.
+    """The latest statement, "" for no longer known, and when: a class, or the year of birth for an
+    age. ``is_with_age``: the same event said that the customer is no child.
     """
 
     at_ms: int = 0
@@ -62,10 +62,10 @@ class Trait(State):
 
 class Traits(State):
     """``known``: by name. ``age``: the class that was counted last; ``is_counted``: the customer is
-    no visitor, and counts among all customers.
+    no visitor, and counts in the sums.
 
-    ``child_ms``: when it was last said that the customer is a child, 0 for never; ``with_age``: by
-    name what was said last together with an age, where something was said without one since.
+    ``child_ms``: when the customer was last said to be a child, 0 for never; ``with_age``: by name,
+    the latest statement together with an age, if a later one came without.
     """
 
     known: dict[str, Trait] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Traits(State):
     with_age: dict[str, Trait] = field(default_factory=dict)
 
     def take(self, name: str, said: Trait) -> None:
-        """Keep what is said of a trait if nothing was said later; of two at once, the greater."""
+        """Keep a statement unless a later one is known; of two at one time, the greater wins."""
         if not self._counts(name, said):
             return
         latest = self.known.get(name)
@@ -118,11 +118,11 @@ def _record(state: Traits, event: Event, scene: Scene) -> None:
     if said.is_child:
         state.take_child(at_ms)
     for name, value in said.said():
-        # That something is not known tells nothing of a child.
+        # That something is no longer known says nothing personal of a child.
         state.take(name, Trait(at_ms, value, said.is_with_age or not value))
     if state.known.get(AGE) is not born:
         state.age = _age_said(state, scene.parameters)
-    # That somebody is a visitor is noted after their first event.
+    # Whether it is a visitor's id is noted after its first event.
     state.is_counted |= event.identified or bool(scene.row.ids)
     TRAITS_PART.tell_changes(scene, before, _sums(state))
 
@@ -140,7 +140,7 @@ def _look(scene: Scene) -> None:
 
 
 def _sums(state: Traits) -> list[Sum]:
-    """What the sums of all customers hold of one."""
+    """One customer's share of the sums."""
     if not state.is_counted:
         return []
     classes = {name: one.value for name, one in state.known.items()} | {AGE: state.age}
@@ -156,8 +156,8 @@ def _reunited(scene: Scene, before: Traits, other: Traits, sign: int) -> None:
 
 
 def _united(states: Sequence[Traits], parameters: Parameters) -> Traits:
-    """One person: of each trait what was said last of any of their ids, and of a child under any of
-    them what counts of a child.
+    """One person: each trait by the latest statement under any of their ids. If one of them is a
+    child's, only what counts of a child is kept.
     """
     one = Traits(child_ms=max((state.child_ms for state in states), default=0))
     for state in states:
@@ -166,14 +166,14 @@ def _united(states: Sequence[Traits], parameters: Parameters) -> Traits:
                 one.take(name, trait)
         one.is_counted |= state.is_counted
     born = one.known.get(AGE)
-    # A look may have counted them in a class that they have come into since.
+    # A look may have counted the customer in a class that they reached later.
     looked = [state.age for state in states if born is not None and state.known.get(AGE) is born]
     one.age = looked[0] if looked else _age_said(one, parameters)
     return one
 
 
 def _age_said(state: Traits, parameters: Parameters) -> str:
-    """The class of the age when it was said."""
+    """The class of the age at the time of the event."""
     born = state.known.get(AGE)
     return "" if born is None else _age_class(born.value, born.at_ms, parameters)
 
@@ -188,8 +188,8 @@ def _year(at_ms: int) -> int:
 
 
 def _class(name: str, scene: Scene) -> str:
-    """The customer's class by now; "" where it is not known, or not kept any more. A class that is
-    not declared any more is ``other``, as any that never was.
+    """The customer's present class; "" where it is not known, or no longer kept. A class that is no
+    longer declared is ``other``, like one that never was.
     """
     known = scene.row.read(TRAITS_PART).known
     trait = known.get(name)
@@ -206,7 +206,7 @@ def _undeclared(declared: Sequence[str]) -> str:
 
 
 def _next_age_ms(scene: Scene) -> int:
-    """When the customer comes into the next class of ages: a first of January, 0 for never."""
+    """When the customer reaches the next class of ages: a first of January, 0 for never."""
     trait = scene.row.read(TRAITS_PART).known.get(AGE)
     if trait is None or not trait.value:
         return 0
@@ -242,7 +242,7 @@ FACTS: Final = {
 
 
 class TraitView(Struct, frozen=True, rename="camel"):
-    """A class, and when what it was made of was said last."""
+    """A class, and the time of the event that it comes from."""
 
     value: str
     told: str
@@ -291,7 +291,7 @@ TRAITS_PART: Part[Traits] = Part(
     name="traits",
     code="tr",
     version=2,
-    # Without what is known of a child at its end.
+    # Version 1 had no fields about a child at the end.
     older={1: msgpack.Decoder(Traits).decode},
     about="Who the customer is outside the shop, by classes of age, region, industry and others.",
     state=Traits,

@@ -1,7 +1,8 @@
-"""How a customer was won, and what they have brought since: told of all beside the costs.
+"""How a customer was won, and what they have brought since, summed over all customers beside the
+costs.
 
-All of it is told of the day on which they were won, so that what was spent on a channel in a month
-is compared with what came of those who were won then.
+The sums are kept for the day on which customers were won, so that a month's costs of a channel are
+compared with the customers won in that month.
 """
 
 from bisect import insort
@@ -34,13 +35,16 @@ from models.learning.lessons import Tally
 from models.learning.tallies import ACQUISITION_NAME
 from models.money import minor_units
 
-#: Of so many touches the latest before the first purchase is found, also if events come late.
+#: Touches that are kept, so that the latest before the first purchase is found even if events come
+#: late.
 TOUCHES_MAX: Final = 8
 _WEEK_DAYS: Final = 7
 
 
 def note_touch(state: Lifecycle, channel: str, at_ms: int, scene: Scene) -> None:
-    """Keep by which channel somebody came who has not bought, if the last one counts."""
+    """Keep the channel of a touch before the first purchase, if the last touch is the one that
+    counts.
+    """
     section = scene.parameters.of(AcquisitionParameters)
     if section.touch is Touch.LAST and channel not in section.direct:
         insort(state.touches, (at_ms, channel[:CHANNEL_LENGTH_MAX]))
@@ -48,10 +52,12 @@ def note_touch(state: Lifecycle, channel: str, at_ms: int, scene: Scene) -> None
 
 
 def note_purchases(state: Lifecycle, scene: Scene, *, is_another: bool) -> None:
-    """Follow what was bought and given back; ``is_another``: they are of another class now."""
+    """Update how the customer was won and what they brought; ``is_another``: their class has
+    changed.
+    """
     bought, today = scene.of(purchases), scene.at_ms // DAY_MS
     if not bought.count:
-        # All of it was given back: nobody was won.
+        # Everything was given back, so the customer is not won.
         state.won_day = 0
     elif not state.won_day or not bought.earlier_days:
         state.won_day = bought.days[0] if bought.days else bought.first_at_ms // DAY_MS
@@ -66,14 +72,14 @@ def note_purchases(state: Lifecycle, scene: Scene, *, is_another: bool) -> None:
 
 
 def forget_what_is_long_ago(state: Lifecycle, scene: Scene) -> None:
-    """Let go of what is no longer asked of somebody who was won more than a year ago."""
+    """Drop the weeks of a customer who was won more than a year ago: they are no longer needed."""
     if state.brought and scene.at_ms // DAY_MS - state.won_day > RETURN_DAYS + 31:
         state.brought = []
 
 
 def _with_gain(brought: list[tuple[int, int]], week: int, gained: int) -> list[tuple[int, int]]:
-    """The weeks with what was brought in the latest of them; as another list, for one that was
-    told is compared with it.
+    """The weeks with ``gained`` added to one of them, as a new list: the old one is compared with
+    it.
     """
     if not brought or brought[-1][0] < week:
         return [*brought, (week, gained)]
@@ -81,7 +87,7 @@ def _with_gain(brought: list[tuple[int, int]], week: int, gained: int) -> list[t
 
 
 def _by_week(brought: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The weeks in their order, each once; without those of which nothing is left."""
+    """The weeks in order, each once, without those whose sum is 0."""
     weeks: dict[int, int] = {}
     for week, gained in brought:
         weeks[week] = weeks.get(week, 0) + gained
@@ -98,8 +104,8 @@ def _last_touch(state: Lifecycle, bought: Purchases, scene: Scene) -> str:
 
 
 def _worth_minor(state: Lifecycle, scene: Scene) -> int:
-    """What they brought and are expected to, before what it cost to win them; 0 before there is a
-    model, and of somebody who has not bought.
+    """The margin that the customer brought and is expected to bring, before the cost of winning
+    them; 0 before there is a model, and without a purchase.
     """
     found = scene.of(lifetime_worth)
     if found is None or not state.won_day:
@@ -109,13 +115,13 @@ def _worth_minor(state: Lifecycle, scene: Scene) -> int:
 
 
 def standing(state: Lifecycle) -> tuple[object, ...]:
-    """What `sums_of` are made of, besides the day they came, which comes with the cohort."""
+    """The fields that `sums_of` reads, except the first day, which comes with the cohort."""
     won = state.won_day, state.won_by, state.margin_minor, state.brought, state.worth_minor
     return state.cohort, *won
 
 
 def sums_of(state: Lifecycle) -> list[Sum]:
-    """What is told of one; nothing of an unknown visitor."""
+    """One customer's share of the sums; nothing for an unknown visitor."""
     if not state.cohort or state.cohort == VISITORS:
         return []
     sums: list[Sum] = [(f"{SEEN}:{state.cohort}", state.first_day, 1)]
@@ -135,7 +141,7 @@ def sums_of(state: Lifecycle) -> list[Sum]:
 
 
 def tell_changes(scene: Scene, before: Lifecycle, state: Lifecycle) -> None:
-    """Correct the sums of all customers when somebody brought more, or gave something back."""
+    """Correct the sums when a customer brought more, or gave something back."""
     was, now = standing(before), standing(state)
     if was == now:
         return
@@ -146,7 +152,7 @@ def tell_changes(scene: Scene, before: Lifecycle, state: Lifecycle) -> None:
 
 
 def _gained(before: Lifecycle, state: Lifecycle) -> list[Sum]:
-    """What `sums_of` changes by of somebody who was won as ever, in the order of keys."""
+    """The change of `sums_of` for a customer who was won as before, in the order of keys."""
     day = state.won_day
     if not day or not state.cohort or state.cohort == VISITORS:
         return []
@@ -165,7 +171,7 @@ def _gained(before: Lifecycle, state: Lifecycle) -> list[Sum]:
 def _brought_more(
     before: Sequence[tuple[int, int]], now: Sequence[tuple[int, int]], channel: str, day: int
 ) -> list[Sum]:
-    # Mostly it is the last week alone that changed.
+    # Mostly only the last week has changed.
     kept = max(min(len(before), len(now)) - 1, 0)
     if before[:kept] == now[:kept]:
         before, now = before[kept:], now[kept:]
@@ -179,13 +185,13 @@ def _brought_more(
 
 
 def _week_key(week: int, won_day: int, channel: str) -> str:
-    """The key of what was brought in a week, by how many weeks that is after they were won."""
+    """The key of what was brought in a week, by the number of weeks since the customer was won."""
     age = min(max(week - won_day // _WEEK_DAYS, 0), BROUGHT_WEEKS_MAX)
     return f"{brought_in(age)}:{channel}"
 
 
 def tell(scene: Scene, states: Iterable[tuple[Iterable[Sum], int]]) -> None:
-    """Correct the sums of all customers by those of states times their signs."""
+    """Correct the sums by the shares of states, each with its sign."""
     _tell_sums(scene, changed_sums(states))
 
 
