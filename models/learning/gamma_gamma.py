@@ -8,12 +8,14 @@ gamma(p, nu) does, and nu varies between customers as gamma(q, v).
 
 from collections.abc import Mapping
 from math import log2
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from models.learning.bgnbd import binned, middles
+from models.learning.likeliest import lowest
 
 #: (purchase days, mean net spend per day in minor units). Days are exact below 16 and keep their
 #: four leading bits above; spend is in bins of 5 %.
@@ -22,7 +24,7 @@ SpendCell = tuple[int, int]
 NOTHING = -1
 _BINS_PER_DOUBLING = 14
 #: Below q = 1 the population's mean would be infinite.
-_LOG_BOUNDS = [(-4.0, 6.0), (0.05, 6.0), (-12.0, 12.0)]
+_LOG_BOUNDS: Final = ((-4.0, 6.0), (0.05, 6.0), (-12.0, 12.0))
 
 _Vector = NDArray[np.float64]
 
@@ -71,22 +73,15 @@ def fit(counts: Mapping[SpendCell, int], start: GammaGamma | None = None) -> Gam
     # Spend relative to its geometric mean, so that the search is the same in every currency.
     unit = float(np.exp((weight * np.log(spend)).sum() / weight.sum()))
     begin = start or GammaGamma(4.0, 3.0, 0.75 * unit)
-    # Imported here, because only the trainer fits, and scipy takes as long to import as everything
-    # else a command needs.
-    from scipy.optimize import minimize  # noqa: PLC0415
-
-    found = minimize(
+    found = lowest(
         _cost,
-        np.clip(np.log([begin.p, begin.q, begin.v / unit]), *np.array(_LOG_BOUNDS).T),
-        args=(days, spend / unit, weight),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=_LOG_BOUNDS,
-        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+        np.log([begin.p, begin.q, begin.v / unit]),
+        _LOG_BOUNDS,
+        (days, spend / unit, weight),
     )
-    if not np.isfinite(found.fun):
+    if found is None:
         return start
-    p, q, v = (float(value) for value in np.exp(found.x))
+    p, q, v = (float(value) for value in np.exp(found))
     return GammaGamma(p, q, v * unit)
 
 
@@ -96,7 +91,7 @@ def _cost(
     """Minus the mean log-likelihood and its gradient, with a weak prior that keeps small tables
     from diverging.
     """
-    from scipy.special import gammaln, psi  # noqa: PLC0415 - as above
+    from scipy.special import gammaln, psi  # noqa: PLC0415 - only the trainer fits
 
     p, q, v = np.exp(parameters)
     shape, total = p * days + q, days * spend + v
