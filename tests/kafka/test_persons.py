@@ -40,7 +40,7 @@ def event(name: str, minute: int, *, topic: str = CLICKSTREAM, **said: object) -
 
 
 def asked(deployment: Deployment, *arguments: str) -> Result:
-    """What `keepstream customers` answers; in this process, which is faster."""
+    """The answer of `keepstream customers`; in this process, which is faster."""
     return CliRunner().invoke(app, ["customers", *arguments], env=deployment.environment)
 
 
