@@ -151,7 +151,7 @@ def test_by_other_names_the_same_is_said_of_the_same_people() -> None:
         (kind, _other(who), at_ms) for kind, who, at_ms in triggers(as_it_was(), SPREAD).elements()
     )
     before, facts = (facts_of_value(one, is_spread=False) for one in (as_it_was(), told))
-    # What is nobody's has no name.
+    # Events that belong to no customer have no name.
     assert {_other(who): known for who, known in before.items() if known} == {
         who: known for who, known in facts.items() if known
     }

@@ -56,7 +56,7 @@ def test_a_cost_needs_no_customer_and_reaches_the_trainer() -> None:
 
     assert Cost(at(1), "Search, paid", 1_250) == effect
     assert decode_lesson(encode_lesson(effect)) == effect
-    # In the log it is nobody's still, and the same when it is read again.
+    # In the log it still belongs to no customer, and is the same when it is read again.
     assert not event.identified
     assert event == decode_event(encode_event(event), message_id="none")
 

@@ -132,7 +132,7 @@ def test_visitors_whom_nobody_knows_are_told_apart() -> None:
     shop.tick(at(3))
 
     found = {key: n for (part, key, _), n in shop.sums().items() if part == FUNNEL.name}
-    # What was told of the visitor stays told: that session was nobody's.
+    # The visitor's share of the sums stays: that session belonged to no customer.
     assert went(1, who="visitor") + went(1) == found
 
 

@@ -243,7 +243,7 @@ def test_a_trainer_gives_a_learner_only_the_kinds_of_lessons_it_learns() -> None
             trainer.learn(lesson)
             if isinstance(lesson, learning.learns):
                 alone.learn(lesson)
-        # A trainer adds up what is told of all customers, so that it may stand in another order.
+        # A trainer adds up the sums over all customers, so they may be in another order.
         learnt = written(trainer.learners[learning.name])
         assert msgspec.json.decode(written(alone)) == msgspec.json.decode(learnt)
 

@@ -495,7 +495,7 @@ def test_any_order_of_arrival_gives_one_balance(data: st.DataObject) -> None:
     )
 
     assert read(row, within) == read(other, within)
-    # What is told of all customers comes to the same, too, and in the end all points are over.
+    # The sums over all customers are equal, too, and in the end all points have expired.
     row, silence = waited(row, TIMES[-1], within=within)
     other, more_silence = waited(other, TIMES[-1], within=within)
     assert sums([*effects, *silence]) == sums([*more, *more_silence])

@@ -104,7 +104,7 @@ def test_a_partition_that_is_not_open_is_waited_for_and_its_clock_left_alone() -
     assert Turn(-1, END, (1,)) == shop.turn()
     shop.standings[1] = all_at(END)
     assert Turn(-1, END, ()) == shop.turn()
-    # What has only just happened does not wait: others may decide aloud.
+    # An event that has only just happened does not wait: other partitions may be live.
     assert Turn(REST) == shop.turn(now_ms=NOON + 1)
     del shop.standings[0]
     assert Turn(REST) == shop.turn()

@@ -101,7 +101,7 @@ def test_a_damaged_row_is_made_anew_and_the_others_stay(settings: Settings, past
     table[3] = _damaged(table[3])
     # Continued from nothing, as a worker would; what it was before is not in the changelog.
     table[5] = row_record("c-5", past.rows["c-6"], is_sound=False)
-    # Nobody's, though its key may be a customer's.
+    # It belongs to no customer, though its key may be a customer's.
     table.append(ChangelogRecord(b"c-404", b"foreign", []))
     table.append(state_record(encode_state(past.state), Origin(), 2))
     asyncio.run(_write(settings, past.log, table))
