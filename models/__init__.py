@@ -5,5 +5,5 @@ Nothing here reads a clock, draws a random number or does I/O.
 
 from config.compiled import use_build
 
-# Before any module of this package is imported.
+# Must run before any module of this package is imported.
 use_build()

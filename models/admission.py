@@ -43,7 +43,7 @@ from models.events.wire import (
 
 NO_ALIASES: Mapping[str, str] = {}
 _IDENTIFY = KIND_BY_NAME["identify"]
-#: To some it is what the customer sent, such as STOP.
+#: Some senders use this name for a message that the customer sent, such as STOP.
 _SMS_DELIVERED = KIND_BY_NAME["SMS Delivered"]
 
 
@@ -61,12 +61,12 @@ def event_of(
     own: Collection[str] = (),
     is_blocked: Callable[[str], bool] | None = None,
 ) -> Event:
-    """The event in a decoded line. Raises ``Rejected``. ``message_id`` is used if it has none; if
-    that is None, the one that its ``source`` gives.
+    """The event in a decoded line. Raises ``Rejected``. If the line has no message id,
+    ``message_id`` is used, or, if that is None, the id of its ``source``.
 
-    Its name is the one that Keepstream knows it by, however the line writes it. ``aliases``,
-    ``own`` and ``is_blocked`` are the operator's (`config.parameters`); a record of the log has
-    the known name and a sound id already.
+    The event gets the name by which Keepstream knows it, however the line spells it. ``aliases``,
+    ``own`` and ``is_blocked`` are the operator's (`config.parameters`). A record of the log already
+    has the known name and a valid id.
     """
     name = line.event
     kind = KIND_BY_NAME.get(name) if name is not None and line.type == "track" else None
@@ -86,7 +86,7 @@ def event_of(
     visitor = previous = None
     if identified and names_others(line):
         visitor, previous = others_of(line, customer, is_blocked)
-    # Nearly every event has one: a call less.
+    # Inlined, because nearly every event has an id.
     given = line.message_id
     if given.__class__ is not str or not 0 < len(given) <= MESSAGE_ID_LENGTH_MAX:
         if message_id is None:
@@ -101,7 +101,8 @@ def event_of(
             stamps = stamps_in(stamped)
     if kind is UNKNOWN or kind is _IDENTIFY or kind is _SMS_DELIVERED:
         stamps = _with_a_no(stamps, kind, line, own)
-    # With more than fifteen names a call gathers them in a dictionary first, at six times the cost.
+    # Positional: with more than fifteen keywords Python builds a dictionary first, at six times the
+    # cost.
     return Event(
         name,
         kind,
@@ -125,8 +126,9 @@ def event_of(
 
 
 def _with_a_no(stamps: Stamps, kind: Kind, line: Line, own: Collection[str]) -> Stamps:
-    """The stamps of an event that may say a no where nobody reads it. Taken for a click, or kept in
-    a profile, it must at least be heard of; in a profile, what is beyond doubt holds.
+    """The stamps of an event whose text may contain a refusal that nothing reads: it is counted as
+    a click, or kept as traits. Such a refusal is reported as not understood. A clear one in the
+    traits of an identify counts as a refusal of marketing.
     """
     if kind is _IDENTIFY:
         traits = bytes(line.traits)
@@ -150,9 +152,9 @@ def admit(
 ) -> Event:
     """The event in ``raw`` as published on ``topic``. Raises ``Rejected``.
 
-    ``message_id``: as of `event_of`; ``source`` says when the broker took it, the
-    line's ``receivedAt`` when whoever collected it did. An event more than ``time.future`` later
-    than either is refused, so that one bad date cannot move the clock of all customers.
+    ``message_id``: as in `event_of`. ``source`` says when the broker received the event, the line's
+    ``receivedAt`` when the collector did. An event more than ``time.future`` later than either is
+    refused, so that one wrong date cannot move the clock of all customers.
     """
     return admit_line(
         decode_line(raw), parameters, message_id=message_id, topic=topic, source=source
@@ -190,7 +192,7 @@ def admit_line(
 
 
 def _with_classes(event: Event, line: Line, parameters: Parameters) -> Event:
-    """The event with the classes of its traits in their place."""
+    """The event with the classes of its traits instead of the traits."""
     if line.traits == NULL:
         return event
     classes = classified(
@@ -204,14 +206,14 @@ def _with_classes(event: Event, line: Line, parameters: Parameters) -> Event:
 
 
 def _check_named(event: Event, identity: Identity) -> None:
-    """Compare the customers that the properties name with the ids that are blocked, too."""
+    """Refuse blocked ids among the customers that the properties name, too."""
     for name in getattr(event.kind.declared.shape, "customers", ()):
         if identity.is_blocked(getattr(event.properties, name)):
             raise nobody(f"$.properties.{name}")
 
 
 def _timezone(named: Any) -> str | None:
-    """The sender's time zone, if there is one that is called so."""
+    """The sender's time zone, or None if no zone has that name."""
     return zone_called(named) if isinstance(named, str) else None
 
 
@@ -234,7 +236,7 @@ def _kind(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple
 
 
 def _kind_of_type(line: Line, aliases: Mapping[str, str], own: Collection[str]) -> tuple[str, Kind]:
-    """As `_kind`, of a line whose type is not written as it is known."""
+    """As `_kind`, for a line whose type is spelled in another way."""
     known = line.type.strip().lower()
     if known not in EVENT_TYPES:
         raise Rejected(Reason.UNKNOWN_EVENT, "$.type", "not an event type")
@@ -244,8 +246,8 @@ def _kind_of_type(line: Line, aliases: Mapping[str, str], own: Collection[str]) 
 def _kind_of_spelling(
     name: str, kind: Kind, aliases: Mapping[str, str], own: Collection[str]
 ) -> tuple[str, Kind]:
-    """As `_kind`, of a name that is not written as it is known; ``kind``: its kind if the operator
-    says nothing of it.
+    """As `_kind`, for a name that is not spelled as it is known. ``kind``: its kind if the operator
+    has no setting for it.
     """
     key = folded(name)
     if not key:
@@ -268,10 +270,10 @@ def _check_unknown(name: str, topic: str) -> None:
 
 
 def _check_arrival(event: Event, line: Line, future_ms: int) -> None:
-    """Compare with each arrival that is known: the broker's, and the one that the line states."""
+    """Compare with each known arrival: the broker's, and the one in the line."""
     source = event.source
     stated_ms = None if line.received_at == NULL else received_at_ms(line)
-    # No earlier one may be the event's arrival.
+    # An arrival before this is earlier than the event allows.
     earliest_ms = event.occurred_at_ms - future_ms
     if (source is not None and source.received_at < earliest_ms) or (
         stated_ms is not None and stated_ms < earliest_ms
@@ -305,7 +307,7 @@ def _properties(kind: Kind, line: Line) -> Any:
     if declared.has_traits:
         return _traits(reader, bytes(line.traits))
     content = bytes(line.properties)
-    # The log has them as we write them.
+    # The log has the properties as this code wrote them.
     read = reader.read if line.source is None else reader.read_written
     properties, check = read(content), declared.check
     if check is None:
@@ -313,15 +315,15 @@ def _properties(kind: Kind, line: Line) -> Any:
     try:
         check(properties)
     except Rejected:
-        # What it lacks may be there under another spelling.
+        # A missing property may be there under another spelling.
         properties = reader.read_again(content)
         check(properties)
     return properties
 
 
 def _traits(reader: PropertyReader, content: bytes) -> Any:
-    """The classes that ingest made of traits; nothing of what is none, for nobody's identity must
-    be lost over them.
+    """The classes that ingest made of traits. Traits that cannot be read count as none: the event's
+    identity must not be lost because of them.
     """
     try:
         classes = reader.read(content)

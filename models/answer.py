@@ -11,10 +11,10 @@ from models.learning.value import expected_revenue
 
 
 class Score(Struct, frozen=True, rename="camel"):
-    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]); ``value``,
-    the net revenue expected in it, in the shop's currency, null while nothing was learnt and for
-    customers without a purchase; and ``silentChurn``, the evidence of silent churn from 0 to 1,
-    null with too little history.
+    """The answer to a score line: P(no purchase in (timestamp, timestamp + horizon]). ``value``:
+    the net revenue expected in that time, in the shop's currency; null while nothing has been
+    learnt, and for customers without a purchase. ``silentChurn``: the evidence of silent churn from
+    0 to 1; null with too little history.
     """
 
     message_id: str
@@ -46,7 +46,7 @@ def answer(
     if found is not None:
         net_minor = net_so_far(scene)
         value = expected_revenue(found.history, net_minor, horizon_days, snapshot, parameters)
-        # By the first horizon, whichever was asked for, so that it is the number that rules see.
+        # Always for the first horizon, so that it is the number that rules see.
         silent = thinning(scene)
     return Score(
         message_id=message_id,

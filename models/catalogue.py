@@ -19,7 +19,7 @@ from models.events.sounds import meant_by_sound
 from models.events.spelling import Spellings
 
 NAME_LENGTH_MAX: Final = 256
-#: How many names that are not written as they are known are remembered: a stream may send millions.
+#: How many names in other spellings are cached: a stream may send millions.
 _NAMES_MAX: Final = 4_096
 
 
@@ -34,8 +34,8 @@ def _declared() -> dict[str, EventType]:
 
 
 def joined(shape: type[Struct], more: type[Struct]) -> type[Struct]:
-    """A shape with the fields of another too, each cleaned by its own shape, and dispensable if it
-    is there.
+    """A shape with the fields of another one added. Each field is cleaned by the shape that it
+    comes from, and dispensable if it is so there.
     """
     cleaners = [
         clean for one in (shape, more) if (clean := getattr(one, "__post_init__", None)) is not None
@@ -64,12 +64,12 @@ def joined(shape: type[Struct], more: type[Struct]) -> type[Struct]:
 
 
 _DECLARED = _declared()
-#: Where each known name is usually published; any raw topic takes any of them.
+#: Where each known name is usually published; every raw topic accepts all of them.
 TOPICS: dict[str, str] = {
     **TOPIC_BY_NAME,
     **{name: kind.topic for name, kind in _DECLARED.items() if kind.topic is not None},
 }
-#: The properties that state needs of each name's events.
+#: The properties that the state needs from the events of each name.
 SHAPES: dict[str, type[Struct]] = {
     name: kind.shape for name, kind in _DECLARED.items() if kind.shape is not Nothing
 }
@@ -91,8 +91,8 @@ def _kind(number: int, name: str) -> Kind:
 
 #: The kind of all unknown names.
 UNKNOWN = _kind(0, "*")
-#: The kind of names that are nearly a known one. Counting them as what they were probably meant to
-#: be, or as clicks, would be a guess: they are kept, and count as nothing until somebody looks.
+#: The kind of names that are nearly a known one. Counting them as the known name, or as clicks,
+#: would be a guess: they are kept in the log and count as nothing until somebody corrects them.
 MISSPELT = msgspec.structs.replace(_kind(1, "?"), is_passive=True)
 #: Every kind; a kind's number is its index here.
 KINDS: tuple[Kind, ...] = (
@@ -105,12 +105,12 @@ KINDS: tuple[Kind, ...] = (
         )
     ),
 )
-#: The kinds by their names as they are known.
+#: The kinds by their known names.
 KIND_BY_NAME: Final = {kind.name: kind for kind in KINDS[2:]}
 
 
 def _codes(names: Iterable[str]) -> dict[bytes, str]:
-    """The names by the codes that rows have of them. Raises ``RegistryError`` if two share one."""
+    """The names by the codes that rows store. Raises ``RegistryError`` if two names share one."""
     found: dict[bytes, str] = {}
     for name in names:
         if (other := found.setdefault(code_of(name), name)) != name:
@@ -118,20 +118,21 @@ def _codes(names: Iterable[str]) -> dict[bytes, str]:
     return found
 
 
-#: Every known name, by the code that rows have of it.
+#: Every known name, by the code that rows store.
 NAMES: Final = _codes(KIND_BY_NAME)
-#: Every way to write a name, folded, and the name that is meant.
+#: Every spelling of a name, folded, and the known name.
 _MEANT: dict[str, str] = {
     **{folded(alias): name for alias, name in ALIASES.items()},
     **{folded(name): name for name in TOPICS},
 }
-#: Between words of names, besides what is folded: ``email.unsubscribed``, ``order/completed``.
+#: Separators between words of names, besides those that folding removes: ``email.unsubscribed``,
+#: ``order/completed``.
 _BETWEEN_WORDS = re.compile(r"(?<=\w)[./:](?=\w)")
 _SPELLINGS = Spellings({**ALIASES, **{name: name for name in TOPICS}})
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of events with this name, in whichever way it is written."""
+    """The kind of events with this name, however it is spelled."""
     kind = KIND_BY_NAME.get(name)
     if kind is not None:
         return kind
@@ -139,7 +140,7 @@ def kind_of(name: str) -> Kind:
 
 
 def known_name(name: str) -> str | None:
-    """The name that Keepstream knows an event by, however ``name`` is written; None for others."""
+    """The name by which Keepstream knows an event, however ``name`` is spelled; None for others."""
     if name in KIND_BY_NAME:
         return name
     meant = _MEANT.get(folded(name))
@@ -147,8 +148,8 @@ def known_name(name: str) -> str | None:
 
 
 def nearest_known_name(name: str) -> str | None:
-    """The known name that ``name`` was probably meant to be: a slip or two away from it, or another
-    form of its verb. None for a known name, and for one that is simply another.
+    """The known name that ``name`` probably stands for: a typo or two away, or another form of its
+    verb. None for a known name, and for a different one.
     """
     return _nearest(name) if len(name) <= NAME_LENGTH_MAX else None
 
@@ -167,7 +168,7 @@ def _kind_of_spelling(name: str) -> Kind:
 
 
 def _meant_by(name: str) -> str | None:
-    """The known name that this other one was probably meant to be."""
+    """The known name that this unknown one probably stands for."""
     return _SPELLINGS.nearest(name) or meant_by_sound(name)
 
 

@@ -1,4 +1,4 @@
-"""What a user's row tells ids: that they are this user's, or nobody's from then on."""
+"""The records that a user's row sends to ids: it claims them, or lets go of them."""
 
 from models.customer.identities import (
     BY_ALIAS,
@@ -22,7 +22,7 @@ BY_SPLIT, BY_LIMIT = "split", "limit"
 
 
 def told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
-    """What a user's event says of who they are."""
+    """The records that follow from what a user's event says about their ids."""
     at_ms, customer = event.occurred_at_ms, event.customer
     if event.name == SPLIT:
         said = LinkSaid(event.properties.id, customer, BY_SPLIT, until=at_ms)
@@ -32,14 +32,14 @@ def told(row: Row, event: Event, plan: Plan) -> list[LinkRecord]:
     if event.name == MERGED:
         return _claimed(row, event.properties.from_user_id, customer, at_ms, BY_MERGE, plan)
     by = BY_ALIAS if event.name == "alias" else BY_EVENT
-    # Each by itself: one that is another user's by then takes nothing from the other.
+    # One claim for each id: if one belongs to another user by then, the others still hold.
     return [
         record for id_ in event.named for record in _claimed(row, id_, customer, at_ms, by, plan)
     ]
 
 
 def claims_ids(event: Event, plan: Plan) -> bool:
-    """Whether a user's event says of other ids that they are theirs."""
+    """Whether a user's event claims other ids."""
     if not event.identified or not plan.parameters.identity.enabled:
         return False
     return event.name == MERGED or any(event.named)
@@ -50,19 +50,19 @@ def _claimed(row: Row, id_: str, person: str, at_ms: int, by: str, plan: Plan) -
     is_news = note_claimed(state.claimed, id_, at_ms, by)
     claim = state.claimed[id_]
     if by == BY_MERGE:
-        # It is no visitor any more of whom there may be too many.
+        # It no longer counts among the visitors, of whom a person may have too many.
         claim.is_sent_home = False
     said = LinkSaid(id_, person, by, owner=state.person, away=claim.is_sent_home)
-    # Who is leaving somebody tells its ids once it is its own again: until then its row may be of
-    # what was done apart, and can have none.
+    # While this user is leaving a person, or is apart, its claims wait until it is its own again:
+    # until then its row may only hold what was done apart, which has no ids.
     is_told = is_news and not (state.is_apart or state.is_leaving)
     records = [LinkRecord(CLAIM, id_, at_ms, said)] if is_told else []
     return [*records, *within_limits(row, person, at_ms, plan)]
 
 
 def within_limits(row: Row, person: str, at_ms: int, plan: Plan) -> list[LinkRecord]:
-    """Let go of the ids that a user claims too many. Of more visitors than a person may have those
-    go home that the person named the longest ago, until they are named again or others have left.
+    """Let go of the ids beyond the number that a user may claim. If a person has too many visitors,
+    those that they named longest ago go home, until they are named again or others have left.
     """
     state, limit = row.edit(IDENTITIES), plan.parameters.identity.anonymous_ids
     let_go = keep_latest(state.claimed, row.ids)
@@ -87,17 +87,17 @@ def within_limits(row: Row, person: str, at_ms: int, plan: Plan) -> list[LinkRec
 
 
 def forgotten(id_: str, until_ms: int, person: str, at_ms: int) -> LinkRecord:
-    """To an id of which the row of a user who claims it has no room to know."""
+    """To an id that the claiming user's row has no room for."""
     said = LinkSaid(id_, person, BY_LIMIT, until=until_ms)
     return LinkRecord(UNLINK, id_, at_ms, said)
 
 
 def claim_of(state: Identities, id_: str, claim: Claim, user: str) -> LinkRecord:
-    """To an id that this user claims already: since when, and whose they are by now."""
+    """To an id that this user claims already: since when, and who their person is now."""
     said = LinkSaid(id_, user, claim.by, owner=state.person, away=claim.is_sent_home)
     return LinkRecord(CLAIM, id_, claim.first_ms, said)
 
 
 def owner_told(state: Identities, user: str) -> list[LinkRecord]:
-    """To every id that this user claims: whose they are by now."""
+    """To every id that this user claims: who their person is now."""
     return [claim_of(state, id_, claim, user) for id_, claim in sorted(state.claimed.items())]

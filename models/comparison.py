@@ -14,11 +14,12 @@ from models.customer.row_formats import RowError
 
 
 def has_content(written: bytes, expected: bytes) -> bool:
-    """Whether a row is what this release would have written, but for how an earlier one packed its
-    parts, for ids of messages that this one would have dropped by now, and for what earlier ones
-    did not note: that somebody is a visitor, or was in both groups of the holdout, and what was
-    rejected before the latest moments. So of each of a person's ids. Parts that an earlier release
-    did not know are compared as they are: see `models.parts_in_force`.
+    """Whether a row is what this release would have written, apart from differences between
+    releases. These are: how parts are packed, message ids that this release would have dropped by
+    now, and facts that earlier releases did not note. Those facts are that a customer is a visitor,
+    that they were in both groups of the holdout, and what was rejected before the latest moments.
+    The same holds for the row of each of a person's ids. Parts that an earlier release did not know
+    are compared as they are: see `models.parts_in_force`.
     """
     if written == expected:
         return True
@@ -31,7 +32,7 @@ def has_content(written: bytes, expected: bytes) -> bool:
 
 
 def _overlook(row: Row, other: Row) -> None:
-    """Have both be as this release would have written them, where they may differ."""
+    """Change both to what this release would have written, where they may differ."""
     row.renew(PARTS)
     other.renew(PARTS)
     if row.messages.endswith(other.messages):
@@ -59,8 +60,9 @@ def _earlier(state: Contacts) -> list[tuple[int, str, str]]:
 def _is_begun_later(
     written: Sequence[tuple[Any, ...]], expected: Sequence[tuple[Any, ...]], *, is_full: bool
 ) -> bool:
-    """Whether ``written``, which begins with a time each, is what is expected as far as it came
-    after a release that did not keep it: all of it is expected, or older if no more is kept.
+    """Whether ``written`` is ``expected`` as far as it was kept; both have items that begin with a
+    time. A release that did not keep them may have begun the row. So each item must be expected,
+    or, if no more fit in, older than all that is expected.
     """
     more = Counter(written) - Counter(expected)
     if not more:
@@ -68,14 +70,14 @@ def _is_begun_later(
     return is_full and bool(expected) and max(more)[0] <= expected[0][0]
 
 
-#: The sections of a profile that rows which an earlier release began have less of.
+#: The profile sections that may be shorter in rows that an earlier release began.
 _BEGUN_LATER = frozenset({"suppressions"})
 _SECTIONS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def comparable(profile: bytes) -> bytes:
-    """The profile without the sections that depend on which release began the row: what it did not
-    keep is in one that is made of the log.
+    """The profile without the sections that depend on which release began the row: a row made from
+    the log has what that release did not keep.
     """
     try:
         sections = _SECTIONS.decode(profile)
@@ -86,7 +88,7 @@ def comparable(profile: bytes) -> bytes:
 
 
 def different_parts(written: bytes, expected: bytes) -> Iterator[str]:
-    """What differs, in words."""
+    """The differences, in words."""
     row, other = decode_row(written), decode_row(expected)
     if row.applied != other.applied:
         yield f"last changed at {row.applied} instead of {other.applied}"

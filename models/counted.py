@@ -1,8 +1,8 @@
-"""Who is counted among all customers, and what may be learnt of whom.
+"""Which customers count in the sums over all customers, and which may be learnt from.
 
-The sums of all customers hold what the row says of each who may be learnt from, and what happened
-while that was so. Whoever refuses it takes along what their row says, and who agrees again brings
-it back as it is by then.
+The sums contain the state of each customer who may be learnt from, and what happened while that was
+so. When a customer refuses, their row's state is subtracted. When they agree again, the state of
+that time is added.
 """
 
 from collections.abc import Iterable
@@ -15,19 +15,19 @@ from models.customer.scene import Context, Scene
 from models.learning.lessons import Cost, Lesson, Tally
 from models.plan import Plan
 
-#: Sums of what is nobody's, and of who refuses what.
+#: Parts whose sums count in any case: about no customer, or about what customers refuse.
 ALWAYS_TOLD = frozenset({CONSENT.name, IMPROVEMENTS.name})
 
 
 def lessons_of(scene: Scene, plan: Plan) -> list[Lesson]:
-    """What a step teaches, once everything is recorded."""
+    """The lessons of a step, once everything is recorded."""
     consent = scene.row.read(CONSENT)
     if plan.learns_by_default and not (consent.words or consent.is_left_out or scene.settled):
-        # Of nearly everybody.
+        # True of nearly all customers.
         return scene.lessons
     may_learn = scene.of(may_be_learnt_from)
     if may_learn is consent.is_left_out:
-        # A grant has expired since, or the shop's default is another.
+        # A grant has expired since, or the shop's default has changed.
         _turn(scene, may_learn=may_learn)
     elif not may_learn:
         return [*scene.settled, *_kept(scene.lessons, is_counted=False, may_learn=False)]
@@ -35,8 +35,8 @@ def lessons_of(scene: Scene, plan: Plan) -> list[Lesson]:
 
 
 def follow_consent(scene: Scene) -> None:
-    """Count the customer among all or no longer, as soon as their consent is recorded: before any
-    sum changes by the event that says so.
+    """Add the customer to the sums or take them out as soon as their consent is recorded, before
+    the same event changes any sum.
     """
     may_learn = may_be_learnt_from(scene)
     if may_learn is scene.row.read(CONSENT).is_left_out:
@@ -44,13 +44,13 @@ def follow_consent(scene: Scene) -> None:
 
 
 def _turn(scene: Scene, *, may_learn: bool) -> None:
-    """Settle what was taught until now, and have the sums hold what the row says, or no more."""
+    """Settle the lessons so far, then add the row's state to the sums, or subtract it."""
     consent = scene.row.edit(CONSENT)
     kept = _kept(scene.lessons, is_counted=not consent.is_left_out, may_learn=may_learn)
     consent.is_left_out = not may_learn
     scene.lessons.clear()
     if scene.context.is_quiet:
-        # Of one of a person's ids, who are counted instead.
+        # This is one id of a person, and the person counts instead.
         return
     sign = 1 if may_learn else -1
     told = sums_of(scene.row, scene.customer, sign, scene.at_ms, scene.context)
@@ -59,7 +59,9 @@ def _turn(scene: Scene, *, may_learn: bool) -> None:
 
 
 def _kept(lessons: Iterable[Lesson], *, is_counted: bool, may_learn: bool) -> list[Lesson]:
-    """Sums of who is counted, all else of who may be learnt from, and what is always told."""
+    """The lessons that count: sums if the customer is counted, costs always, others if they may be
+    learnt from. The sums of `ALWAYS_TOLD` count in any case.
+    """
     kept: list[Lesson] = []
     for lesson in lessons:
         if isinstance(lesson, Tally):
@@ -72,25 +74,23 @@ def _kept(lessons: Iterable[Lesson], *, is_counted: bool, may_learn: bool) -> li
 
 
 def sums_of(row: Row, customer: str, sign: int, at_ms: int, context: Context) -> list[Tally]:
-    """What the sums of all customers hold of a row if it is counted, times ``sign``."""
+    """The row's share in the sums over all customers if it is counted, times ``sign``."""
     nobody = Scene(Row(), customer, at_ms, context)
     for part in PARTS:
         if row.has(part):
-            # As if it were the id of somebody of whom nothing else is known.
+            # As for an id of a person of whom nothing else is known.
             part.reunited(nobody, part.state(), row.read(part), -sign)
     return [lesson for lesson in nobody.lessons if isinstance(lesson, Tally)]
 
 
 def held(row: Row, customer: str, sign: int, at_ms: int, context: Context) -> list[Tally]:
-    """What the sums of all customers hold of a row, times ``sign``."""
+    """The row's share in the sums over all customers, times ``sign``."""
     told, is_left_out = sums_of(row, customer, sign, at_ms, context), _is_left_out(row)
     return [one for one in told if not is_left_out or one.part in ALWAYS_TOLD]
 
 
 def left_out(row: Row, customer: str, sign: int, at_ms: int, context: Context) -> list[Tally]:
-    """What the sums of all customers would hold of a row besides, times ``sign``, were it not left
-    out.
-    """
+    """The share that the row would have besides if it were not left out, times ``sign``."""
     if not _is_left_out(row):
         return []
     told = sums_of(row, customer, sign, at_ms, context)

@@ -1,4 +1,4 @@
-"""How many customers there are by what is known of them, as part of a list of them."""
+"""Counts of customers by values of their facts, as part of a list of customers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
@@ -10,7 +10,7 @@ from config.parameters import Parameters
 from models.customer.part import Fact
 from models.decisions.expression import hint
 
-#: Ways to count in one list, facts that one of them is by, and values that each of these may have.
+#: The most ways to count in one list, facts in one way, and values of each fact.
 WAYS_MAX, FACTS_MAX, VALUES_MAX = 24, 2, 64
 Value = float | str | None
 Way = tuple[str, ...]
@@ -18,12 +18,12 @@ _TOGETHER: Final = "*"
 
 
 class CountError(ValueError):
-    """Customers cannot be counted like this; the message says why."""
+    """The question for counts cannot be answered; the message says why."""
 
 
 class Counted(Struct, frozen=True):
-    """How many customers have these ``values`` of the facts ``by``, null for what is not known, and
-    the ``total`` of the number that the list is by, 0 without one.
+    """How many customers have these ``values`` of the facts ``by``, null for unknown. ``total``:
+    the sum of the number by which the list is ordered, 0 without one.
     """
 
     by: Way
@@ -33,7 +33,7 @@ class Counted(Struct, frozen=True):
 
 
 def ways_in(text: str, facts: Mapping[str, Fact], parameters: Parameters) -> tuple[Way, ...]:
-    """The ways to count in ``fact,fact*fact``: by each fact, or by two together. Raises
+    """The ways to count in ``fact,fact*fact``: by one fact, or by two together. Raises
     `CountError`.
     """
     ways = [tuple(part.strip() for part in way.split(_TOGETHER)) for way in text.split(",")]
@@ -53,7 +53,7 @@ def ways_in(text: str, facts: Mapping[str, Fact], parameters: Parameters) -> tup
 
 
 def values_of(fact: Fact, parameters: Parameters) -> Sequence[float | str] | None:
-    """All values of a fact that has few, in their order; None for one that may have many."""
+    """All values of a fact with few of them, in order; None for a fact that may have many."""
     if fact.values is not None:
         texts = tuple(map(str, fact.values(parameters)))
         return texts if len(texts) <= VALUES_MAX else None
@@ -65,7 +65,7 @@ def values_of(fact: Fact, parameters: Parameters) -> Sequence[float | str] | Non
 
 
 class Counts:
-    """Counts customers in some ways."""
+    """Counts customers in several ways."""
 
     def __init__(self, ways: Sequence[Way]) -> None:
         self._ways = ways
@@ -74,7 +74,7 @@ class Counts:
         }
 
     def add(self, read: Callable[[str], float | str], number: float | None) -> None:
-        """Count one customer, whose facts are read by their names."""
+        """Count one customer; ``read`` gives a fact by its name."""
         more = number or 0.0
         for way, found in self._found.items():
             values = tuple(known_value(read(name)) for name in way)
@@ -82,7 +82,7 @@ class Counts:
             found[values] = (customers + 1, total + more)
 
     def counted(self) -> tuple[Counted, ...]:
-        """Whatever there is one customer of, in the order of values."""
+        """Every combination of values that at least one customer has, in the order of values."""
         return tuple(
             Counted(way, values, *found)
             for way, of_way in self._found.items()
@@ -90,7 +90,7 @@ class Counts:
         )
 
     def take(self, counted: Iterable[Counted]) -> None:
-        """Add what was counted elsewhere."""
+        """Add the counts of another partition."""
         for one in counted:
             of_way = self._found.setdefault(one.by, {})
             customers, total = of_way.get(one.values, (0, 0.0))
@@ -98,12 +98,12 @@ class Counts:
 
 
 def known_value(value: float | str) -> Value:
-    """What JSON has for a fact: null for one that is not known."""
+    """A fact as JSON has it: null if unknown."""
     if isinstance(value, str):
         return value or None
     return value if isfinite(value) else None
 
 
 def _order(values: tuple[Value, ...]) -> tuple[Any, ...]:
-    """What is not known comes last."""
+    """A sort key; unknown values come last."""
     return tuple((value is None, "" if value is None else value) for value in values)

@@ -1,8 +1,8 @@
 """A list of customers: those for whom a condition holds, the highest by a number first.
 
-Condition and number are in the language of the rules, and each customer is read as the rules read
-them. Of several partitions the lists are merged: the order is a total one, by number and then by
-id, so that a cursor, which is a place in that order, means the same everywhere.
+Condition and number are in the language of the rules, and customers are read as the rules read
+them. The lists of several partitions are merged. The order is total (by number, then by id), so a
+cursor, which is a place in that order, means the same everywhere.
 """
 
 import ast
@@ -39,7 +39,7 @@ from models.links import is_told
 from models.segment_counts import SegmentCount, SegmentCounts
 
 TOP_MAX, TOP = 1_000, 50
-#: Facts shown of each customer besides those that condition and number name.
+#: The most facts shown of each customer, besides those that condition and number name.
 SHOWN_MAX = 32
 _CURSOR_LENGTH_MAX = 2_000
 _PLACE_BY_FACT = {name: place for place, part in enumerate(PARTS) for name in part.facts}
@@ -50,8 +50,8 @@ class QuestionError(ValueError):
 
 
 class Place(NamedTuple):
-    """A customer's place in the order: the highest number first, customers without one last, those
-    of one number by their ids.
+    """A customer's place in the order: the highest number first, customers without one last, ties
+    by id.
     """
 
     has_no_number: bool
@@ -66,14 +66,14 @@ class Place(NamedTuple):
 
     @property
     def number(self) -> float | None:
-        """The number that it is by; None without one."""
-        # Not -0.0, which would be told as such.
+        """The number that determines the place; None without one."""
+        # Avoids -0.0, which would be shown as such.
         return None if self.has_no_number else 0.0 - self.negated
 
 
 class Listed(Struct, frozen=True, rename="camel"):
-    """A customer of a list, with the number that they are ordered by and the facts asked for: null
-    for what is not known.
+    """A customer in a list, with the number that orders it and the requested facts; null if
+    unknown.
     """
 
     user_id: str
@@ -95,9 +95,9 @@ _CURSOR = msgspec.json.Decoder(_Cursor)
 
 
 class ListQuestion(Struct, frozen=True):
-    """A question that can be answered. ``where``: the parts of the condition that must all hold,
-    those that cost least first. ``after``: the place that the list goes on after. ``ways``: those
-    for whom it holds are counted in. ``by_segment``: it also says how many are in each segment.
+    """A question that can be answered. ``where``: the conditions that must all hold, the cheapest
+    first. ``after``: the place after which the list continues. ``ways``: how to count the matching
+    customers. ``by_segment``: also count the members of each segment.
     """
 
     id: str
@@ -110,12 +110,12 @@ class ListQuestion(Struct, frozen=True):
     by_segment: bool = False
 
     def cursor(self, last: Listed) -> str:
-        """With it, the list goes on after this customer."""
+        """The cursor with which the list continues after this customer."""
         content = msgspec.json.encode(_Cursor(self.id, last.by, last.user_id))
         return urlsafe_b64encode(content).decode().rstrip("=")
 
     def best(self, listed: Iterable[Listed]) -> list[Listed]:
-        """The first of these, in order."""
+        """The first customers of these, in order."""
         return sorted(listed, key=lambda one: one.place)[: self.top]
 
 
@@ -130,7 +130,7 @@ def question(
     count: str = "",
     by_segment: bool = False,
 ) -> ListQuestion:
-    """Compile a question: ``where`` may be empty for all customers, ``by`` for the order of ids.
+    """Compile a question. An empty ``where`` matches all customers; an empty ``by`` orders by id.
 
     Raises ``QuestionError``.
     """
@@ -175,7 +175,7 @@ def _conjuncts(text: str, parameters: Parameters) -> tuple[Condition, ...]:
         parts = [compile_condition(ast.unparse(part), FACT_KINDS) for part in tree.values]
     except ExpressionError as error:
         raise QuestionError(f"where: {error}") from None
-    # None of them can fail, so their order is of no other consequence.
+    # None of them can fail, so their order only affects the cost.
     return tuple(sorted(parts, key=_cost))
 
 
@@ -218,9 +218,9 @@ def _place_in(cursor: str, identity: str) -> Place:
 
 
 class PartitionAsOf(Struct, frozen=True, rename="camel"):
-    """How a partition was looked at: at which time of its clock, by which model, how many customers
-    it has, how many of them match, and if it was asked how many of those are in which segment and
-    have come to it lately.
+    """The state of a partition when it was searched: the time of its clock, its model, its
+    customers and how many of them match. On request also how many of these are in each segment, and
+    how many entered it lately.
     """
 
     partition: int
@@ -232,7 +232,7 @@ class PartitionAsOf(Struct, frozen=True, rename="camel"):
 
 
 def counts_by_segment(partitions: Iterable[PartitionAsOf]) -> SegmentCounts:
-    """How many are in each segment over all of these partitions."""
+    """The members of each segment over all of these partitions."""
     return SegmentCounts().add(one.by_segment or {} for one in partitions)
 
 
@@ -244,8 +244,8 @@ class Unanswered(Struct, frozen=True, rename="camel"):
 
 
 class CustomerList(Struct, frozen=True, rename="camel"):
-    """An answer. ``next``: the cursor of what follows, None at the end. ``counts``: of all who
-    match, in the ways that were asked for.
+    """An answer. ``next``: the cursor of the next page, None at the end. ``counts``: of all
+    matching customers, in the requested ways.
     """
 
     customers: Sequence[Listed]
@@ -266,16 +266,16 @@ class PackedRows(Protocol):
 
 
 class Search:
-    """Looks at the customers of one partition, as of ``at_ms``, and keeps the first of them."""
+    """Searches the customers of one partition, as of ``at_ms``, and keeps the first of them."""
 
-    #: Candidates that are kept before they are sorted: often enough to need little memory.
+    #: How many candidates are kept before they are sorted: bounds the memory.
     _ROOM = 4_000
 
     def __init__(self, asked: ListQuestion, at_ms: int, context: Context) -> None:
-        #: How many there are, and for how many the condition holds.
+        #: All customers so far, and those for whom the condition holds.
         self.customers = 0
         self.matched = 0
-        #: How many of these are in each segment that has any, if it was asked.
+        #: The members of each segment among these, if requested.
         self.by_segment = SegmentCounts()
         self._asked = asked
         self._at_ms = at_ms
@@ -285,7 +285,7 @@ class Search:
         self._counts = Counts(asked.ways)
 
     def look(self, customer: str, packed: bytes) -> None:
-        """Look at one customer; an id that is another's is told with them."""
+        """Read one customer. An id of a person is skipped: it is listed with the person."""
         scene = self._scene(customer, packed)
         if not is_told(scene.row):
             return
@@ -309,21 +309,21 @@ class Search:
 
     @property
     def as_of(self) -> str:
-        """The time at which customers are looked at."""
+        """The time as of which customers are read."""
         return iso(self._at_ms)
 
     @property
     def has_more(self) -> bool:
-        """Whether customers follow after the first ones."""
+        """Whether more customers follow after the first ones."""
         return self._following > self._asked.top
 
     @property
     def counted(self) -> tuple[Counted, ...]:
-        """Those who match so far, counted."""
+        """The counts of the customers that match so far."""
         return self._counts.counted()
 
     def first(self, rows: "PackedRows") -> list[Listed]:
-        """The first ones; ``rows`` has those that were looked at."""
+        """The first customers; ``rows`` must contain those that were read."""
         self._keep_first()
         return [self._listed(place, rows[place.customer]) for place in self._found]
 

@@ -1,7 +1,7 @@
-"""What an event would do, found out on a copy of its customer: the fold itself, and nothing else.
+"""What an event would do, computed by the fold itself on a copy of its customer.
 
-The copy is folded by `models.partition.Partition`, as the worker's own partition folds, from the
-same state by the same models. Nothing of what it brings about goes anywhere.
+`models.partition.Partition` folds the copy as it folds in a worker: from the same state, with the
+same models. The effects are not emitted.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,13 +33,13 @@ from models.partition import Applied, Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import Plan
 
-#: Whose deadline it is, by the code of its timer.
+#: The owner of each deadline, by the code of its timer.
 _OWNERS = {timer.code: part.name for part in PARTS for timer in part.timers}
 _OWNERS[INACTIVITY_TIMER.code] = "inactivity"
 
 
 class DryRunRefusal(Struct, frozen=True):
-    """Which step refuses an event, and why; see `models.events.rejection.Rejected`."""
+    """The step that refuses an event, and why; see `models.events.rejection.Rejected`."""
 
     step: str
     reason: str
@@ -53,9 +53,9 @@ class DryRunRefusal(Struct, frozen=True):
 
 
 class Admitted(Struct, frozen=True, rename="camel"):
-    """An event as it is understood. ``topic``: where it is published, ``partition``: of
-    ``customer-events``; ``parts``: those that listen to it; ``is_known``: whether its name is.
-    ``person``: whose id its customer's is, of an id of another's.
+    """An event as it is understood. ``topic``: where it is published; ``partition``: its partition
+    of ``customer-events``; ``parts``: those that listen to it; ``is_known``: whether its name is
+    known. ``person``: the person to whom the event's id belongs, if that is another id.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Admitted(Struct, frozen=True, rename="camel"):
 
 
 class DeadlineChange(Struct, frozen=True):
-    """A deadline of the customer that is another one afterwards; null for none."""
+    """A deadline of the customer that the event would change; null for none."""
 
     part: str
     name: str
@@ -80,12 +80,12 @@ class DeadlineChange(Struct, frozen=True):
 
 
 class DryRun(Struct, frozen=True, rename="camel", kw_only=True):
-    """What an event would do. ``refused``: why it would not be folded, and ``fate``: applied,
-    duplicate, late or erased, of one that would. ``clock``: how far the partition is; while it
-    ``is_rehearsing`` nothing is decided aloud. ``before`` and ``after``: the customer's profile as
-    of one moment, without the event and with it, null for nobody. ``looks``: the rules, in the
-    order in which they are looked at. ``lessons``: how many the models get, by kind; ``tells``: the
-    other ids whose rows hear of it.
+    """What an event would do. ``refused``: why it would not be folded; ``fate``: applied,
+    duplicate, late or erased if it would. ``clock``: the partition's time. While it
+    ``is_rehearsing``, it writes no triggers. ``before`` and ``after``: the customer's profile at
+    the same moment, without the event and with it; null without a customer. ``looks``: the rules,
+    in the order of evaluation. ``lessons``: how many the models would get, by kind; ``tells``: the
+    other ids whose rows would get a record.
     """
 
     event: Admitted | None = None
@@ -109,8 +109,8 @@ ANSWER: msgspec.json.Decoder[DryRun] = msgspec.json.Decoder(DryRun)
 
 
 class Copied(NamedTuple):
-    """A customer and their partition, as bytes: nothing of it is anybody else's. ``row`` is None of
-    somebody without one.
+    """A customer and their partition, as bytes, shared with nothing else. ``row`` is None for an
+    unknown customer.
     """
 
     number: int

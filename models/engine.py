@@ -32,7 +32,7 @@ from models.plan import Plan
 
 
 class Rehearsed(NamedTuple):
-    """A rule would have fired, had its partition been live."""
+    """A rule that would have fired if its partition were live."""
 
     kind: str
 
@@ -41,7 +41,9 @@ Effect = Lesson | Decision | Rehearsed | LabelsDropped | LinkRecord | Erased
 
 
 class Fate(StrEnum):
-    """What became of an event; every event has exactly one, or was refused before it got here."""
+    """What became of an event; every event has exactly one fate, or was refused before it got
+    here.
+    """
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"
@@ -50,8 +52,9 @@ class Fate(StrEnum):
 
 
 def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, list[Effect]]:
-    """Advance one customer, in place, by one event: its fate, and the effects in the order in which
-    they were decided. Raises ``Rejected`` for one that a part refuses, before anything changes.
+    """Advance one customer by one event, in place; returns its fate, and the effects in the order
+    in which they were decided. Raises ``Rejected`` if a part refuses the event, before anything
+    changes.
     """
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
     if (fate := _checked(row, event, message, context, plan)) is not None:
@@ -73,7 +76,7 @@ def step(row: Row, event: Event, context: Context, plan: Plan) -> tuple[Fate, li
 
 def _checked(row: Row, event: Event, message: bytes, context: Context, plan: Plan) -> Fate | None:
     """The fate of an event that changes nothing; None if it is to be applied. Raises ``Rejected``
-    for one that a part refuses.
+    if a part refuses it.
     """
     if row.has_seen(message):
         return Fate.DUPLICATE
@@ -105,8 +108,8 @@ def _apply(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]
 def _recorded(
     row: Row, event: Event, context: Context, plan: Plan, before: list[Effect] | None
 ) -> Scene:
-    """Let the parts record the event, and look at the segments that it may change; ``before`` as
-    in `_catch_up`.
+    """Let the parts record the event, and look at the segments that it may change; ``before`` as in
+    `_catch_up`.
     """
     watch, segments = plan.watch, _touched(row, event, plan)
     if not segments:
@@ -127,8 +130,8 @@ def _catch_up(
     *,
     is_told: bool = True,
 ) -> None:
-    """Look at the segments as they are just ``before`` this time, if they were edited since the
-    last look; add what comes of it there, unless that is None. Rules are looked at if it
+    """If segments were edited since the last look, look at them as of just before this time. The
+    effects are added to ``before``, unless that is None; rules are evaluated only if it
     ``is_told``.
     """
     caught = catch_up(row, customer, at_ms, context, plan.watch)
@@ -143,7 +146,7 @@ def _touched(row: Row, event: Event, plan: Plan) -> tuple[Watched, ...]:
     """The segments that an event may change."""
     watch = plan.watch
     if not row.latest_ms:
-        # Somebody new may be in any of them.
+        # A new customer may be in any of them.
         return watch.segments
     if event.consent and watch.segments:
         parts = plan.routes[event.kind.number]
@@ -152,7 +155,7 @@ def _touched(row: Row, event: Event, plan: Plan) -> tuple[Watched, ...]:
 
 
 def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effect]:
-    """Apply a historical event, and run what it made due by now, deciding nothing aloud."""
+    """Apply a historical event, and run the timers that it made due by now, as a rehearsal."""
     context.is_rehearsal = True
     try:
         effects = _apply(row, event, context, plan)
@@ -162,13 +165,14 @@ def _rehearse(row: Row, event: Event, context: Context, plan: Plan) -> list[Effe
 
 
 def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
-    """Let each part that listens record the event; nothing is decided here."""
+    """Let each part that listens record the event; no decisions here."""
     scene = Scene(row, event.customer, event.occurred_at_ms, context, event)
     is_new = not row.latest_ms
     if event.occurred_at_ms > row.latest_ms:
         row.latest_ms = event.occurred_at_ms
     if event.consent:
-        # Whatever the event is of; and first, since it holds for what the event brings about.
+        # Before the parts record the event, of any kind, because the consent applies to its
+        # effects.
         record_stamps(row.edit(CONSENT), event, scene)
     if is_new or scene.moments:
         _heed_consent(scene, plan)
@@ -180,8 +184,8 @@ def record(row: Row, event: Event, context: Context, plan: Plan) -> Scene:
 
 
 def _heed_consent(scene: Scene, plan: Plan) -> None:
-    """Follow what was just recorded of consent, or holds of somebody new, before any part hears of
-    the event whose sums or facts hang on it.
+    """Follow the consent that was just recorded, or a new customer's default, before any part hears
+    the event whose sums or facts depend on it.
     """
     is_said = CONSENT_CHANGED in scene.moments
     if is_said or not plan.learns_by_default:
@@ -194,15 +198,15 @@ def _heed_consent(scene: Scene, plan: Plan) -> None:
 
 
 def heed_refusal(scene: Scene, plan: Plan) -> None:
-    """Have parts forget what decisions would go by, of somebody who refuses that."""
+    """If the customer refuses personalised decisions, let parts forget what these would use."""
     if personalisation_refused(scene) is not None:
         for forget in plan.unprofiled:
             forget(scene)
 
 
 def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
-    """Advance the row of one of a person's ids, in place, as `step` does the person's. Nothing is
-    decided, and what it would teach is the person's to teach. Raises ``Rejected`` as `step` does.
+    """Advance the row of one of a person's ids, in place, as `step` does the person's. It decides
+    and teaches nothing: the person does. Raises ``Rejected`` as `step` does.
     """
     at_ms, message = event.occurred_at_ms, fingerprint_bytes(event.message_id)
     if (fate := _checked(row, event, message, context, plan)) is not None:
@@ -215,7 +219,7 @@ def follow(row: Row, event: Event, context: Context, plan: Plan) -> Fate:
 
 
 def follow_due(row: Row, customer: str, before_ms: int, context: Context, plan: Plan) -> None:
-    """Run the timers of one of a person's ids as `run_due` does, deciding and teaching nothing."""
+    """Run the timers of one of a person's ids as `run_due` does, without decisions or lessons."""
     with _quiet(context):
         for due_ms in _each_due(row, before_ms, context, plan):
             _fire_timers(row, customer, due_ms, context, plan, None)
@@ -239,8 +243,8 @@ def run_due(row: Row, customer: str, before_ms: int, context: Context, plan: Pla
 
 
 def _each_due(row: Row, before_ms: int, context: Context, plan: Plan) -> Iterator[int]:
-    """The times before ``before_ms`` at which timers are due, the next one as soon as what was due
-    at the last has run.
+    """The times before ``before_ms`` at which timers are due. Each is determined after the timers
+    of the one before it have run.
     """
     while 0 < row.next_due_ms < before_ms:
         due_ms = _next_ripe_ms(row, context.clock_ms, plan)
@@ -252,8 +256,8 @@ def _each_due(row: Row, before_ms: int, context: Context, plan: Plan) -> Iterato
 def pass_over(
     row: Row, customer: str, before_ms: int, context: Context, plan: Plan
 ) -> list[Effect]:
-    """Run this customer's timers as `run_due` does, but look at no rule: for what is told already,
-    or is no news by now. What they teach is taught.
+    """Run this customer's timers as `run_due` does, but evaluate no rules: their decisions were
+    made already, or are no news by now. Lessons are taught.
     """
     effects: list[Effect] = []
     for due_ms in _each_due(row, before_ms, context, plan):
@@ -264,11 +268,11 @@ def pass_over(
 
 
 def run_timers(row: Row, customer: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
-    """Run everything of this customer's that is due at exactly ``due_ms``, and decide once."""
+    """Run all of this customer's timers that are due at exactly ``due_ms``, and decide once."""
     effects: list[Effect] = []
     scene = _fire_timers(row, customer, due_ms, context, plan, effects)
     if not (scene.moments or scene.lessons or scene.dropped):
-        # As of half the timers: a visit goes on, a tier is looked at in vain.
+        # True of half the timers: a visit goes on, or a look at a tier finds no change.
         return effects
     effects += outcome(scene, plan)
     return effects
@@ -287,7 +291,7 @@ def _fire_timers(
     """Run the timers, and look at the segments that they may change; ``before`` and ``is_told`` as
     in `_catch_up`.
     """
-    # By its own time: the clock may be anywhere after it.
+    # Compare with the timer's own time: the clock may be anywhere after it.
     if row.messages and row.latest_ms < min(due_ms, context.clock_ms) - plan.lateness_ms:
         _forget_late_messages(row, context)
     watch = plan.watch
@@ -313,8 +317,8 @@ def _fire_timers(
 
 
 def _run_alone(code: str, scene: Scene, plan: Plan) -> list[Timer]:
-    """Run the only timer that is due at the scene's time, as nearly always, and what it sets to
-    that very time; return those that ran.
+    """Run the only timer that is due at the scene's time, which is the usual case, and any that it
+    sets to the same time; return those that ran.
     """
     row, at_ms, timer = scene.row, scene.at_ms, plan.timers.get(code)
     if timer is None or (timer.waits_for_clock and at_ms > scene.context.clock_ms):
@@ -328,8 +332,8 @@ def _run_alone(code: str, scene: Scene, plan: Plan) -> list[Timer]:
 
 
 def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
-    """Run those of the timers that are due at the scene's time, and return them. Each is looked up
-    in its turn: one may set another to this very time.
+    """Run the timers that are due at the scene's time, and return them. Each is checked in its
+    turn, because one may set another to the same time.
     """
     row, at_ms, ran = scene.row, scene.at_ms, list[Timer]()
     pending = row.pending()
@@ -348,18 +352,18 @@ def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
 def take_up(
     row: Row, customer: str, at_ms: int, codes: Collection[str], context: Context, plan: Plan
 ) -> list[Effect]:
-    """Have parts of these ``codes``, which were not in force for a while, take up what is true of
-    the customer by now. Nothing of that is news; what it teaches is taught.
+    """Let the parts with these ``codes``, which were not in force for a while, take up the
+    customer's present state. None of this is announced as news; its lessons are taught.
     """
     if not row.latest_ms:
-        # Somebody whom others have only named.
+        # The id is only known because others have named it.
         return []
     scene = Scene(row, customer, at_ms, context)
     for code, begin_anew in plan.takes_up.items():
         if code in codes:
             begin_anew(scene)
     if plan.watch.segments:
-        # Conditions may be about any of them.
+        # Conditions may depend on any of these parts.
         look(scene, plan.watch, plan.watch.segments, is_news=False)
     scene.moments.clear()
     return outcome(scene, plan)
@@ -368,14 +372,14 @@ def take_up(
 def follow_up(
     row: Row, customer: str, at_ms: int, codes: Collection[str], context: Context, plan: Plan
 ) -> None:
-    """`take_up` for one of a person's ids, teaching nothing."""
+    """`take_up` for one of a person's ids, without lessons."""
     with _quiet(context):
         take_up(row, customer, at_ms, codes, context, plan)
 
 
 def _forget_late_messages(row: Row, context: Context) -> None:
-    """Drop the ids of a customer's messages once even the latest is of an event that would be late:
-    repeats of them are late, too, and change nothing.
+    """Drop the customer's message ids once even the latest belongs to an event that would be late
+    now: its repeats are late, too, and change nothing.
     """
     # In a rehearsal nothing is ever late.
     if not context.is_rehearsal:

@@ -1,11 +1,11 @@
-"""Erasure: what a request, or the news of one, leaves of a row, and what may come after it.
+"""Erasure: what a request for it, or a record of one, leaves of a row, and what may come later.
 
-A request is folded by the row of its id, like any event. An id tells the person whose it is, and a
-person tells each of their ids, each in its own partition, so that the whole person goes:
+A request is folded by the row of its id, like any event. An id sends a record to its person, and a
+person to each of their ids, each in its own partition, so that the whole person is erased:
 
     id ── erase ──► person ── erase ──► every id of theirs
 
-Of each a grave is left. What rows told each other before, and what arrives after, is met there.
+Each of them leaves a grave. Records that were sent before, and later events, meet that grave.
 """
 
 from typing import NamedTuple
@@ -36,8 +36,8 @@ from models.plan import Plan
 
 
 class Left(NamedTuple):
-    """What is left: no ``row``, or one that others name; no new ``grave``, if it stays as it is.
-    ``is_erased``: what the row was before is gone.
+    """``row``: the row afterwards, None for none; ``grave``: the new grave, None if it does not
+    change. ``is_erased``: the former content of the row is gone.
     """
 
     row: Row | None
@@ -47,20 +47,20 @@ class Left(NamedTuple):
 
 
 class _Order(NamedTuple):
-    """Whom to erase, as asked for at ``said_ms``; with all that is dated up to ``at_ms``."""
+    """Whom to erase, as requested at ``said_ms``, with everything dated up to ``at_ms``."""
 
     customer: str
     mode: str
     said_ms: int
     at_ms: int
     historical: bool
-    #: The person who tells an id of theirs, and need not be told.
+    #: The person whose erasure caused this one, and who therefore needs no record.
     by: str = ""
 
 
 def request(row: Row | None, grave: Grave | None, event: Event, plan: Plan) -> Left | None:
-    """What a ``User Erase Requested`` leaves; None if it changes nothing, because it is not later
-    than what was said before.
+    """What a ``User Erase Requested`` leaves; None if it changes nothing, because an earlier
+    request has the same time or a later one.
     """
     at_ms, before = event.occurred_at_ms, grave or NO_GRAVE
     mode = event.properties.mode or DELETE_ONLY
@@ -75,22 +75,23 @@ def request(row: Row | None, grave: Grave | None, event: Event, plan: Plan) -> L
 
 
 def expiry(customer: str, at_ms: int) -> LinkRecord:
-    """What erases somebody who did nothing for too long by ``at_ms``: a record of the log, as of a
-    person who is told by themselves. So all that reads the log, or its archive, knows of it.
+    """The record that erases a customer for being inactive by ``at_ms``. It has the form of a
+    record that a person sends to themselves, and goes through the log, so that every reader of the
+    log or its archive knows of it.
     """
     return _erase(_Order(customer, DELETE_ONLY, at_ms, at_ms, False), customer, customer, customer)
 
 
 def is_expiry(record: LinkRecord) -> bool:
-    """Whether this erases somebody for their silence."""
+    """Whether the record erases a customer for inactivity."""
     return record.kind == ERASE and record.customer == record.said.person == record.said.id
 
 
 def take(
     row: Row | None, grave: Grave | None, record: LinkRecord, context: Context, plan: Plan
 ) -> Left | None:
-    """What it leaves of ``record.customer`` that a person of theirs, or an id, was erased; None if
-    that is nothing to them, or no longer.
+    """What is left of ``record.customer`` when their person, or one of their ids, was erased; None
+    if this does not concern them, or no longer does.
     """
     said = record.said
     order = _Order(record.customer, said.by, record.at_ms, said.until, said.historical)
@@ -102,7 +103,7 @@ def take(
         is_silent = inactivity.is_silent(row, record.at_ms, plan.inactive_ms)
         return _erased(row, before, order, plan) if is_silent else None
     if record.customer == said.person:
-        # Of an earlier person of this name, it is done already.
+        # If it concerns an earlier person of the same name, that one is erased already.
         is_theirs = said.id in row.ids or said.id in state.claimed
         return (
             _erased(row, before, order, plan) if is_theirs and said.since > before.at_ms else None
@@ -125,7 +126,7 @@ def _at_id(
         # A new person of this name claims it.
         return None
     if state.person == person and state.is_leaving:
-        # It was not theirs any more, and they cannot let go of it.
+        # The id was leaving this person, who can no longer let go of it.
         state = row.edit(IDENTITIES)
         state.claims.pop(person, None)
         was = Headcount.of(row)
@@ -141,7 +142,9 @@ def _at_id(
 
 
 def _is_news(before: Grave, mode: str, said_ms: int) -> bool:
-    """Whether a mode says from then on what is not known; of one moment, suppression stands."""
+    """Whether this is a suppression later than what is known; at the same moment, suppression
+    wins.
+    """
     if mode != SUPPRESS:
         return False
     return said_ms > before.said_ms or (said_ms == before.said_ms and not before.is_suppressed)
@@ -151,7 +154,7 @@ def _erased(row: Row | None, before: Grave, order: _Order, plan: Plan) -> Left:
     at_ms = max(order.at_ms, before.at_ms, _latest_ms(row))
     named = None if row is None else _still_named(row, order)
     grave = replace(before, at_ms=at_ms)
-    # An id that others go on using is not kept from them.
+    # An id that others continue to use is not suppressed.
     if named is None and _is_news(before, order.mode, order.said_ms):
         grave = replace(grave, said_ms=order.said_ms, is_suppressed=True)
     effects: list[Effect] = [Erased(order.customer, at_ms, order.mode, row is not None)]
@@ -163,14 +166,14 @@ def _erased(row: Row | None, before: Grave, order: _Order, plan: Plan) -> Left:
 
 
 def _labels_of(row: Row) -> list[LabelsDropped]:
-    """The labels that went with a row; those of an id that is another's are theirs."""
+    """The labels that went with a row. A mirror has none of its own: they are its person's."""
     if row.read(IDENTITIES).is_mirror:
         return []
     return dropped(Dropped.ERASED, row.read(CHURN).points, ())
 
 
 def _latest_ms(row: Row | None) -> int:
-    """The time of the latest that the row knows of: nothing of it may come again."""
+    """The latest time that the row knows of: nothing up to it may come again."""
     if row is None:
         return 0
     claims = (claim.last_ms for claim in row.read(IDENTITIES).claims.values())
@@ -179,7 +182,9 @@ def _latest_ms(row: Row | None) -> int:
 
 
 def _told(row: Row, order: _Order, plan: Plan) -> list[LinkRecord]:
-    """Whoever has to go with this row, and whoever claims it and has to let go."""
+    """Records to the ids and the person to erase with this row, and to claimants that must let
+    go.
+    """
     state, customer = row.read(IDENTITIES), order.customer
     ids = sorted({*row.ids, *state.claimed} - {customer, order.by})
     records = [_erase(order, id_, customer, id_) for id_ in ids]
@@ -194,7 +199,7 @@ def _told(row: Row, order: _Order, plan: Plan) -> list[LinkRecord]:
             LinkRecord(RELEASE, user, order.said_ms, replace(until, person=user))
             for user in sorted(claimants)
         ]
-    # Who has more means mischief; claimants let go when they next claim it.
+    # More than this is abuse; the other claimants let go when they next claim it.
     return records[:PER_RECORD_MAX]
 
 
@@ -206,7 +211,9 @@ def _erase(order: _Order, to: str, person: str, id_: str, since_ms: int = 0) -> 
 
 
 def _stays_named(row: Row, order: _Order) -> bool:
-    """Whether others' claims stay: on a visitor's id that went with one who shared it."""
+    """Whether others' claims stay: on a visitor's id that is erased with one of those who shared
+    it.
+    """
     return bool(order.by) and not is_users(row)
 
 
@@ -221,8 +228,8 @@ def _still_named(row: Row, order: _Order) -> Row | None:
 
 
 def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | None:
-    """What comes of a record for somebody who was erased after it was brought about, or for good;
-    None for one that goes on.
+    """The effects of a record that meets the grave of a customer who was erased after it was sent,
+    or who is suppressed; None if the record is to be folded as usual.
     """
     said, customer = record.said, record.customer
     match record.kind:
@@ -241,7 +248,7 @@ def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | No
 
 
 def _erase_too(grave: Grave, record: LinkRecord) -> LinkRecord:
-    """To an id that took somebody for its person who was erased already."""
+    """Erase an id that joined a person who was erased already."""
     said, mode = record.said, SUPPRESS if grave.is_suppressed else DELETE_ONLY
     said_ms = grave.said_ms if grave.is_suppressed else grave.at_ms
     at_ms = max(grave.at_ms, said.since)

@@ -106,7 +106,7 @@ def _id_but(words: Iterable[str]) -> list[Schema]:
     ]
 
 
-#: Whose event it is: not what stands for nobody.
+#: The customer of an event: not a placeholder for nobody.
 _WHO: Schema = {"anyOf": _id_but(PLACEHOLDERS)}
 #: Which order or ticket: not what stands for none.
 _THING: Final = _id_but(NOTHINGS)

@@ -1,6 +1,6 @@
-"""What is left of somebody who was erased: when, and whether nothing may come of them again.
+"""What is left of an erased customer: when they were erased, and whether they are suppressed.
 
-Who it was is not in it: a store finds a grave by the id that it is asked for.
+A grave does not contain the id: a store finds it by the id that is looked up.
 """
 
 from typing import Final, Protocol, runtime_checkable
@@ -17,11 +17,11 @@ _FIELDS_WITHOUT_LIFTED: Final = 5
 
 
 class Grave(Struct, frozen=True, array_like=True, gc=False):
-    """``at_ms``: what is dated up to then is gone for good. ``said_ms``: when it was last said that
-    nothing, or that something, may come again; ``is_suppressed``: nothing may. ``applied``: the
-    offset in ``customer-events`` of the last change, ``erased``: of the last record that erased a
-    row, so that an earlier row is none. ``lifted``: of the last record that let things come again
-    which were suppressed; ``lifted_said_ms``: what ``said_ms`` was until then.
+    """``at_ms``: everything dated up to then is gone for good. ``said_ms``: when suppression was
+    last set or lifted; ``is_suppressed``: nothing may come again. ``applied``: the offset in
+    ``customer-events`` of the last change. ``erased``: the offset of the last record that erased a
+    row; earlier rows are void. ``lifted``: the offset of the last record that lifted a suppression;
+    ``lifted_said_ms``: the value of ``said_ms`` until then.
     """
 
     at_ms: int = 0
@@ -33,16 +33,16 @@ class Grave(Struct, frozen=True, array_like=True, gc=False):
     lifted_said_ms: int = 0
 
     def before(self, offset: int) -> "Grave":
-        """The grave that the record at ``offset`` met. Read again after a crash it may meet a later
-        one, which is written before the rows: nothing but the lifting of a suppression leaves
-        the row as it is, so no more than that can have come between.
+        """The grave as the record at ``offset`` met it. When a record is read again after a crash,
+        the stored grave may be a later one, because graves are written before rows. Only lifting a
+        suppression leaves the row as it is, so no other change can have come in between.
         """
         if not self.erased < offset <= self.lifted:
             return self
         return replace(self, said_ms=self.lifted_said_ms, is_suppressed=True)
 
     def hides(self, at_ms: int) -> bool:
-        """Whether nothing may come of what is dated ``at_ms``."""
+        """Whether an event dated ``at_ms`` must have no effect."""
         return self.is_suppressed or at_ms <= self.at_ms
 
 
@@ -61,7 +61,7 @@ class Graves(Protocol):
 
 @runtime_checkable
 class BuriedByFingerprint(Protocol):
-    """Graves that are known by a fingerprint, also where the id is known no more."""
+    """Graves that are known by a fingerprint, even if the id is not known any more."""
 
     def restore(self, name: bytes, packed: bytes) -> None:
         """Take a grave, unless a later one is known. Raises ``RowError``."""
@@ -74,8 +74,8 @@ class _Stored(Struct, array_like=True):
 
 
 def encode_grave(grave: Grave) -> bytes:
-    """The grave's bytes; equal graves give equal bytes, and one of which no suppression was ever
-    lifted those that it always had.
+    """The grave's bytes. Equal graves give equal bytes. If no suppression was ever lifted, these
+    are the bytes that earlier releases wrote.
     """
     fields = astuple(grave)
     kept = fields if grave.lifted >= 0 else fields[:_FIELDS_WITHOUT_LIFTED]
@@ -97,8 +97,8 @@ def decode_grave(content: bytes) -> Grave:
 
 
 def is_same_grave(written: bytes | None, made: bytes | None) -> bool:
-    """Whether a grave is the one that the log gives, but for what an earlier release did not note:
-    which record lifted a suppression.
+    """Whether a grave equals the one made from the log. An earlier release did not note which
+    record lifted a suppression: such a difference is ignored.
     """
     if written == made or written is None or made is None:
         return written == made

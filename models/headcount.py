@@ -1,4 +1,4 @@
-"""How a row is counted among all customers for what it is now, and not for what happened."""
+"""How a row counts in the sums over all customers by its present state, not by its events."""
 
 from typing import NamedTuple
 
@@ -11,21 +11,23 @@ from models.learning.tallies import NO_DAY
 
 
 class Headcount(NamedTuple):
-    """Whether it is an id that several share, and whether it is a person in both groups."""
+    """Whether the row is an id that several share, and a person with decisions of both groups."""
 
     is_shared: bool = False
     is_contaminated: bool = False
 
     @classmethod
     def of(cls, row: Row | None) -> "Headcount":
-        """Of an id that is another person's, that person is counted; no row counts for nothing."""
+        """The headcount of a row. A mirror does not count, because its person does; neither does
+        None.
+        """
         if row is None:
             return cls()
         state, contacts = row.read(IDENTITIES), row.read(CONTACTS)
         return cls(state.is_apart, bool(contacts.contaminated_ms) and not state.is_mirror)
 
     def changed_to(self, after: "Headcount", at_ms: int) -> list[Tally]:
-        """What the sums of all customers change by."""
+        """The changes to the sums over all customers."""
         told = (
             (IDENTITIES.name, SHARED, after.is_shared - self.is_shared),
             (CONTACTS.name, CONTAMINATED, after.is_contaminated - self.is_contaminated),
@@ -34,8 +36,8 @@ class Headcount(NamedTuple):
 
 
 def recounted(row: Row, was_shared: bool, was_mirror: bool, at_ms: int) -> list[Tally]:
-    """What an event changes, which puts nobody in both groups: nearly always nothing, for which the
-    row's contacts need not be unpacked.
+    """The changes by an event, which never puts a customer in both groups. Nearly always there are
+    none, and the row's contacts need not be unpacked.
     """
     state = row.read(IDENTITIES)
     if (was_shared, was_mirror) == (state.is_apart, state.is_mirror):

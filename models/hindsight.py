@@ -1,4 +1,4 @@
-"""What was known at an earlier moment: rows and models as they were, for late questions.
+"""Rows and models as of an earlier moment, for questions about the past.
 
 A score line may ask about a time before events that were already applied. Its answer must not use
 them.
@@ -25,7 +25,7 @@ class Hindsight:
     """
 
     def __init__(self) -> None:
-        # With their number, so that those of several ids are in their order.
+        # Numbered, so that the events of several ids can be put in order.
         self._events: dict[str, list[tuple[int, Event, int]]] = {}
         self._count = 0
         self._adopted: list[Snapshot] = []
@@ -37,7 +37,7 @@ class Hindsight:
         self._events.setdefault(event.customer, []).append((self._count, event, clock_ms))
 
     def forget(self, customer: str) -> None:
-        """Forget everything of an id."""
+        """Forget all events of an id."""
         self._events.pop(customer, None)
 
     def adopted(self, snapshot: Snapshot, at_ms: int) -> None:
@@ -49,10 +49,10 @@ class Hindsight:
             self._adopted_at_ms.append(max([at_ms, *self._adopted_at_ms[-1:]]))
 
     def row(self, row: Row | None, customer: str, at_ms: int, plan: Plan) -> Row | None:
-        """The customer's row as of ``at_ms``, from the events applied so far of all their ids; None
-        without any.
+        """The customer's row as of ``at_ms``, from the events of all their ids that were applied so
+        far; None without any.
 
-        Effects of timers and rules are not in it: scores do not depend on them.
+        It lacks the effects of timers and rules, because scores do not depend on them.
         """
         if row is None or row.latest_ms <= at_ms:
             return row
@@ -61,7 +61,7 @@ class Hindsight:
         for _, event, clock_ms in self._of({customer, *row.ids}):
             if event.occurred_at_ms <= at_ms:
                 earlier = earlier or Row()
-                # With the clock of then, because it decides which old state is dropped.
+                # Use the clock of that time, because it decides which old state is dropped.
                 context.clock_ms = clock_ms
                 record(earlier, replace(event, customer=customer), context, plan)
         return earlier

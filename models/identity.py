@@ -1,6 +1,6 @@
-"""A person of several ids: their row is folded as one customer's, and each id once more by itself.
+"""A person with several ids: their row is folded like one customer's, and each id again by itself.
 
-An id that leaves takes along what it has come to by its own events, so nothing has to be undone.
+An id that leaves takes with it the state from its own events, so nothing has to be undone.
 """
 
 from collections.abc import Collection, Mapping
@@ -42,12 +42,12 @@ from models.events.rejection import Rejected
 from models.inactivity import INACTIVE
 from models.plan import Plan
 
-#: Parts that are not made of events alone: what was decided and what came of it, labels, and
-#: since when somebody is in a segment.
+#: Parts whose state does not come from events alone: decisions and their outcomes, labels, and
+#: since when the customer is in a segment.
 OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS, LIFT)
-#: Parts that go by what other parts know: whether somebody left is told by their orders.
+#: Parts that depend on what other parts know: a person's orders say whether they have left.
 _ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS, RISK)
-#: Timers that go by what was decided, by labels, or by when the person last did anything.
+#: Timers that depend on decisions, on labels, or on the person's last activity.
 _TIMERS_OF_THE_PERSON: frozenset[str] = frozenset(
     {INACTIVE, *(timer.code for part in OF_THE_PERSON for timer in part.timers)} - {DECISION}
 )
@@ -59,9 +59,10 @@ class NotLinked(ValueError):
 
 
 class _Change(NamedTuple):
-    """What happens to a person: an id's row comes (``sign`` 1) or goes (-1) at ``at_ms``; one that
-    comes may be the first besides their own. ``is_counted``: by itself, before it comes or once it
-    is gone; one that goes so that another row of its id can come is not.
+    """A change of a person: an id's row joins (``sign`` 1) or leaves (-1) at ``at_ms``. One that
+    joins may be the first besides the person's own. ``is_counted``: the id counts by itself before
+    it joins, or once it has left; not if it leaves only to be replaced by another row of the same
+    id.
     """
 
     person: str
@@ -78,20 +79,20 @@ def advance(
 ) -> tuple[Fate, list[Effect]]:
     """`step` for a person with several ids: ``event`` may be of any of them."""
     theirs = msgspec.structs.replace(event, customer=person)
-    # Each by what it knows itself: what the person has heard under one id, another may not have,
-    # and an order that the id never had may be the person's.
+    # Each row records what it accepts itself: the person may have heard under one id what another
+    # id has not, and the person may have an order that the id does not.
     with suppress(Rejected):
         follow(row.ids[event.customer].row, event, context, plan)
     return step(row, theirs, context, plan)
 
 
 def is_mirror(row: Row) -> bool:
-    """Whether this is the row of an id that is another person's, who decides."""
+    """Whether this is the row of an id that belongs to another person, who decides."""
     return row.ids is not NO_IDS and row.read(IDENTITIES).is_mirror
 
 
 def mirror(row: Row, id_: str, event: Event, context: Context, plan: Plan) -> Fate:
-    """`step` for an id that is another person's: what is known of it is kept, so that it can leave.
+    """`step` for an id that belongs to another person: its state is kept, so that it can leave.
 
     Raises ``Rejected`` as `step` does.
     """
@@ -102,8 +103,8 @@ def mirror(row: Row, id_: str, event: Event, context: Context, plan: Plan) -> Fa
 
 
 def run_due(row: Row, person: str, before_ms: int, context: Context, plan: Plan) -> list[Effect]:
-    """`engine.run_due` for a person with several ids: of each id by itself, too, so that it meets
-    the model that was in force when it fell due.
+    """`engine.run_due` for a person with several ids. Also runs the timers of each id by itself, so
+    that they use the model that was in force when they fell due.
     """
     for id_, sub in row.ids.items():
         follow_due(sub.row, id_, before_ms, context, plan)
@@ -111,9 +112,11 @@ def run_due(row: Row, person: str, before_ms: int, context: Context, plan: Plan)
 
 
 def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan) -> list[Effect]:
-    """`engine.run_timers` for anybody: those that are due at exactly ``due_ms``, of the ids too."""
+    """`engine.run_timers` for any customer: at exactly ``due_ms``, including the timers of their
+    ids.
+    """
     if row.ids is NO_IDS:
-        # Nearly everybody.
+        # Nearly all customers.
         is_due = row.next_due_ms == due_ms
         return run_timers_of_one(row, person, due_ms, context, plan) if is_due else []
     for id_, sub in row.ids.items():
@@ -130,7 +133,7 @@ def run_timers(row: Row, person: str, due_ms: int, context: Context, plan: Plan)
 def take_up(
     row: Row, person: str, at_ms: int, codes: Collection[str], context: Context, plan: Plan
 ) -> list[Effect]:
-    """`engine.take_up` for anybody, and each of their ids by itself."""
+    """`engine.take_up` for any customer, and for each of their ids by itself."""
     if row.ids is NO_IDS:
         return take_up_of_one(row, person, at_ms, codes, context, plan)
     for id_, sub in row.ids.items():
@@ -153,7 +156,7 @@ def link(
     is_counted: bool = True,
 ) -> list[Effect]:
     """Link ``id_`` to the person at ``at_ms``: ``joining``, its row, becomes one of theirs.
-    ``is_counted``: among all customers, by itself, up to now.
+    ``is_counted``: until now it counted by itself in the sums over all customers.
 
     Raises ``NotLinked`` for the person's own id, and for one that is linked to them already.
     """
@@ -164,8 +167,8 @@ def link(
     is_first = not row.ids
     ids = row.ids or {person: SubRow(0, copy_of(row))}
     was_counted = _copy_of_cell(row.read(CHURN))
-    # In the order in which a stored row has them: what is made of all ids must not hang on when
-    # the row was last read.
+    # In the order of a stored row: the union of all ids must not depend on when the row was last
+    # read.
     row.ids = dict(sorted({**ids, id_: SubRow(at_ms, joining)}.items()))
     _take_over_timers(row, joining)
     change = _Change(person, id_, joining, 1, at_ms, is_first, is_counted)
@@ -184,9 +187,9 @@ def split(
     *,
     is_counted: bool = True,
 ) -> tuple[Row, list[Effect]]:
-    """Let ``id_`` leave the person at ``at_ms``; return its row, which is as if it had never been
-    linked, but that what was decided and taught meanwhile was the person's. ``is_counted``: among
-    all customers, by itself, from now on.
+    """Let ``id_`` leave the person at ``at_ms``. Returns its row, which is as if it had never been
+    linked, except that the decisions and lessons in between were the person's. ``is_counted``: from
+    now on it counts by itself in the sums over all customers.
 
     Raises ``NotLinked`` for the person's own id, and for one that is not linked to them.
     """
@@ -202,7 +205,7 @@ def split(
     change = _Change(person, id_, leaving, -1, at_ms, is_counted=is_counted)
     effects = _reunited(row, change, context, plan, IDENTITY_SPLIT)
     if len(row.ids) == 1:
-        # They ran for their own id all the while.
+        # These timers ran for their own id all the time.
         row.take_timers(row.ids[person].row.packed_timers(), _TIMERS_OF_THE_PERSON)
         row.ids = {} if row.read(IDENTITIES).is_mirror else NO_IDS
     return leaving, [*effects, *lost]
@@ -211,11 +214,11 @@ def split(
 def relink(
     row: Row, person: str, id_: str, anew: Row, said: tuple[int, int], context: Context, plan: Plan
 ) -> list[Effect]:
-    """Have ``anew`` as the row of ``id_``, which is linked already: ``said`` are the time at which
+    """Replace the row of ``id_``, which is linked already, by ``anew``. ``said``: the time at which
     it became another row, and since when it is linked.
 
-    Neither row is counted by itself among all customers: what the old one came to, by the clock of
-    this partition, need not be what the new one did, by that of its own.
+    Neither row counts by itself in the sums over all customers: the old one followed the clock of
+    this partition and the new one that of its own, so they may differ.
     """
     at_ms, since_ms = said
     left, effects = split(row, person, id_, at_ms, context, plan, is_counted=False)
@@ -225,8 +228,8 @@ def relink(
 
 
 def copy_of(row: Row) -> Row:
-    """What a customer has come to, without whose ids are whose; whether it is a visitor's id stays,
-    because parts ask for it.
+    """A copy of a customer's row without its links. It still says whether it is a visitor's id,
+    because parts read that.
     """
     copied, state = decode_row(encode_row(row)), row.read(IDENTITIES)
     copied.ids = NO_IDS
@@ -236,7 +239,7 @@ def copy_of(row: Row) -> Row:
 
 
 def with_labels_of(row: Row, left: Row) -> Row:
-    """``row`` with the labels and the cell of ``left``: they are the person's to move on."""
+    """``row`` with the labels and the cell of ``left``, which the person has advanced."""
     row.replace(CHURN, CHURN.unpack(CHURN.pack(left.read(CHURN))))
     return row
 
@@ -245,13 +248,13 @@ def returned(
     row: Row, id_: str, left: Row, apart: Row, at_ms: int, context: Context, plan: Plan
 ) -> list[Effect]:
     """Let an id be its own again. ``left``: the row that the person had of it, with labels and a
-    cell of the count tables. What was told of all customers was told of ``left``, and of ``apart``,
-    if the id was its own for a while already.
+    cell of the count tables. The sums over all customers contain the state of ``left``, and of
+    ``apart`` if the id was its own for a while already.
     """
     with_labels_of(row, left)
     _hand_back_outcomes(left, row)
     timers = row.packed_timers()
-    # Nothing is news of this time but the labels: the rest was known when it happened.
+    # Only the labels are news at this time: everything else was known when it happened.
     scene = Scene(row, id_, row.latest_ms, context)
     for part in PARTS:
         if part is not CHURN and _is_news(part, row, left, apart):
@@ -263,7 +266,7 @@ def returned(
     _count(scene, plan)
     row.take_timers(timers, _TIMERS_OF_THE_PERSON)
     if CONSENT_CHANGED in scene.moments:
-        # What is refused holds from now on.
+        # Refusals apply from now on.
         now.raise_moment(CONSENT_CHANGED)
     scene.moments.clear()
     return [*outcome(scene, plan), *outcome(now, plan)]
@@ -275,8 +278,8 @@ def _is_news(part: Part[Any], row: Row, left: Row, apart: Row) -> bool:
 
 
 def _hand_back_outcomes(source: Row, target: Row) -> None:
-    """What became of an action that both have decided is known to ``target`` as to ``source``, so
-    that what was withdrawn is not withdrawn again.
+    """Copy the outcomes of actions that both rows have from ``source`` to ``target``, so that
+    nothing is withdrawn twice.
     """
     known = {one.id: one.outcome for one in source.read(CONTACTS).latest}
     for place, contact in enumerate(target.read(CONTACTS).latest):
@@ -285,13 +288,13 @@ def _hand_back_outcomes(source: Row, target: Row) -> None:
 
 
 def _take_over_cell(row: Row, before: Labels, ids: Mapping[str, SubRow], person: str) -> None:
-    """Have every cell of the population's count tables in one row alone: the person's row moves on
-    with that of the first id that was counted, the other ids keep theirs to take along.
-    ``before``: the person's, when they had only these ``ids``.
+    """Keep each cell of the population's count tables in one row only: the person's row continues
+    with that of the first counted id, and the other ids keep theirs, to take them along.
+    ``before``: the person's labels when they had only these ``ids``.
     """
     kept_by = _first_counted(ids)
     if kept_by is None and before.counted is not None:
-        # Counted as a person, and so for the first time.
+        # The person was counted as a whole, and so for the first time.
         kept_by = ids[person]
         _copy_cell(before, kept_by.row.edit(CHURN))
     first = _first_counted(row.ids)
@@ -304,7 +307,7 @@ def _take_over_cell(row: Row, before: Labels, ids: Mapping[str, SubRow], person:
 
 
 def _hand_back_cell(row: Row, id_: str) -> None:
-    """Let an id take its cell along, and the person go on with that of the next."""
+    """Let an id take its cell along; the person continues with that of the next id."""
     if _first_counted(row.ids) is row.ids[id_]:
         _copy_cell(row.read(CHURN), row.ids[id_].row.edit(CHURN))
         left = _first_counted({other: sub for other, sub in row.ids.items() if other != id_})
@@ -312,7 +315,7 @@ def _hand_back_cell(row: Row, id_: str) -> None:
 
 
 def _first_counted(ids: Mapping[str, SubRow]) -> SubRow | None:
-    """Of the ids that brought a cell, the one that is linked the longest."""
+    """Among the ids that brought a cell, the one with the oldest link."""
     by_age = sorted(ids.items(), key=lambda item: (item[1].since_ms, item[0]))
     counted = (sub for _, sub in by_age if sub.row.read(CHURN).counted is not None)
     return next(counted, None)
@@ -327,9 +330,9 @@ def _copy_of_cell(labels: Labels) -> Labels:
 
 
 def _forget_labels(row: Row, leaving: Row, since_ms: int) -> list[LabelsDropped]:
-    """Drop the person's labels whose features used the id that leaves: those that were decided
-    since it is linked, and those that it brought and takes along. Its orders, which answer them,
-    leave too. Return what is lost: what it takes along is not.
+    """Drop the person's labels whose features used the leaving id: those decided since it was
+    linked, and those that it brought and takes along. Its orders, which answer them, leave, too.
+    Return the labels that are lost; those that it takes along are not.
     """
     labels = row.edit(CHURN)
     its = {(point.at_ms, point.features) for point in leaving.read(CHURN).points}
@@ -339,15 +342,16 @@ def _forget_labels(row: Row, leaving: Row, since_ms: int) -> list[LabelsDropped]
 
 
 def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: str) -> list[Effect]:
-    """Make the person's row anew of those of their ids, and everything that follows from it."""
+    """Unite the person's row again from those of their ids, with all consequences."""
     parameters, rows = plan.parameters, [sub.row for sub in row.ids.values()]
-    # Of what the id knows nothing, nothing changes; one id that is left is exactly what it was.
+    # A part without state of this id does not change; a single remaining id has exactly its own
+    # state.
     touched = [part for part in PARTS if _changes(part, change.other, len(rows))]
-    # Of who had one id alone that id's row knows it, and has to be read anyway.
+    # With one id only, that id's row has the state, and must be read anyway.
     known = row.ids[change.person].row if change.is_first else row
     before = {part.code: known.read(part) for part in touched}
     at_ms, counted = change.at_ms, change.sign if change.is_counted else 0
-    # What the parts are about to take back and the sums do not hold.
+    # The share that the parts will subtract, but that the sums do not contain.
     unheld = left_out(known, change.person, 1, at_ms, context)
     if counted:
         unheld += left_out(change.other, change.id, counted, at_ms, context)
@@ -357,7 +361,7 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
     for part in touched:
         if part not in OF_THE_PERSON:
             if len(rows) == 1:
-                # Exactly its own.
+                # Exactly the id's own state.
                 row.replace(part, rows[0].read(part))
             else:
                 row.replace(part, part.united([one.read(part) for one in rows], parameters))
@@ -369,7 +373,8 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
                 beyond = dropped(Dropped.BOUND, waited, row.read(CHURN).points)
     _note_contamination(row, change, parameters)
     scene = Scene(row, change.person, max(change.at_ms, row.latest_ms), context)
-    # A part that is off goes on to count whom it has counted, and says nothing else.
+    # A part that is off continues to count the customers that it has counted, and does nothing
+    # else.
     unheard = Scene(row, change.person, scene.at_ms, context)
     for part in touched:
         was, other = before[part.code], change.other.read(part)
@@ -384,8 +389,8 @@ def _reunited(row: Row, change: _Change, context: Context, plan: Plan, moment: s
 
 
 def _count(scene: Scene, plan: Plan) -> None:
-    """Take a row that was made anew for counted, as its parts have told, and leave it out if it
-    must be; heed what an id has refused.
+    """Treat a united row as counted, as its parts have reported it, and take it out of the sums if
+    it must be; follow an id's refusals.
     """
     if scene.row.read(CONSENT).is_left_out:
         scene.row.edit(CONSENT).is_left_out = False
@@ -394,8 +399,8 @@ def _count(scene: Scene, plan: Plan) -> None:
 
 
 def _note_contamination(row: Row, change: _Change, parameters: Parameters) -> None:
-    """Note that what was decided for an id that comes was decided in another group than the
-    person's: neither of them is what it would have been with the whole of the person in it.
+    """Note that decisions for a joining id were made in another group than the person's: neither
+    group is then what it would have been with the whole person in it.
     """
     if change.sign > 0 and change.other.read(CONTACTS).has_decisions:
         if are_apart(change.person, change.id, parameters):
@@ -403,14 +408,14 @@ def _note_contamination(row: Row, change: _Change, parameters: Parameters) -> No
 
 
 def _changes(part: Part[Any], other: Row, ids: int) -> bool:
-    """Whether the person's state of this part is another when the row of an id comes or goes, of
-    which so many are there then.
+    """Whether the person's state of this part changes when the row of an id joins or leaves;
+    ``ids``: the number of ids after that.
     """
     return part is not IDENTITIES and (part in _ALWAYS or ids == 1 or other.has(part))
 
 
 def _take_over_timers(row: Row, joining: Row) -> None:
-    """What was dealt with for an id is not dealt with again for the person."""
+    """What was handled for an id is not handled again for the person."""
     for code, theirs in joining.timers():
         mine = row.due(code)
         if theirs.handled_ms > mine.handled_ms:
@@ -421,7 +426,9 @@ def _take_over_timers(row: Row, joining: Row) -> None:
 
 
 def _together(of_ids: list[bytes], bytes_max: int) -> bytes:
-    """Fingerprints of all, the latest of each last, because the first are let go of."""
+    """The fingerprints of all ids, ordered so that each id's latest come last: the first are
+    dropped first.
+    """
     found: list[bytes] = []
     for back in range(_MESSAGE_BYTES, max(map(len, of_ids)) + 1, _MESSAGE_BYTES):
         for messages in of_ids:

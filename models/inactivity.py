@@ -1,7 +1,7 @@
-"""Erasing who did nothing for long: a deadline of the row, which the partition looks at. It then
-tells the row, by a record of the log.
+"""Erases customers who were inactive for long: each row has a deadline, and the partition checks it
+when it has come. The partition then erases the row by a record of the log.
 
-It is set once and set anew only when it has come, so that events cost nothing for it.
+The deadline is only moved when it has come, so that events cost nothing for it.
 """
 
 from typing import Final
@@ -17,20 +17,20 @@ INACTIVE: Final = "inactive"
 
 
 def _is_looked_at(_scene: Scene) -> None:
-    """The partition decides: a row cannot erase itself, nor the ids that go with it."""
+    """Does nothing: the partition decides, because a row cannot erase itself or its linked ids."""
 
 
 INACTIVITY_TIMER: Final = Timer(INACTIVE, _is_looked_at, last=True, waits_for_clock=True)
 
 
 def watch(row: Row, clock_ms: int, inactive_ms: int) -> None:
-    """Have the row looked at when nobody will have done anything for ``inactive_ms``, and not
-    before the clock moves on.
+    """Set the deadline to when the row will have been inactive for ``inactive_ms``, but not before
+    the clock has moved on.
     """
     if row.due(INACTIVE).due_ms:
         return
-    # Whoever never did anything is watched from what happened first; an id that goes with others is
-    # asked again, for it may be its own by then.
+    # Without activity of their own, customers are watched from the time of their latest event. An
+    # id that goes with others is checked again later, because it may be on its own by then.
     acted_ms = (
         clock_ms if _goes_with_others(row) else row.read(ENGAGEMENT).last_at_ms or row.latest_ms
     )
@@ -38,7 +38,9 @@ def watch(row: Row, clock_ms: int, inactive_ms: int) -> None:
 
 
 def ended_ms(row: Row, clock_ms: int, inactive_ms: int) -> int:
-    """When the row's deadline had come, by ``clock_ms``; 0 if it is not silent for so long."""
+    """When the row's deadline came, by ``clock_ms``; 0 if the row is not inactive for long
+    enough.
+    """
     timer = row.due(INACTIVE)
     if timer.due_ms or not timer.handled_ms or not is_silent(row, clock_ms, inactive_ms):
         return 0
@@ -46,8 +48,8 @@ def ended_ms(row: Row, clock_ms: int, inactive_ms: int) -> int:
 
 
 def is_silent(row: Row, at_ms: int, inactive_ms: int) -> bool:
-    """Whether by ``at_ms`` nobody did anything under this id, or any of the person's, for
-    ``inactive_ms``. An id that is another's goes with them.
+    """Whether nobody was active under this id, or any id of the person, for ``inactive_ms`` by
+    ``at_ms``. False for an id that belongs to another: it goes with its person.
     """
     if _goes_with_others(row):
         return False
@@ -55,5 +57,5 @@ def is_silent(row: Row, at_ms: int, inactive_ms: int) -> bool:
 
 
 def _goes_with_others(row: Row) -> bool:
-    """Whether it is another's id, or one of which nothing is known but who named it."""
+    """Whether the id belongs to another, or is only known because others named it."""
     return row.read(IDENTITIES).is_mirror or not row.latest_ms

@@ -1,4 +1,4 @@
-"""What the sides of a link have in common: an id's row, and that of the person whose it is."""
+"""What both sides of a link share: the row of an id, and the row of the person it belongs to."""
 
 from typing import NamedTuple
 
@@ -18,9 +18,9 @@ from models.plan import Plan
 
 
 class Stepped(NamedTuple):
-    """What an event or a record did to a row. ``fate`` is None if a part ``refused`` the event, or
-    for a record. ``row``: the row by now, which may be another. ``passed_on``: the event that the
-    record brought to the person whose it is.
+    """What an event or a record did to a row. ``fate`` is None for a record, and if a part
+    ``refused`` the event. ``row``: the row afterwards, which may be another one. ``passed_on``: the
+    event that the record brought to its person.
     """
 
     row: Row
@@ -31,8 +31,8 @@ class Stepped(NamedTuple):
 
 
 def passed_over(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
-    """An id came or went, so deadlines are others now. Those that are over by now, and were before
-    that moment, are told by nobody: an id told them on time, or they never were anybody's.
+    """Deadlines have changed, because an id came or went. Those that passed before that moment get
+    no effects: either the id had them on time, or they never applied to anybody.
     """
     if row.read(IDENTITIES).is_mirror:
         return []
@@ -43,7 +43,7 @@ def passed_over(row: Row, record: LinkRecord, context: Context, plan: Plan) -> l
 
 
 def row_in(record: LinkRecord) -> Row:
-    """The row that the record brings. Raises ``Rejected``."""
+    """The row in the record. Raises ``Rejected``."""
     try:
         return decode_row(row_bytes(record.said.row))
     except RowError:
@@ -51,14 +51,14 @@ def row_in(record: LinkRecord) -> Row:
 
 
 def event_in(record: LinkRecord, plan: Plan) -> Event:
-    """The event that the record brings, as its id's. Raises ``Rejected``."""
+    """The event in the record, as an event of its id. Raises ``Rejected``."""
     line = decode_log_line(bytes(record.said.event))
     event = event_of(line, message_id="", own=plan.parameters.names.own)
     return msgspec.structs.replace(event, customer=record.said.id)
 
 
 def passed_on(state: Identities, event: Event) -> list[LinkRecord]:
-    """The event for the person whose id this is."""
+    """A record that forwards the event to the id's person; none if the event stays with the id."""
     is_its_own = bool(state.shared_ms) and event.occurred_at_ms >= state.shared_ms
     if not state.person or state.is_leaving or is_its_own:
         return []

@@ -1,6 +1,6 @@
-"""An id's side of a link: who claims it, whose it is, and its row as a mirror or as its own.
+"""An id's side of a link: who claims it, who owns it, and its row, as a mirror or as its own.
 
-All who claim an id tell its row, so that it decides: the user who was first, by the time of events.
+All claims of an id go to its row, so that it decides: it belongs to the first user, by event time.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ from models.plan import Plan
 
 
 def was_user(row: Row, event: Event, plan: Plan) -> bool:
-    """Whether the id of a visitor's first event is a user's already. Of most users that is noted
-    nowhere, but what was done before anything as a visitor was done as a user.
+    """Whether the id of a visitor's first event is already a user's. Most users have no note of
+    that, but anything done before the first event as a visitor was done as a user.
     """
     state = row.read(IDENTITIES)
     if event.identified or state.is_visitor or not plan.parameters.identity.enabled:
@@ -37,11 +37,14 @@ def was_user(row: Row, event: Event, plan: Plan) -> bool:
 
 
 def began(row: Row, event: Event, plan: Plan) -> list[Effect]:
-    """Note as what the id does something; what waited for that follows from it."""
+    """Note whether the id acts as a user or a visitor, and return the records that waited for
+    that.
+    """
     state = row.read(IDENTITIES)
     if event.identified:
-        # What came of our own messages is told under whatever id these named. But whoever has ids
-        # is a user and nobody's visitor: two who claim each other would tell each other for ever.
+        # Outcomes of our own messages come under any id that these named, so they make nobody a
+        # user. But an id that claims others is a user and no visitor: otherwise two ids that claim
+        # each other would send each other records for ever.
         is_told_of = event.kind.is_passive or event.name in OUTCOMES
         if is_told_of and not claims_ids(event, plan):
             return []
@@ -92,8 +95,8 @@ def _why_not_merged(row: Row, said: LinkSaid) -> tuple[str, str] | None:
 
 
 def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[Effect]:
-    """This id was nobody's but its own at a time; claims from before it are void. Who made them
-    knows since when they claim it anew.
+    """This id belonged to nobody else up to a time: earlier claims are void. Their users know
+    whether they claimed it again later.
     """
     state = row.edit(IDENTITIES)
     if record.said.by == BY_LIMIT:
@@ -109,7 +112,7 @@ def take_unlink(row: Row, record: LinkRecord, plan: Plan) -> list[Effect]:
 
 
 def _forgotten(row: Row, record: LinkRecord, plan: Plan) -> list[Effect]:
-    """A user has let go of this id: they claim too many."""
+    """A user has let go of this id, because they claim too many."""
     row.edit(IDENTITIES).claims.pop(record.said.person, None)
     return _settled(row, record.customer, record.at_ms, plan)
 
@@ -120,15 +123,17 @@ def _let_go(record: LinkRecord, person: str, until_ms: int) -> LinkRecord:
 
 
 def is_users(row: Row) -> bool:
-    """Whether something was done with this id as a user's: of most users that is noted nowhere, but
-    what was not done by a visitor was.
+    """Whether the id was used as a user's. This is not noted for most users, but an id with events
+    that was not a visitor's was a user's.
     """
     state = row.read(IDENTITIES)
     return state.is_user or (bool(row.latest_ms) and not state.is_visitor)
 
 
 def _valid(row: Row, state: Identities) -> list[tuple[int, str]]:
-    """Who claims this id, the first before all. A user becomes another's by an act alone."""
+    """The users who claim this id, the first one first. A user's id can only be claimed by a
+    merge.
+    """
     is_user = is_users(row)
     return sorted(
         (claim.first_ms, user)
@@ -138,14 +143,14 @@ def _valid(row: Row, state: Identities) -> list[tuple[int, str]]:
 
 
 def _owner(state: Identities, valid: Sequence[tuple[int, str]]) -> str:
-    """The user who was first; "" for nobody, also if that one has too many ids."""
+    """The user who claimed it first; "" for none, or if that user has too many ids."""
     first = next((user for _, user in valid), "")
     return "" if not first or state.claims[first].is_sent_home else first
 
 
 def _settled(row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False) -> list[Effect]:
-    """Whose this id is by now, and what has to be told of it. An id that has done nothing yet
-    (``begins``: it is about to) waits: most never do, and cost nothing.
+    """Decide whose the id is now, and return the records about that. An id that has done nothing
+    yet waits (``begins``: it is about to): most never do anything, and so cost nothing.
     """
     state = row.edit(IDENTITIES)
     valid = _valid(row, state)
@@ -165,8 +170,8 @@ def _settled(row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False
         said = LinkSaid(id_, state.person, until=state.split_ms)
         return [LinkRecord(RELEASE, state.person, at_ms, said)]
     if state.is_apart and not _rivals(state, valid):
-        # Who shared it are one person by now, or one of them never had it. It is linked anew, so
-        # that what it did meanwhile is that person's.
+        # The users who shared it are one person by now, or one of them never had it. It is linked
+        # again, so that what it did in between belongs to that person.
         state.is_leaving = True
         said = LinkSaid(id_, state.person, until=state.split_ms)
         return [LinkRecord(RELEASE, state.person, at_ms, said)]
@@ -176,7 +181,9 @@ def _settled(row: Row, id_: str, at_ms: int, plan: Plan, *, begins: bool = False
 def grafted(
     row: Row, id_: str, state: Identities, at_ms: int, *, again: bool = False
 ) -> LinkRecord:
-    """The id's row for the person whose it is; ``again``: for one that has it, as it is by now."""
+    """Brings the id's row to its person; ``again``: to a person who already has it, as it is
+    now.
+    """
     packed = row_text(encode_row(identity.copy_of(row)))
     by = state.claims[state.person].by
     said = LinkSaid(id_, state.person, by, since=state.since_ms, row=packed, again=again)
@@ -186,7 +193,7 @@ def grafted(
 def _share(
     row: Row, id_: str, valid: Sequence[tuple[int, str]], at_ms: int, plan: Plan
 ) -> list[Tally]:
-    """From when a second user claims a visitor's id on, what is done with it is its own."""
+    """Once a second user claims a visitor's id, what is done with it counts for the id alone."""
     state = row.edit(IDENTITIES)
     shared = _rivals(state, valid)
     if not shared or plan.parameters.identity.shared == "keep":
@@ -197,7 +204,7 @@ def _share(
     whole, contacts = identity.copy_of(row), row.read(CONTACTS)
     row.clear()
     row.replace(IDENTITIES, state)
-    # Caps hold and a refusal stands, whoever uses it by now.
+    # Caps and refusals still hold, whoever uses the id now.
     row.replace(CONTACTS, contacts)
     told = keep_word(row, whole, at_ms, plan)
     row.ids = {id_: SubRow(state.since_ms, whole)}
@@ -206,7 +213,7 @@ def _share(
 
 
 def _rivals(state: Identities, valid: Sequence[tuple[int, str]]) -> list[int]:
-    """Since when each user claims a visitor's id who is not the same person as the first."""
+    """When each user claimed a visitor's id who is not the same person as the first user."""
     acts = {user for user, claim in state.claims.items() if claim.by == BY_MERGE}
     if state.person in acts:
         return []
@@ -219,8 +226,8 @@ def _rivals(state: Identities, valid: Sequence[tuple[int, str]]) -> list[int]:
 
 
 def keep_word(row: Row, whole: Row, at_ms: int, plan: Plan) -> list[Tally]:
-    """Have what was agreed to or refused under this id, whenever that was. Return what that changes
-    of the sums of all customers: an id that is shared is counted by itself.
+    """Keep every consent and refusal given under this id, at any time. Return the changes to the
+    sums over all customers: a shared id counts by itself.
     """
     before = row.read(CONSENT)
     kept = CONSENT.united((before, whole.read(CONSENT)), plan.parameters)
@@ -230,7 +237,7 @@ def keep_word(row: Row, whole: Row, at_ms: int, plan: Plan) -> list[Tally]:
 
 
 def owner_of(row: Row) -> str:
-    """Whose id it is, or will be once it does something; "" for nobody's."""
+    """The person who owns the id, or will once it does something; "" for none."""
     state = row.read(IDENTITIES)
     if state.person:
         return state.person
@@ -238,8 +245,9 @@ def owner_of(row: Row) -> str:
 
 
 def goes_with(row: Row, parameters: Parameters) -> tuple[str, int]:
-    """The person without whom nobody can ask for this id alone, and since when it is theirs; also
-    of one that has done nothing yet. "" for nobody: it is its own, several share it, or it leaves.
+    """The person to whom this id belongs, so that nobody can request it without them, and since
+    when. Also for an id that has done nothing yet. "" for none: the id is its own, several share
+    it, or it is leaving.
     """
     state = row.read(IDENTITIES)
     if state.person:
@@ -252,15 +260,15 @@ def goes_with(row: Row, parameters: Parameters) -> tuple[str, int]:
 
 
 def freed(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
-    """The person who was to let go of this id is no more: it is its own again."""
+    """The person who was to let go of this id no longer exists: it is its own again."""
     whole = row.ids[record.customer].row if row.read(IDENTITIES).is_apart else row
     return _own_again(row, record, identity.copy_of(whole), context, plan)
 
 
 def take_left(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
-    """The person has let go of this id: it is its own again, as of what it did itself."""
+    """The person has let go of this id: it is its own again, with what it did itself."""
     if row.read(IDENTITIES).person != record.said.person:
-        # It was erased meanwhile.
+        # It was erased in the meantime.
         return Stepped(row, [])
     return _own_again(row, record, row_in(record), context, plan)
 
@@ -280,6 +288,6 @@ def _own_again(row: Row, record: LinkRecord, left: Row, context: Context, plan: 
     effects = identity.returned(row, id_, left, apart, record.at_ms, context, plan)
     effects += passed_over(row, record, context, plan)
     effects += _settled(row, id_, record.at_ms, plan)
-    # Whoever has it next tells it by themselves.
+    # If it has a new person, `_settled` has sent these records.
     told = [] if state.person else owner_told(state, id_)
     return Stepped(row, [*effects, *told])

@@ -1,4 +1,4 @@
-"""A person's side of a link: ids come with their rows, tell what they do, and leave again."""
+"""A person's side of a link: ids come with their rows, forward their events, and leave again."""
 
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ from models.plan import Plan
 
 
 def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
-    """An id is this person's from here on; or its row has become another by more than its events,
-    when it has ids itself.
+    """An id belongs to this person from here on; or an id that has ids itself brings its row again,
+    because it has changed by more than its events.
     """
     said, person, joining = record.said, record.customer, row_in(record)
     if said.again and said.id not in row.ids:
@@ -29,7 +29,7 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
     if said.id in row.ids:
         times = record.at_ms, said.since
         effects = identity.relink(row, person, said.id, joining, times, context, plan)
-        # It is counted with whom they are counted with, before and after.
+        # It counts with the person that this one belongs to, before and after.
         effects = [] if state.is_mirror else effects
     else:
         came = _Came(person, record.at_ms, context, plan)
@@ -38,7 +38,7 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
     effects += passed_over(row, record, context, plan)
     state = row.edit(IDENTITIES)
     claim = state.claimed.get(said.id)
-    # What was forgotten meanwhile, among so many, leaves again.
+    # A claim that was dropped in between, because there were too many: the id leaves again.
     unknown = [] if claim is not None else [forgotten(said.id, said.since, person, record.at_ms)]
     return [
         *effects,
@@ -49,7 +49,7 @@ def take_graft(row: Row, record: LinkRecord, context: Context, plan: Plan) -> li
 
 
 def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
-    """An event of an id of this person's; of one that has left since, it is known there."""
+    """Apply an event of one of this person's ids; an id that has left since knows it itself."""
     id_, person = record.said.id, record.customer
     if id_ not in row.ids:
         return Stepped(row, [])
@@ -64,7 +64,7 @@ def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -
         if identity.mirror(row, person, sub, context, plan) is not Fate.APPLIED:
             return Stepped(row, [])
     except Rejected:
-        # What the id has heard of is not what the person has.
+        # What the id has recorded is not what the person has.
         return Stepped(row, [])
     finally:
         context.is_passed_on = False
@@ -72,8 +72,8 @@ def take_forwarded(row: Row, record: LinkRecord, context: Context, plan: Plan) -
 
 
 def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> list[Effect]:
-    """An id is not this person's, or no longer: it gets its row back. What was said of it since
-    then is said anew, and first, so that the id knows it when it is its own again.
+    """An id does not belong to this person, or no longer does: it gets its row back. Later claims
+    are sent again, and first, so that the id knows them when it is its own again.
     """
     said, person = record.said, record.customer
     state = row.edit(IDENTITIES)
@@ -97,7 +97,7 @@ def take_release(row: Row, record: LinkRecord, context: Context, plan: Plan) -> 
 
 
 def _not_merged(row: Row, said: LinkSaid, record: LinkRecord, plan: Plan) -> list[Effect]:
-    """A user, or a visitor, was not merged into this one; as a visitor it may be theirs still."""
+    """A user, or a visitor, was not merged into this one; as a visitor it may still be theirs."""
     claimed = row.edit(IDENTITIES).claimed
     claim = claimed.get(said.id)
     if claim is not None and claim.by == BY_MERGE and not claim.void_act():
@@ -116,7 +116,7 @@ def _claimed_again(state: Identities, said: LinkSaid, person: str) -> list[LinkR
 
 
 class _Came(NamedTuple):
-    """An id comes to a person at a moment, or goes."""
+    """An id comes to a person, or leaves, at a moment."""
 
     person: str
     at_ms: int
@@ -126,9 +126,10 @@ class _Came(NamedTuple):
     def as_it_decides(
         self, state: Identities, effects: list[Effect], other: Row, sign: int
     ) -> list[Effect]:
-        """Of somebody who is another's id only that the ``other`` id is counted no more by itself
-        among all customers, or is again. What it makes of them is told by that one, who has them
-        as they were, by another clock; or by themselves, once they are their own again.
+        """If this person belongs to another, the only effect is that the ``other`` id no longer
+        counts by itself in the sums over all customers, or does again. All other effects are the
+        owner's, who has this person's ids as they were, by another clock; or the person's own, once
+        they are on their own again.
         """
         if not state.is_mirror:
             return effects
@@ -136,7 +137,7 @@ class _Came(NamedTuple):
 
 
 def _changed(row: Row, person: str, state: Identities, at_ms: int) -> list[LinkRecord]:
-    """A person with ids who is another's id tells of it when those change."""
+    """A person with ids who belongs to another reports changes of these ids."""
     if not state.is_mirror or state.is_leaving:
         return []
     return [grafted(row, person, state, at_ms, again=True)]

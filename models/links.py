@@ -1,9 +1,9 @@
-"""Who is whose: what a row tells other rows of it, and what it makes of what they tell it.
+"""Which id belongs to whom: the records that a row sends to others, and what it does with theirs.
 
-An id's own row decides whose the id is (`models.linked_id`), because all who claim it tell that row
-(`models.claims`). The person's row then has the id's row among its ids, and is told what the id
-does (`models.linked_person`); the id's own goes on as a mirror of that, so that nothing is missing
-when it leaves.
+An id's own row decides who owns the id (`models.linked_id`), because all who claim it send that row
+a record (`models.claims`). The person's row then has the id's row among its ids, and gets a record
+of what the id does (`models.linked_person`). The id's own row goes on as a mirror, so that nothing
+is missing when the id leaves.
 
     user ── link ──► id ── graft, forwarded ──► person
     anybody ── unlink ──► id ── release ──► person ── left ──► id
@@ -29,43 +29,45 @@ from models.plan import Plan
 
 
 def may_link(event: Event, plan: Plan) -> bool:
-    """Whether an event says who somebody is, were it the first that is known of them."""
+    """Whether an event would link ids if it were the customer's first."""
     if not plan.parameters.identity.enabled:
         return event.name == SPLIT
     return not event.identified or event.visitor is not None or event.name in (MERGED, SPLIT)
 
 
 def is_elsewhere(row: Row) -> bool:
-    """Whether it is the row of an id that is another person's, in whose profile it is told."""
+    """Whether the row belongs to an id of another person, in whose profile it appears."""
     return identity.is_mirror(row)
 
 
 def is_told(row: Row) -> bool:
-    """Whether it is somebody's: an id that others have only named, or that is another person's, is
-    no customer. One that several share is, also before anything is done with it since.
+    """Whether the row is a customer. An id that others have only named is none, and neither is an
+    id of another person. A shared id is one, even before anything was done with it since.
     """
     return (row.latest_ms > 0 or row.read(IDENTITIES).is_apart) and not is_elsewhere(row)
 
 
 def person_of(row: Row) -> str:
-    """Whose id it is, of such a row."""
+    """The person that such an id belongs to."""
     return row.read(IDENTITIES).person
 
 
 def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
-    """`engine.step` for anybody: of a person with several ids, or an id of another's, too."""
+    """`engine.step` for any row: also for a person with several ids, and for an id of another
+    person.
+    """
     if was_user(row, event, plan):
         row.edit(IDENTITIES).is_user = True
     state, begun, effects = row.read(IDENTITIES), list[Effect](), list[Effect]()
     whose = state.is_apart, state.is_mirror
     if state.claims:
-        # They may have waited for it to begin.
+        # Claims may have waited for the id to begin.
         begun = began(row, event, plan)
     try:
         if state.is_mirror:
             fate = identity.mirror(row, event.customer, event, context, plan)
         elif state.is_apart and event.occurred_at_ms < state.shared_ms:
-            # From before it was shared, so it is the first user's.
+            # It is from before the id was shared, so it belongs to the first user.
             whole = row.ids[event.customer].row
             fate = identity.mirror(whole, event.customer, event, context, plan)
             effects += keep_word(row, whole, event.occurred_at_ms, plan)
@@ -88,8 +90,8 @@ def advance(row: Row, event: Event, context: Context, plan: Plan) -> Stepped:
 
 
 def _because_of(cause: Event | LinkSaid, effects: list[Effect]) -> list[Effect]:
-    """What history says of whose an id is stays history, however far it is told; an event that is
-    passed on says so itself.
+    """Mark the records that follow from history as historical, however far they travel. A forwarded
+    event says so itself.
     """
     if cause.historical:
         for effect in effects:
@@ -99,8 +101,8 @@ def _because_of(cause: Event | LinkSaid, effects: list[Effect]) -> list[Effect]:
 
 
 def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
-    """What a record of another row does to this one, the row of ``record.customer``. Raises
-    ``Rejected`` for a record that no worker wrote, before anything changes.
+    """Apply another row's record to this one, the row of ``record.customer``. Raises ``Rejected``
+    for a record that no worker wrote, before anything changes.
     """
     was_rehearsal, before = context.is_rehearsal, Headcount.of(row)
     context.is_rehearsal = was_rehearsal or record.said.historical
@@ -109,7 +111,7 @@ def take(row: Row, record: LinkRecord, context: Context, plan: Plan) -> Stepped:
     finally:
         context.is_rehearsal = was_rehearsal
     _because_of(record.said, stepped.effects)
-    # A row that was copied on the way, to be sent, takes itself for packed.
+    # Mark it as changed: a row that was copied for sending counts as packed.
     stepped.row.edit(IDENTITIES)
     stepped.effects.extend(before.changed_to(Headcount.of(stepped.row), record.at_ms))
     return stepped

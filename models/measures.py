@@ -1,4 +1,4 @@
-"""Metrics of all customers together, as data: only streams/metrics.py knows Prometheus."""
+"""Metrics over all customers, as data: only streams/metrics.py knows Prometheus."""
 
 from typing import NamedTuple
 

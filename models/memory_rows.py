@@ -1,4 +1,4 @@
-"""Rows in memory, for folds whose state nobody keeps: a replay, and an event that is tried."""
+"""Rows in memory, for folds whose state is not kept: a replay, and a dry run of an event."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from models.customer.row import Row
 
 
 class MemoryRows:
-    """The rows of a partition as live objects, of which nothing is stored."""
+    """The rows of a partition as live objects; nothing is stored."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -18,7 +18,7 @@ class MemoryRows:
         self.rows[customer] = row
 
     def forget(self, customer: str) -> None:
-        """Nothing is stored to go back to: who folds this ends with the error that caused it."""
+        """There is no stored row to return to: the fold ends with the error that caused this."""
         self.rows.pop(customer, None)
 
     def remove(self, customer: str, _offset: int) -> None:

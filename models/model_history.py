@@ -1,7 +1,7 @@
-"""How the models have done over time, as the versions of the snapshots tell it.
+"""The quality of the models over time, from the versions of the snapshots.
 
-A snapshot counts every score that has matured so far, in tables that add up. So what one version
-counts less what an earlier one did is exactly how the scores of the time between did.
+A snapshot counts every score that has matured so far, in tables that add up. So the difference
+between two versions is exactly the scores that matured in between.
 """
 
 from collections import deque
@@ -26,18 +26,18 @@ from models.learning.tallies import Tallies
 from models.measures import Sample
 from models.population import samples_of_parts
 
-#: Quality is that of the scores that matured within this long.
+#: Quality is measured over the scores that matured within this time.
 WINDOW_MS: Final = 28 * DAY_MS
-#: Versions that are remembered; of more, every second of the older half goes.
+#: The most versions to remember; beyond it, every second one of the older half is dropped.
 POINTS_MAX: Final = 400
-#: Whose scores are followed: what was served, and the formula.
+#: The scorers that are followed: the champion, whose scores were served, and the formula.
 FOLLOWED: Final = (CHAMPION, str(Scorer.BASELINE))
-#: With fewer, a mean says little.
+#: With fewer scores, a mean says little.
 JUDGED_MIN: Final = 30
 
 
 class JudgedScores(NamedTuple):
-    """How scores did that matured within a window; None for what cannot be computed."""
+    """The quality of the scores that matured within a window; None for what cannot be computed."""
 
     log_loss: float | None
     auc: float | None
@@ -46,8 +46,8 @@ class JudgedScores(NamedTuple):
 
 
 class ModelPoint(NamedTuple):
-    """A version: when it was drawn, in ms of event time, whose scores it serves by horizon, how
-    those in `FOLLOWED` did by horizon and scorer, and what it tells of all customers.
+    """A version: when it was drawn, in ms of event time, the scorer that it serves by horizon, the
+    quality of those in `FOLLOWED` by horizon and scorer, and its figures for all customers.
     """
 
     version: int
@@ -58,7 +58,7 @@ class ModelPoint(NamedTuple):
 
 
 class FeatureShift(NamedTuple):
-    """A feature whose mean has moved: by how many of its standard deviations."""
+    """A feature whose mean has moved, and by how many of its standard deviations."""
 
     feature: str
     deviations: float
@@ -80,7 +80,7 @@ class _Learners(Struct):
 
 
 class _Trainer(Struct):
-    """What is read of a trainer's state."""
+    """The fields that are read from a trainer's state."""
 
     learners: _Learners = msgspec.field(default_factory=_Learners)
 
@@ -89,7 +89,9 @@ _TRAINER = msgspec.json.Decoder(_Trainer | None)
 
 
 class _Counted(NamedTuple):
-    """The tables of a version, over all kinds of decisions, and its moments of features."""
+    """The tables of a version, summed over all kinds of decisions, and the moments of its
+    features.
+    """
 
     at_ms: int
     tables: Mapping[tuple[str, str], Reliability]
@@ -111,14 +113,15 @@ class ModelHistory:
         return self._points
 
     def add(self, content: bytes) -> None:
-        """Take one more version; what is no snapshot, or none of this release, is passed over."""
+        """Add a version; bytes that are no snapshot of this release are ignored."""
         try:
             snapshot = decode_snapshot(content)
             trainer = _TRAINER.decode(snapshot.trainer) or _Trainer()
         except (SnapshotError, *UNREADABLE):
             return
         if self._points and snapshot.version <= self._points[-1].version:
-            # Drawn again, or learning has started over: what was counted before is not a part.
+            # It was drawn again, or learning has started over: it does not include the earlier
+            # counts.
             self._points = [one for one in self._points if one.version < snapshot.version]
             self._counted.clear()
         counted = _counted(snapshot, trainer)
@@ -133,7 +136,7 @@ class ModelHistory:
 
     def shifts(self, horizon: str) -> list[FeatureShift]:
         """How far the features' means over the last window are from those before it, the farthest
-        first; of the decisions that matured then.
+        first. Only decisions that matured in that window count.
         """
         if not self._counted:
             return []

@@ -17,10 +17,11 @@ _MINOR_PER_UNIT = {
 }
 
 
-#: ISO 4217 has it for what is in no currency; there is never a rate of it.
+#: ISO 4217's code for amounts in no currency; it never has a rate.
 NO_CURRENCY = "XXX"
 _CODE_LENGTH = 3
-#: Signs that mean one currency. Others are of several, such as those of the dollar and the yen.
+#: Signs that mean one currency. Signs of several, such as those of the dollar and the yen, are not
+#: here.
 SIGNS: Final = {
     "€": "EUR",
     "£": "GBP",
@@ -43,7 +44,7 @@ SIGNS: Final = {
     "₪": "ILS",
     "₴": "UAH",
 }
-#: Few currencies are named, again and again.
+#: The cache is small: few currencies are named, again and again.
 _CODES_MAX = 256
 
 
@@ -59,15 +60,17 @@ def minor_units(amount: float, currency: str) -> int:
 
 
 def foreign(named: str | None, money: Money) -> str:
-    """The currency that an event names, as a code; empty for the shop's own, or none named."""
+    """The code of the currency that an event names; empty for the shop's own, or if none is
+    named.
+    """
     code = code_of(named)
     return "" if code == money.currency else code
 
 
 @lru_cache(_CODES_MAX)
 def code_of(named: str | None) -> str:
-    """The code of a currency that is named or has a sign of its own; empty if none is named, and
-    `NO_CURRENCY` for what is none.
+    """The code of a currency given by code or by a sign of its own; empty if none is named, and
+    `NO_CURRENCY` for a text that is no currency.
     """
     text = (named or "").strip().upper()
     text = SIGNS.get(text, text)
@@ -75,21 +78,21 @@ def code_of(named: str | None) -> str:
 
 
 def has_rate(currency: str, at_ms: int, money: Money) -> bool:
-    """Whether an amount of that day can be converted; ``currency`` is as `foreign` gives it."""
+    """Whether an amount of that day can be converted; ``currency`` is as `foreign` returns it."""
     return not currency or money.rate(currency, at_ms // DAY_MS) is not None
 
 
 def rate_of(currency: str, at_ms: int, money: Money) -> float:
-    """The rate of the day of ``at_ms``. Amounts without one are refused when they come in; of a day
-    before the first rate, to which only another's day can lead, that first one.
+    """The rate on the day of ``at_ms``. Admission refuses amounts without one. For a day before the
+    first rate, which only the day of another event can lead to, the first rate.
     """
     rate = money.rate(currency, at_ms // DAY_MS)
     return money.first_rate(currency) if rate is None else rate
 
 
 def shop_minor(amount: float, currency: str, at_ms: int, money: Money) -> int:
-    """``amount`` in minor units of the shop's currency, at the rate of the day of ``at_ms``;
-    ``currency`` is as `foreign` gives it.
+    """``amount`` in minor units of the shop's currency, at the rate on the day of ``at_ms``;
+    ``currency`` is as `foreign` returns it.
     """
     if currency:
         amount *= rate_of(currency, at_ms, money)
@@ -102,6 +105,6 @@ def in_words(amount_minor: int, currency: str) -> str:
 
 
 def digits(amount: float, currency: str) -> str:
-    """An amount of the currency with as many decimals as it has, and without its name."""
+    """An amount with as many decimals as its currency has, without the currency's name."""
     decimals = len(str(minor_per_unit(currency))) - 1
     return f"{amount:,.{decimals}f}"

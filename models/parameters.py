@@ -9,7 +9,8 @@ from models.customer.registry import PARTS
 
 
 def load_parameters(file: Path | None = None, assignments: Iterable[str] = ()) -> Parameters:
-    """Load the shipped values; those of ``file``, then ``name=value`` assignments override them.
+    """Load the shipped values; those in ``file`` override them, and ``name=value`` assignments
+    override both.
 
     Raises ``ParameterError`` for an unknown name or a value of the wrong kind, and ``RuleError``
     for a rule or an action that cannot be used.

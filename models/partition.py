@@ -37,12 +37,12 @@ from models.parts_in_force import NOTHING_AWAITED, awaited, begun_later, known, 
 from models.plan import Plan
 from models.repeats import is_repeated
 
-#: How far ahead of the clock timers are put in order.
+#: How far ahead of the clock timers are put in the heap.
 _NEAR_MS = DAY_MS
-#: Records that are no events.
+#: Records that are not events.
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
-#: Effects of erasing who did nothing for long, by one record of the log.
+#: How many inactive customers one record of the log may erase.
 ERASED_AT_ONCE_MAX = 24
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
@@ -60,11 +60,11 @@ class Rows(Protocol):
     def forget(self, customer: str) -> None: ...
 
     def remove(self, customer: str, offset: int, /) -> None:
-        """Have no row of the customer any more, because of the record at ``offset``."""
+        """Remove the customer's row, because of the record at ``offset``."""
         ...
 
     def due(self) -> Iterable[tuple[int, str]]:
-        """(earliest timer, customer) of every row that has one."""
+        """(earliest timer, customer) of every row with a timer."""
         ...
 
     def applied(self) -> Iterable[tuple[int, str]]:
@@ -73,10 +73,10 @@ class Rows(Protocol):
 
 
 class Applied(Struct, frozen=True, gc=False):
-    """What one record of the log did. ``fate`` and ``event`` are None for control records and
-    for records that were applied before. ``rehearsed``: the rules that would have fired.
-    ``refused``: why a part refused the event, which then has no fate. ``passed_on``: the event of
-    an id that a record brought to the person whose it is. ``dropped``: labels that teach nothing.
+    """What one record of the log did. ``fate`` and ``event`` are None for control records and for
+    records that were applied before. ``rehearsed``: the rules that would have fired. ``refused``:
+    why a part refused the event, which then has no fate. ``passed_on``: the event of an id that a
+    record brought to its person. ``dropped``: labels that teach nothing.
     """
 
     effects: list[Effect]
@@ -89,12 +89,12 @@ class Applied(Struct, frozen=True, gc=False):
 
     @property
     def outcome(self) -> Event | None:
-        """The outcome of a decision that this record brought to whom it may have been made for: not
-        to an id of theirs, which passes it on.
+        """The outcome of a decision that this record brought to the customer it may have been made
+        for; not to one of their ids, which forwards it.
         """
         event = self.event if self.fate is Fate.APPLIED else self.passed_on
         if event is None or event.name not in OUTCOMES:
-            # Nearly always.
+            # The usual case.
             return None
         is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
         return None if is_theirs else event
@@ -123,7 +123,7 @@ class Partition:
         self._rows = rows
         self._graves: Graves = dict[str, Grave]() if graves is None else graves
         if len(self._graves):
-            # Some may have been written before the state that they belong to.
+            # Some graves may have been written before the state that they belong to.
             self.state.format = GRAVES_FORMAT
         self._plan = plan
         self._snapshots = snapshots
@@ -149,7 +149,7 @@ class Partition:
 
     def apply(self, offset: int, line: Line) -> Applied:
         """Apply the record at ``offset``. Raises ``Rejected`` if it is not a record of the log, or
-        announces a model that is not there.
+        announces a model that does not exist.
         """
         if line.is_before_rehearsal and self.state.live_at_ms is None:
             self._go_live(0)
@@ -169,8 +169,8 @@ class Partition:
         return applied
 
     def fold(self, offset: int, event: Event, *, moves_clock: bool) -> Applied:
-        """``apply`` for an event that is decoded already; ``moves_clock``: to the event's time,
-        less ``time.disorder``, before the event is applied.
+        """``apply`` for a decoded event. ``moves_clock``: first move the clock to the event's time,
+        less ``time.disorder``.
         """
         if offset <= self.state.applied:
             return ALREADY_APPLIED
@@ -197,7 +197,9 @@ class Partition:
         return self._placed(offset, self._run_until(offset, clock_ms))
 
     def _run_until(self, offset: int, clock_ms: int) -> list[Effect]:
-        """Move the clock and run what is due; when the end of a day was passed, say so last."""
+        """Move the clock and run what is due; if this passes the end of a day, the last effect says
+        so.
+        """
         earlier_ms = self.state.clock_ms
         if clock_ms < earlier_ms:
             return []
@@ -225,7 +227,7 @@ class Partition:
             if row is None:
                 continue
             if row.applied >= offset and customer not in ran:
-                # Read again after a crash: this record was already applied to this row.
+                # The record is read again after a crash, and was already applied to this row.
                 ahead.append((customer, row))
                 continue
             is_behind = row.applied < self._awaited.before
@@ -244,9 +246,9 @@ class Partition:
         return effects
 
     def _is_ended(self, customer: str, row: Row, room: int, effects: list[Effect]) -> bool:
-        """Whether the customer did nothing for too long; then they are told, in ``effects``.
-        ``room``: for so many, of which one record of the log has no more than it can tell apart;
-        who has to wait is looked at with the next.
+        """Whether the customer was inactive for too long; then their expiry is added to
+        ``effects``. ``room``: how many more customers this record may erase. Others are checked
+        again later.
         """
         clock_ms, inactive_ms = self.state.clock_ms, self._plan.inactive_ms
         ended_ms = inactivity.ended_ms(row, clock_ms, inactive_ms)
@@ -257,7 +259,9 @@ class Partition:
         return False
 
     def switch_parts(self, plan: Plan, since: int, *, is_taken_up: bool = True) -> None:
-        """Fold the record at ``since``, which is the next, and all after it with other parts."""
+        """Fold the record at ``since``, which is the next one, and all later ones with other
+        parts.
+        """
         self._plan = plan
         self._switch_to(plan, since, is_taken_up=is_taken_up)
         self._await_everybody()
@@ -277,7 +281,7 @@ class Partition:
         self._refresh()
 
     def _await_everybody(self) -> None:
-        """Have everybody in time who has yet to take up parts that came into force."""
+        """Schedule every customer who has yet to take up parts that came into force."""
         ahead = self._awaited
         if not ahead.since:
             return
@@ -286,8 +290,8 @@ class Partition:
                 self._schedule(customer, ahead.own_ms(customer))
 
     def _take_up(self, offset: int, row: Row, customer: str, before_ms: int) -> list[Effect]:
-        """Have the customer take up, as of just before ``before_ms``, the parts that came into
-        force since the row was changed last.
+        """Let the customer take up, as of just before ``before_ms``, the parts that came into force
+        since their row last changed.
         """
         ahead, plan = self._awaited, self._plan
         at_ms = max(before_ms - 1, ahead.begun_ms, row.latest_ms)
@@ -311,7 +315,7 @@ class Partition:
     def _control(self, offset: int, line: Line) -> list[Effect]:
         if line.type == "model":
             version, sha256 = line.version, line.sha256 or ""
-            # An older one is not asked for: it may be gone, or have been named wrongly.
+            # An older one is not read: it may be deleted, or have been named wrongly.
             if version is not None and self.adopts(offset, line):
                 self.adopt(self._announced(version, sha256), sha256)
             elif version == self.state.model_version and self._is_another(sha256):
@@ -333,7 +337,7 @@ class Partition:
         try:
             return self._snapshots(version, sha256)
         except UnknownSnapshot:
-            # A snapshot is durable before it is announced, so this one never was.
+            # A snapshot is durable before it is announced, so this one never existed.
             raise Rejected(
                 Reason.OUT_OF_RANGE,
                 "$.sha256",
@@ -346,7 +350,7 @@ class Partition:
         return bool(adopted) and bool(sha256) and sha256 != adopted
 
     def _went_live(self, offset: int, at_ms: int) -> list[Effect]:
-        """Decide aloud from here on: the deadlines up to now are the last that are rehearsed.
+        """Go live: the deadlines up to now are the last that are rehearsed.
 
         A partition without events has no time yet, and gets it from its first one.
         """
@@ -368,7 +372,7 @@ class Partition:
             # For every fate, so that it is the same after a crash, when a row may be ahead of the
             # log.
             state.latest_ms = event.occurred_at_ms
-        # Before the clock moves, for what is due by then counts as this record's change, too.
+        # Before the clock moves, because timers due by then count as this record's change, too.
         row, grave = self._rows.get(customer), self._graves.get(customer)
         is_applied = _knows(row, grave, offset)
         effects: list[Effect] = []
@@ -388,7 +392,7 @@ class Partition:
         try:
             stepped, caused = step(row, event, self._context, self._plan)
         except Rejected as refused:
-            # By a part, before anything of the customer changed.
+            # A part refused it, before anything of the customer changed.
             return replace(self._placed(offset, effects), event=event, refused=refused)
         except BaseException:
             # The row may be half changed: discard it and use the stored one.
@@ -407,8 +411,9 @@ class Partition:
         grave: Grave | None,
         effects: list[Effect],
     ) -> Fate | None:
-        """The fate of a request to erase, and of what comes of somebody who was erased; None for
-        all else. What that brings about, and what is taken up before, is added to ``effects``.
+        """The fate of an erasure request, and of any other event for an erased customer; None for
+        all other events. Its effects are added to ``effects``, with those of parts that were taken
+        up before.
         """
         if row is not None and row.applied < self._awaited.before:
             effects += self._take_up(offset, row, event.customer, event.occurred_at_ms)
@@ -418,7 +423,7 @@ class Partition:
             return Fate.ERASED if is_hidden else None
         left = erasure.request(row, grave, event, self._plan)
         if left is None and grave is not None and grave.erased < offset == grave.applied:
-            # Read again after a crash: the grave was written, and the row was not.
+            # The record is read again after a crash: the grave was written, and the row was not.
             left = erasure.Left(row, None, [])
         if left is None:
             return Fate.ERASED
@@ -434,7 +439,7 @@ class Partition:
         return None if grave is None else grave.before(offset)
 
     def _leave(self, offset: int, customer: str, left: erasure.Left) -> list[Effect]:
-        """Have what an erasure left of the customer; return what it brings about."""
+        """Store what an erasure left of the customer; return its effects."""
         if left.grave is not None:
             grave = replace(left.grave, applied=offset)
             before = self._grave_before(offset, customer)
@@ -454,8 +459,8 @@ class Partition:
     def _of_several_ids(
         self, offset: int, row: Row, event: Event, effects: list[Effect]
     ) -> Applied:
-        """As for one id; but whatever became of the event for the person, one of their ids may have
-        changed by it, so the row is written.
+        """As for one id; but the event may have changed one of the person's ids, whatever its fate
+        for the person, so the row is written.
         """
         try:
             stepped = links.advance(row, event, self._context, self._plan)
@@ -468,7 +473,7 @@ class Partition:
         return replace(applied, refused=stepped.refused)
 
     def _link(self, offset: int, line: Line) -> Applied:
-        """Fold what another row tells one of this partition's of who is who."""
+        """Fold another row's record about links to one of this partition's rows."""
         record, source = link_record_of(line), line.source
         assert source is not None
         if is_repeated(source, self.state.sources, self.state.generations):
@@ -499,8 +504,8 @@ class Partition:
         return replace(applied, refused=stepped.refused, passed_on=stepped.passed_on)
 
     def _gone(self, offset: int, line: Line) -> Applied:
-        """Fold what is left of a record as the record was, but for its customer, of whom it may
-        say that they were erased.
+        """Fold what is left of a record like the record itself, except for its customer: it may say
+        that they were erased.
         """
         source = line.source
         if source is not None and is_repeated(source, self.state.sources, self.state.generations):
@@ -536,7 +541,7 @@ class Partition:
             self._schedule(customer, wakes_ms)
 
     def _moved_by(self, offset: int, at_ms: int, source: Source | None) -> list[Effect]:
-        """Move the clock by an event, unless watermarks do or history must be waited for."""
+        """Move the clock by an event, unless watermarks do so, or history must be waited for."""
         clock_ms, state = at_ms - self._disorder_ms, self.state
         if clock_ms <= state.clock_ms or state.is_delivered:
             return []
@@ -545,10 +550,11 @@ class Partition:
         return self._run_until(offset, clock_ms)
 
     def _may_precede_history(self, at_ms: int, source: Source | None) -> bool:
-        """Whether a rehearsing partition lets its clock wait at this event: it has only just
-        happened, while the clock is far behind, so the history before it is probably still to come.
+        """Whether a rehearsing partition does not move its clock at this event. The event has only
+        just happened, while the clock is far behind, so the history before it is probably still to
+        come.
 
-        After ``time.lateness`` of waiting none is expected any more.
+        After ``time.lateness`` of waiting, no history is expected any more.
         """
         lateness_ms = self._plan.lateness_ms
         if source is None or source.received_at - at_ms > lateness_ms:
@@ -560,7 +566,9 @@ class Partition:
         return source.received_at - self.state.waits_since_ms <= lateness_ms
 
     def _wake(self, offset: int, row: Row, customer: str, due_ms: int) -> list[Effect]:
-        """Have the customer take up what came into force, and run what is due at this time."""
+        """Let the customer take up what came into force, and run the timers that are due at this
+        time.
+        """
         taken_up: list[Effect] = []
         if row.applied < self._awaited.before:
             taken_up = self._take_up(offset, row, customer, due_ms)
@@ -590,7 +598,7 @@ class Partition:
                 heappush(self._heap, (due_ms, customer))
 
     def _look_ahead(self, near_ms: int) -> None:
-        """Have everybody in the heap who is due before ``near_ms``."""
+        """Put all customers into the heap who are due before ``near_ms``."""
         self._near_ms = near_ms
         self._heap = [(due, one) for one, due in self._scheduled.items() if due < near_ms]
         heapify(self._heap)
@@ -602,8 +610,8 @@ class Partition:
         fate: Fate | None = None,
         event: Event | None = None,
     ) -> Applied:
-        """What the record at ``offset`` did: each lesson, and what is told to other rows, has its
-        position in the log, by which repeats are dropped, and what was only rehearsed is counted.
+        """What the record at ``offset`` did. Lessons and records to other rows get their position
+        in the log, by which repeats are dropped. Rehearsed rules are counted.
         """
         if not effects:
             return Applied(effects, fate, event)
@@ -614,16 +622,16 @@ class Partition:
             if isinstance(effect, Taught):
                 effect.partition, effect.offset, effect.index = self.number, offset, index
             elif isinstance(effect, LabelsDropped):
-                # No place is theirs, so that those of lessons stay what they are.
+                # They get no index, so that the indexes of lessons stay the same.
                 dropped.append(effect)
                 continue
             elif isinstance(effect, Erased):
                 effect.partition, effect.offset = self.number, offset
             elif isinstance(effect, LinkRecord):
-                # By themselves: a clock that moves far makes any number of other effects.
+                # Numbered separately: a clock that moves far has any number of other effects.
                 effect.partition, effect.offset, effect.index = self.number, offset, told
                 told += 1
-                # What silence brings about is gone when this is read again, and the others stay.
+                # An expiry is missing when this is read again; the other indexes must not change.
                 index -= erasure.is_expiry(effect)
             elif isinstance(effect, Rehearsed):
                 rehearsed.append(effect.kind)
@@ -637,8 +645,8 @@ class Partition:
 
 
 def _knows(row: Row | None, grave: Grave | None, offset: int) -> bool:
-    """Whether a customer's row, or what erased it, knows the record at ``offset``. A grave that
-    changed without an erasure says nothing of the row, which is written after it.
+    """Whether a customer's row, or its erasure, already includes the record at ``offset``. A grave
+    that changed without an erasure proves nothing about the row, which is written after it.
     """
     if row is not None:
         return row.applied >= offset

@@ -9,8 +9,8 @@ from models.parts_in_force import InForce, Replaced
 
 #: The layout of a partition's state.
 STATE_FORMAT = 2
-#: The format of the state of a partition in which somebody was erased, so that a release that would
-#: bring them back refuses it. All others stay as they are.
+#: The format of the state of a partition with graves, so that a release that does not know graves
+#: refuses it instead of restoring erased customers. All other states keep the format above.
 GRAVES_FORMAT = 3
 
 
@@ -19,15 +19,14 @@ class PartitionState(Struct, array_like=True):
 
     ``applied``: the last offset applied. ``sources`` and ``generations``: the highest offset seen
     of each partition of a raw topic, and the topics that had its name; see
-    `models.repeats.is_repeated`. ``is_delivered``:
-    clock records are watermarks: no earlier event comes after them. ``live_at_ms``: since when it
-    decides aloud, None while it rehearses; the default is that of states by releases that did not
-    rehearse. ``rehearsed``: how many decisions were held back, for people: after a crash, those of
-    the batch in hand may be missing. ``waits_since_ms``: when the broker took the first event that
-    did not move the clock, because history may still come. ``in_force``: the parts that its rows
-    are made of, and ``replaced``: those of rows before a rebuild; see `models.parts_in_force`.
-    ``watched``: the checksum of the segments that rows are looked at by, and the clock when they
-    began to be.
+    `models.repeats.is_repeated`. ``is_delivered``: clock records are watermarks: no earlier event
+    comes after them. ``live_at_ms``: since when it is live and writes triggers, None while it
+    rehearses; the default is for states by releases without rehearsals. ``rehearsed``: how many
+    decisions were held back, for display: after a crash, those of the batch in hand may be missing.
+    ``waits_since_ms``: when the broker received the first event that did not move the clock,
+    because history may still come. ``in_force``: the parts that its rows are made of; ``replaced``:
+    those of rows before a rebuild; see `models.parts_in_force`. ``watched``: the checksum of the
+    present segments, and the clock since when they are used.
     """
 
     format: int = STATE_FORMAT

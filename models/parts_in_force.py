@@ -1,8 +1,8 @@
-"""Which parts were in force since which record of a partition's log.
+"""Which parts are in force from which record of a partition's log on.
 
-A release knows parts that the one before did not, and an operator switches parts on and off. What a
-row knows of a part is what came while it was in force. So the state of a partition notes it, and
-whoever folds the log again to compare does so with the same parts at each record.
+A release knows parts that the one before did not, and an operator switches parts on and off. A row
+only has the state that a part recorded while it was in force. So a partition's state notes when
+that was, and an audit folds the log with the same parts at each record.
 
 A customer takes up a part that has come into force (`Part.take_up`) with the first record after it
 that concerns them, and at a time of their own if there is none within a day.
@@ -18,21 +18,20 @@ from config.duration import DAY_MS
 from models.customer.fingerprint import fingerprint_once
 from models.customer.row import Row
 
-#: Switches that are kept; of still earlier ones nothing is known.
+#: How many switches are kept; earlier ones are not known.
 SWITCHES_MAX = 16
-#: Rebuilds whose rows are not forgotten.
+#: How many rebuilds are remembered with their rows' parts.
 REPLACED_MAX = 2
-#: Within so much of event time everybody has taken up what has come into force.
+#: Within this much event time, all customers take up what has come into force.
 TAKEN_UP_WITHIN_MS: Final = DAY_MS
-#: The parts of releases that did not note which they have, by their codes.
+#: The parts, by code, of releases that did not note which ones they have.
 _UNNOTED = ("aq", "ca", "co", "cs", "en", "ev", "la", "lo", "ne", "pr", "pu", "sa", "su")
 
 
 class InForce(Struct, array_like=True, frozen=True):
-    """The codes of the ``parts`` in force from the record at offset ``since`` on, up to the next of
-    these; ``at_ms``: as of when the partition's customers were then. ``is_taken_up``: customers
-    take up those of them that were not in force before; under releases that did not know this they
-    did not.
+    """The codes of the ``parts`` in force from the record at offset ``since`` on, until the next of
+    these entries; ``at_ms``: the time of the partition's customers then. ``is_taken_up``: customers
+    take up the parts that were not in force before; earlier releases did not do that.
     """
 
     since: int = 0
@@ -42,8 +41,8 @@ class InForce(Struct, array_like=True, frozen=True):
 
 
 class Replaced(Struct, array_like=True, frozen=True):
-    """The parts of rows that a rebuild replaced, which had decided and taught all up to the record
-    before the offset ``until``.
+    """The parts of rows that a rebuild replaced. The decisions and lessons up to the record before
+    the offset ``until`` are theirs.
     """
 
     until: int
@@ -51,8 +50,8 @@ class Replaced(Struct, array_like=True, frozen=True):
 
 
 def known(noted: tuple[InForce, ...], applied: int) -> tuple[InForce, ...]:
-    """What was in force in a partition that has applied so much: a release that noted nothing had
-    its own parts.
+    """The parts in force in a partition with this ``applied`` position. A release that noted
+    nothing had its own parts.
     """
     return noted or (() if applied < 0 else (InForce(parts=_UNNOTED),))
 
@@ -66,7 +65,7 @@ def switched(
     is_taken_up: bool = True,
 ) -> tuple[InForce, ...]:
     """``noted``, with these ``parts`` in force from the record at ``since`` on."""
-    # What was to begin with the very same record never was.
+    # An entry that was to begin with the same record never took effect.
     kept = tuple(one for one in noted if one.since < since)
     if kept and kept[-1].parts == parts:
         return kept
@@ -75,8 +74,8 @@ def switched(
 
 
 def begun_later(noted: Sequence[InForce]) -> dict[str, InForce]:
-    """The parts in force now that were not always, by their codes: with what they began, the last
-    time.
+    """The parts now in force that were not always so, by their codes, each with the entry with
+    which it last began.
     """
     begun: dict[str, InForce] = {}
     for before, after in pairwise(noted):
@@ -88,9 +87,9 @@ def begun_later(noted: Sequence[InForce]) -> dict[str, InForce]:
 
 
 class Awaited(NamedTuple):
-    """Parts that not everybody has taken up yet: ``since`` which record each is in force, by its
-    code. Whoever's row was changed last before the record at ``before`` has yet to, and does so by
-    a time of their own after ``begun_ms``.
+    """Parts that some customers have yet to take up: ``since`` which record each is in force, by
+    its code. These customers' rows last changed before the record at ``before``; each takes the
+    parts up at a time of its own after ``begun_ms``.
     """
 
     since: Mapping[str, int]
@@ -98,15 +97,15 @@ class Awaited(NamedTuple):
     begun_ms: int = 0
 
     def codes_for(self, applied: int) -> frozenset[str]:
-        """What somebody has yet to take up whose row was changed last by this record."""
+        """The parts that a customer has yet to take up whose row last changed by this record."""
         return frozenset(code for code, since in self.since.items() if applied < since)
 
     def own_ms(self, customer: str) -> int:
-        """When the customer takes it up, if nothing concerns them before."""
+        """When the customer takes them up, unless a record concerns them earlier."""
         return self.begun_ms + 1 + fingerprint_once(customer) % TAKEN_UP_WITHIN_MS
 
     def wakes_ms(self, row: Row, customer: str) -> int:
-        """When a customer is due who has yet to take it up: then, or for a timer before."""
+        """When to wake a customer who has yet to take them up: then, or earlier for a timer."""
         wakes_ms, own_ms = row.wakes_ms, self.own_ms(customer)
         return min(wakes_ms, own_ms) if wakes_ms else own_ms
 
@@ -115,7 +114,9 @@ NOTHING_AWAITED: Final = Awaited({})
 
 
 def awaited(begun: Mapping[str, InForce], clock_ms: int) -> Awaited:
-    """What of the parts that have ``begun`` not everybody has taken up at this time."""
+    """Those of the parts that have ``begun`` that some customers have yet to take up by this
+    time.
+    """
     later = {code: one for code, one in begun.items() if one.is_taken_up}
     if not later:
         return NOTHING_AWAITED
@@ -131,8 +132,8 @@ def replaced(
     until: int,
     anew: tuple[InForce, ...],
 ) -> tuple[Replaced, ...]:
-    """``before``, and that a rebuild has made rows ``anew`` that were ``noted`` to have other parts
-    until then.
+    """``before``, and that a rebuild has made rows ``anew`` that had the ``noted`` parts until
+    then.
     """
     if not noted or noted == anew:
         return before

@@ -27,26 +27,25 @@ from models.learning.snapshot import Snapshot
 
 #: The parts that listen to one kind of event.
 Route = tuple[Part[Any], ...]
-#: What a part does when a customer is looked at, by the name of the part.
+#: What each part does at a look, by the name of the part.
 Looks = Mapping[str, Callable[[Scene], None]]
 NO_LOOKS: Final[Looks] = {}
-#: What a part does that has come into force, by its code.
+#: What each part does once it has come into force, by its code.
 TakenUp = Mapping[str, Callable[[Scene], None]]
 NOTHING_TAKEN_UP: Final[TakenUp] = {}
 
 
 class Plan(NamedTuple):
-    """``routes``: the parts that listen, by the number of an event's kind, and ``checks``: those of
-    them that may refuse it. ``timers`` by code, in
-    the order in which timers of the same ms run; ``looks``: what parts do at a decision point.
-    ``facts`` by name; those of parts that are off
-    are unknown. ``message_bytes_max``: bytes of message ids kept per customer to recognise
-    repeats; ``lateness_ms``: older events are not applied. ``inactive_ms``: who did nothing for so
-    long is erased; 0 for nobody. ``names``: of events, by the codes that rows have of them.
-    ``watch``: segments and other conditions that are looked at as they change. ``parts``: the codes
-    of those that are on. ``learns_by_default``: of somebody who said nothing of it.
-    ``unprofiled``: what parts do when a customer refuses personalisation; ``takes_up``: how they
-    begin anew after a while without, by code, in their order.
+    """``routes``: the parts that listen, by the number of an event's kind; ``checks``: those of
+    them that may refuse it. ``timers`` by code, in the order in which timers of the same ms run;
+    ``looks``: what parts do at a look. ``facts`` by name; those of parts that are off are unknown.
+    ``message_bytes_max``: bytes of message ids kept per customer to recognise repeats;
+    ``lateness_ms``: older events are not applied. ``inactive_ms``: customers who were inactive for
+    this long are erased; 0 for never. ``names``: of events, by the codes in rows. ``watch``:
+    segments and other conditions that are evaluated when they may change. ``parts``: the codes of
+    those that are on. ``learns_by_default``: from customers without a choice about it.
+    ``unprofiled``: what parts do when a customer refuses personalisation; ``takes_up``: how parts
+    begin again after a while out of force, by code, in their order.
     """
 
     parameters: Parameters
@@ -98,7 +97,7 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
         message_bytes_max=8 * parameters.bounds.messages,
         lateness_ms=parameters.time.lateness,
         inactive_ms=int(parameters.privacy.inactive),
-        # What is known is sure of its code.
+        # Known names override the shop's own, so their codes are certain.
         names={**{code_of(key): name for key, name in policy.named.items()}, **NAMES},
         watch=watch_for(parameters, on, routes),
         looks={part.name: part.look for part in on if part.look is not None},
@@ -110,8 +109,8 @@ def plan_for(parameters: Parameters, parts: tuple[Part[Any], ...] = PARTS) -> Pl
 
 
 def plan_with(plan: Plan, codes: Collection[str]) -> Plan:
-    """The plan of the same deployment while parts of these ``codes`` were in force, and no other
-    that has a switch.
+    """The plan of the same deployment with exactly those switchable parts in force that have these
+    ``codes``.
     """
     parameters = plan.parameters
     for part in PARTS:

@@ -1,4 +1,4 @@
-"""Metrics of all customers together: the measures of learners and of parts."""
+"""Metrics over all customers: the measures of learners and of parts."""
 
 from collections.abc import Iterator
 

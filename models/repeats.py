@@ -1,9 +1,9 @@
-"""Records that ingest passed on twice, as it may after a crash: known by where they came from."""
+"""Deduplicates records that ingest passed on twice, as it may after a crash, by their source."""
 
 from models.events.event import Source
 
-#: How many topics of one name are remembered: what a worker that was cut off has yet to write may
-#: be of the one before.
+#: How many topics of one name are remembered: a worker that was cut off may still have to write
+#: records from an earlier one.
 GENERATIONS_MAX = 4
 
 
@@ -12,9 +12,10 @@ def is_repeated(
 ) -> bool:
     """Whether the record at ``source`` was passed on before; if not, note that it is now.
 
-    ``sources``: the highest offset seen by partition of a raw topic. ``generations``: the topics
-    that had the name, the present one first; offsets of the others are kept under ``name@other``.
-    The first generation ever named takes over an offset from before they were.
+    ``sources``: the highest offset seen in each partition of a raw topic. ``generations``: the
+    topics that had the name, the present one first; the offsets of the others are under
+    ``name@other``. The first generation ever noted takes over the offset from before generations
+    were noted.
     """
     name = f"{source.topic}-{source.partition}"
     generation = source.generation
@@ -31,8 +32,8 @@ def is_repeated(
 
 
 def is_behind(source: Source, sources: dict[str, int]) -> bool:
-    """Whether a record that only workers write, whose source has no generations, is a repeat;
-    nothing is noted of it.
+    """Whether a record from a topic that only workers write, which has no generations, is a repeat.
+    Notes nothing.
     """
     return source.offset <= sources.get(f"{source.topic}-{source.partition}", -1)
 
@@ -44,7 +45,7 @@ def _turn_to(
     sources: dict[str, int],
     generations: dict[str, tuple[str, ...]],
 ) -> None:
-    """Count the offsets of another topic of the name from here on."""
+    """From here on, count the offsets of another topic of that name."""
     sources[f"{name}@{known[0]}"] = sources.pop(name, -1)
     sources[name] = sources.pop(f"{name}@{generation}", -1)
     order = (generation, *(other for other in known if other != generation))

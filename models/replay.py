@@ -1,7 +1,7 @@
-"""The engine over a log, without a broker: lines in, what would have happened out.
+"""Runs the engine over a log, without a broker: lines in, outputs out.
 
 The same log gives the same outputs. Each output depends only on the lines up to it, so a shorter
-log gives the first of them.
+log gives a prefix of them.
 """
 
 from collections import deque
@@ -72,13 +72,13 @@ class Replay:
         latest_ms: int | None = None,
         graves: Callable[[], Graves] = dict,
     ) -> None:
-        """``trainer``: learns from the log instead of a new one, as of one partition; it must not
-        have learnt yet.
-        ``is_rehearsed``: a plain log decides nothing aloud before its ``live`` line. An export is
-        rehearsed as its partitions did it, whatever is said here. ``latest_ms``: an event later
-        than this is refused, lest one wrong date move the clock of all customers; not in an export,
-        whose events were compared with their arrival. ``graves``: makes a partition's; those that
-        the export of an archive has are known by fingerprints alone.
+        """``trainer``: learns from the log instead of a new one, as from one partition; it must not
+        have learnt anything yet. ``is_rehearsed``: a plain log writes no triggers before its
+        ``live`` line. An export is rehearsed as its partitions were, whatever this says.
+        ``latest_ms``: later events are refused, so that one wrong date cannot move the clock of all
+        customers. Not in an export, whose events were compared with their arrival. ``graves``:
+        makes those of a partition; the graves in an export of an archive are only known by
+        fingerprints.
         """
         self._graves = graves
         self._is_rehearsed = is_rehearsed
@@ -95,7 +95,7 @@ class Replay:
         self._prior = prior_snapshot(parameters)
         self._hindsight = Hindsight()
         self._hindsight.adopted(self._prior, 0)
-        # An export has its own clock and model records. For a plain log they are made from its
+        # An export contains the clock and model records. For a plain log they are made from its
         # events, until a watermark line takes over the clock.
         self._clock_is_given = False
         self._models_are_given = False
@@ -117,8 +117,8 @@ class Replay:
         return self._event(line, raw, number)
 
     def profiles(self) -> Iterator[Any]:
-        """Every customer's profile as of their partition's time, in the order of ids; a person of
-        several ids has one.
+        """Every customer's profile as of their partition's time, in the order of ids; one for each
+        person, however many ids they have.
         """
         where = {key: lane for lane in self._lanes.values() for key in lane.rows.rows}
         for customer, (partition, rows) in sorted(where.items()):
@@ -143,7 +143,7 @@ class Replay:
         )
 
     def _newest_snapshot(self) -> Snapshot:
-        """The trainer's last one, or the last that a log with models adopted."""
+        """The trainer's latest one, or the last one adopted from a log with model records."""
         adopted = [lane.partition.snapshot for lane in self._lanes.values()]
         return max([self._trainer.snapshot, *adopted], key=lambda snapshot: snapshot.version)
 
@@ -170,7 +170,7 @@ class Replay:
         lane = self._lane(line)
         partition = lane.partition
         effects: list[Effect] = []
-        # A line with a position comes from an export, where the fold itself moves the clock.
+        # A line with a position comes from an export, in which the fold itself moves the clock.
         moves_clock = line.position is not None and line.moves_clock
         is_news = event.kind is not ERASE_KIND
         if is_news and line.position is None and not self._clock_is_given:
@@ -195,8 +195,8 @@ class Replay:
         return outputs
 
     def _told(self, partition: Partition, line: Line, effects: list[Effect]) -> list[Effect]:
-        """``effects``, with those of what rows tell each other: in an export that is in the log, in
-        a plain one it is told at once.
+        """``effects``, with those of records between rows. In an export these records are in the
+        log; in a plain log they are applied at once.
         """
         if line.position is not None:
             return effects
@@ -215,7 +215,7 @@ class Replay:
         return done
 
     def _refuse_later(self, event: Event, line: Line, latest_ms: int) -> None:
-        """Raise ``Rejected`` for an event later than is allowed, but of an export."""
+        """Raise ``Rejected`` for an event later than allowed, unless the log is an export."""
         if line.position is None and event.occurred_at_ms > latest_ms:
             raise Rejected(
                 Reason.OUT_OF_RANGE,
@@ -236,7 +236,7 @@ class Replay:
             return effects
         self._clock_is_given = True
         if line.type == "watermark" and self._has_news:
-            # Nothing earlier is to come, so what the day has taught so far is learnt now.
+            # Nothing earlier will come, so learn now what the day has taught so far.
             self._alarms.extend(self._trainer.learn_all())
             if self._trainer.knows_enough:
                 self._adopt(lane.partition, lane.partition.state.clock_ms)
@@ -244,7 +244,7 @@ class Replay:
 
     def _moved(self, partition: Partition, clock_ms: int) -> list[Effect]:
         """Move the clock of a plain log by an event, and adopt a model if one is due: at the end of
-        a day, as a live import does, before anything of the next one.
+        a day, as a live import does, before anything of the next day.
         """
         effects: list[Effect] = []
         if clock_ms <= partition.state.clock_ms:
@@ -260,7 +260,9 @@ class Replay:
         return effects
 
     def _of_record(self, lane: _Lane, applied: Applied) -> list[Effect]:
-        """Count what a record that is no event did, and teach the trainer; return the effects."""
+        """Count what a record other than an event did, and teach the trainer; return the
+        effects.
+        """
         if applied.refused is not None:
             self._counts.add_refused_record(applied.refused)
         self._count_outcome(lane, applied)
@@ -282,7 +284,7 @@ class Replay:
         for effect in applied.effects:
             if isinstance(effect, Taught):
                 if not self._models_are_given and self._trainer.learn(effect):
-                    # Neither a sum nor the end of a day alone makes a new snapshot.
+                    # Sums and the ends of days do not make a new snapshot by themselves.
                     self._has_news |= not isinstance(effect, (Tally, DayEnd))
             elif isinstance(effect, Erased):
                 self._hindsight.forget(effect.customer)
@@ -311,7 +313,7 @@ class Replay:
         return dead_letter(rejected, raw, step=step, line=number)
 
     def _score(self, line: Line, number: int) -> Score:
-        """Answer from the events applied so far that had happened by the line's time."""
+        """Answer from the events that were applied so far and had happened by the line's time."""
         customer, _ = identity(line, self._parameters.identity.is_blocked)
         at_ms = timestamp_ms(line)
         horizon_days = line.horizon_days or self._parameters.churn.horizon_days[0]
@@ -353,7 +355,7 @@ class Replay:
         return lane
 
     def _rehearses(self, line: Line) -> bool:
-        """Whether the partition that begins with this line rehearses until it goes live."""
+        """Whether the partition that starts with this line rehearses until it goes live."""
         if line.position is None:
             return self._is_rehearsed
         return not line.is_before_rehearsal
@@ -363,7 +365,7 @@ class Replay:
 
 
 def is_live_line(raw: bytes) -> bool:
-    """Whether this line of a plain log ends a rehearsal, so that what is before it is one."""
+    """Whether this line of a plain log ends a rehearsal, which makes the lines before it one."""
     if b"live" not in raw:
         return False
     try:
@@ -374,7 +376,7 @@ def is_live_line(raw: bytes) -> bool:
 
 
 def _stand_in_id(line: Line, number: int) -> str:
-    """The message id of an event that has none: its position in the live log if it is an export,
+    """The message id for an event without one: its position in the live log if it is an export,
     else its number among the events (score lines are not counted).
     """
     position = line.position

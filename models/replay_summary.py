@@ -1,4 +1,4 @@
-"""What a replay counts, and the summary that it ends with."""
+"""The counts of a replay, and the summary at its end."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,19 +23,18 @@ from models.partition_state import PartitionState
 
 
 class Summary(Struct, frozen=True, rename="camel"):
-    """Events by fate (``read`` = the sum of the others), triggers and actions by kind, how
-    often ``nothing`` was done about triggers of a moment, the final state, how good the
-    scores were, the latest drift alarms, and the share of a year's net revenue that the
-    best fifth of customers brought. ``rehearsed``: the triggers held back before the log went live,
-    by kind; ``live``: since when it decides aloud, null if it never does, and the epoch if it
-    always did. ``measures``: the metrics of all customers together, by their names on
-    /metrics: those of parts, and those of the newest snapshot.
-    ``control_treated``: outcomes of decisions for the control group, by channel;
-    ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals`` and
-    ``misnamed``: why events were refused, and names that are nearly known ones, the most frequent
-    first; what one customer's row refused of another's is among them and is no event.
-    ``unread_consents``: events whose context says of consent what is not understood.
-    ``labels_dropped``: labels that waited and teach nothing, by why.
+    """Events by fate (``read`` = the sum of the others), triggers and actions by kind, and how
+    often ``nothing`` was done about the triggers of a moment. Then the final state, the quality of
+    the scores, the latest drift alarms, and the share of a year's net revenue that the best fifth
+    of customers brought. ``rehearsed``: the triggers held back before the log went live, by kind;
+    ``live``: since when it is live; null if it never is, and the epoch if it always was.
+    ``measures``: the metrics over all customers by their names on /metrics: those of parts, and
+    those of the newest snapshot. ``control_treated``: outcomes of decisions for the control group,
+    by channel; ``unknown_outcomes``: of decisions that were not made for the customer. ``refusals``
+    and ``misnamed``: why events were refused, and names that are nearly known ones, the most
+    frequent first. What one row refused from another is among the refusals, but is no event.
+    ``unread_consents``: events with a consent in their context that is not understood.
+    ``labels_dropped``: waiting labels that were dropped and teach nothing, by reason.
     """
 
     events: dict[str, int]
@@ -61,7 +60,7 @@ class Summary(Struct, frozen=True, rename="camel"):
 
 
 class ReplayCounts:
-    """Counts of events and of what they led to, over all partitions of a log."""
+    """Counts events and what they led to, over all partitions of a log."""
 
     def __init__(self) -> None:
         self.refusals = Refusals()
@@ -78,12 +77,12 @@ class ReplayCounts:
         self._fates[fate] += 1
 
     def add_refused(self, rejected: Rejected) -> None:
-        """Count an event that becomes a dead letter and nothing else."""
+        """Count an event that only becomes a dead letter."""
         self._fates["deadLettered"] += 1
         self.refusals.add(rejected)
 
     def add_refused_record(self, rejected: Rejected) -> None:
-        """Count why a row refused what another told it; the event that said so has its fate."""
+        """Count why a row refused a record from another; the event behind it has its own fate."""
         self.refusals.add(rejected)
 
     def add_score(self) -> None:
@@ -104,8 +103,8 @@ class ReplayCounts:
             self._triggers[decided.kind] += 1
 
     def add_outcome(self, event: Event, row: Row, *, is_history: bool) -> None:
-        """Count an outcome of nothing that was decided for whom the row is of; history names what
-        others decided.
+        """Count an outcome of no decision for this customer, or of one for the control group. The
+        former do not count in history, which names decisions of other systems.
         """
         contact = decided_contact(row.read(CONTACTS), event)
         if contact is None:
@@ -123,7 +122,7 @@ class ReplayCounts:
         alarms: Iterable[DriftAlarm],
         measures: dict[str, float],
     ) -> Summary:
-        """``states`` of the partitions, the newest of their clocks, and the newest ``snapshot``."""
+        """``states`` of the partitions, the latest of their clocks, and the newest ``snapshot``."""
         fates = {fate: self._fates[fate] for fate in (*Fate, "deadLettered")}
         lived = [s.live_at_ms for s in states or [PartitionState()] if s.live_at_ms is not None]
         return Summary(

@@ -53,8 +53,8 @@ class _Clock(Struct, rename="camel", tag="clock", tag_field="type"):
 
 
 class _Live(Struct, rename="camel", tag="live", tag_field="type"):
-    """From here on a partition of `customer-events` decides aloud; what came before was rehearsed.
-    In a plain log it says the same of all customers.
+    """From here on a partition of `customer-events` is live and writes triggers; what came before
+    was a rehearsal. In a plain log it applies to all customers.
     """
 
     timestamp: str

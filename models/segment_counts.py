@@ -1,4 +1,4 @@
-"""How many customers are in each segment, and how many of them have come to it lately."""
+"""The members of each segment, and how many of them entered it lately."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +11,7 @@ from models.customer.segments import SEGMENTS, declared, member_of
 
 class SegmentCount(Struct, rename="camel"):
     """The members of a segment, and how many of them entered it within the last 1, 7 and 28 days
-    and have stayed. Of those who are in by a file that is newer than the last look at them, no
+    and have stayed. For members since a file that is newer than the last look at them, no time of
     entry is known.
     """
 
@@ -21,7 +21,7 @@ class SegmentCount(Struct, rename="camel"):
     entered_four_weeks: int = 0
 
     def count(self, in_for_ms: int | None) -> None:
-        """Count a member, and for how long they have been one; None if that is not known."""
+        """Count a member, and how long they have been one; None if unknown."""
         self.members += 1
         if in_for_ms is not None:
             self.entered_day += in_for_ms < DAY_MS
@@ -29,7 +29,7 @@ class SegmentCount(Struct, rename="camel"):
             self.entered_four_weeks += in_for_ms < 28 * DAY_MS
 
     def add(self, other: "SegmentCount") -> None:
-        """Count all that ``other`` has counted."""
+        """Add the counts of ``other``."""
         self.members += other.members
         self.entered_day += other.entered_day
         self.entered_week += other.entered_week
@@ -37,7 +37,7 @@ class SegmentCount(Struct, rename="camel"):
 
 
 class SegmentCounts(dict[str, SegmentCount]):
-    """By segment, as far as there is anybody in it."""
+    """Counts by segment; only segments with members are here."""
 
     def look(self, scene: Scene) -> None:
         """Count one customer in each of their segments."""
@@ -49,7 +49,7 @@ class SegmentCounts(dict[str, SegmentCount]):
             counted.count(scene.at_ms - since_ms if since_ms else None)
 
     def add(self, others: Iterable[Mapping[str, SegmentCount]]) -> "SegmentCounts":
-        """These, with what others have counted."""
+        """Add the counts of ``others``; returns itself."""
         for other in others:
             for name, count in other.items():
                 self.setdefault(name, SegmentCount()).add(count)

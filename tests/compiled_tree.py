@@ -1,4 +1,4 @@
-"""A copy of this tree whose core is compiled, so that building says nothing of the tree itself."""
+"""A copy of this tree whose core is compiled, so that building does not affect the tree itself."""
 
 import fcntl
 import os
@@ -13,10 +13,10 @@ PLACE = ROOT / "build/compiled"
 
 
 def compiled_tree() -> Path:
-    """The copy, as the tree is by now. It is compiled again when the core has changed."""
+    """The copy, with the tree's present content. It is compiled again when the core has changed."""
     PLACE.mkdir(parents=True, exist_ok=True)
     with PLACE.joinpath("lock").open("w") as lock:
-        # Tests run side by side.
+        # Tests may run in parallel.
         fcntl.flock(lock, fcntl.LOCK_EX)
         for package in PACKAGES:
             _mirror(ROOT / package, PLACE / package)
@@ -30,14 +30,14 @@ def compiled_tree() -> Path:
 
 
 def environment(tree: Path) -> dict[str, str]:
-    """Of a process that runs the packages of ``tree``, and the tests of this one, wherever it is
-    started: ``python -m`` would look in the working directory first.
+    """The environment of a process that runs the packages of ``tree`` and the tests of this one,
+    from any working directory: ``python -m`` would look there first.
     """
     return {**os.environ, "PYTHONPATH": f"{tree}:{ROOT}", "PYTHONSAFEPATH": "1"}
 
 
 def _mirror(source: Path, target: Path) -> None:
-    """Have the same modules and data in ``target``, and its build if there is one."""
+    """Copy modules and data to ``target``; keep its build, if there is one."""
     ignored = shutil.ignore_patterns("__pycache__", "__compiled__")
     build, aside = target / "__compiled__", target.with_name("build.aside")
     if build.exists():

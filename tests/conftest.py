@@ -14,12 +14,13 @@ from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey
 from tests.examples import choose_examples
 
-# What fails there says what differs.
+# Assertions there show what differs.
 pytest.register_assert_rewrite("tests.kafka.exactness")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # For all tests alike, whichever are run: by itself hypothesis fails an example that takes .2 s.
+    # For all tests alike, whichever are run: by default hypothesis fails an example that takes .2
+    # s.
     choose_examples(config)
     # kafka-python 3.0.12 leaves a socket to the garbage collector when a connection is refused, as
     # it is by a broker that a test has killed. Sockets that were connected are still reported.
@@ -30,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # Fifteen thousand tests stay to the end: a collection of garbage need not go through them.
+    # Fifteen thousand tests stay alive until the end: exempt them from garbage collection.
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""Examples of hypothesis are few enough for every run, and the same ones on every machine.
+"""Hypothesis draws few examples, so that they fit into every run, the same on every machine.
 
 Look for new ones with ``pytest tests/contract tests/properties --hypothesis-profile=thorough``.
 """
@@ -6,7 +6,7 @@ Look for new ones with ``pytest tests/contract tests/properties --hypothesis-pro
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-#: What fails is made small, but not explained: that takes minutes.
+#: Failing examples are shrunk but not explained, because that takes minutes.
 _PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 
 settings.register_profile(
@@ -29,6 +29,6 @@ settings.register_profile(
 
 
 def choose_examples(config: pytest.Config) -> None:
-    """Few, unless another profile is asked for."""
+    """Few examples, unless another profile is chosen."""
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("bounded")

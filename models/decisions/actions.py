@@ -44,10 +44,10 @@ def next_best_action(
     triggers: Sequence[Trigger],
     receipts: Receipts,
 ) -> NextBestAction:
-    """What to do about ``triggers``: nothing when every action was rejected by a gate.
+    """The action to take for ``triggers``; no action when the gates reject all of them.
 
-    Records an action in the customer's contacts, for caps, cooldowns and outcomes. A decision
-    that nothing is done counts in none of them.
+    Records a chosen action in the customer's contacts, for caps, cooldowns and outcomes. A decision
+    to do nothing counts towards none of these.
     """
     ranked: list[_Open] = []
     suppressed: list[tuple[CompiledAction, Shut]] = []
@@ -59,7 +59,7 @@ def next_best_action(
             if kind in contexts and contexts[kind] > weight:
                 weight = contexts[kind]
         if not weight:
-            # Of most actions: they are for other triggers.
+            # This is most actions: they answer other triggers.
             suppressed.append((compiled, UNANSWERED))
             continue
         channel, shut = _channel(scene, compiled, weight)
@@ -70,7 +70,8 @@ def next_best_action(
             suppressed.append((compiled, shut or Shut(PRIORITY)))
     best: _Open | None
     if scene.of(personalisation_refused) is not None:
-        # Whose priority is higher would be decided by who the customer is.
+        # Comparing priorities would be a decision by who the customer is; take the first in the
+        # file.
         best = next(iter(ranked), None)
     else:
         # Ties go to the first in the file.
@@ -90,8 +91,9 @@ class _Open(NamedTuple):
 
 
 def _channel(scene: Scene, compiled: CompiledAction, weight: float) -> tuple[str, Shut | None]:
-    """The channel that the action would go out by, and the gate that rejects it: the one that the
-    customer prefers, if it may go out by that and nothing is shut there, else its own.
+    """The channel that the action would go out by, and the gate that rejects it, if any. This is
+    the customer's preferred channel, if the action may use it and no gate rejects it there;
+    otherwise the action's own channel.
     """
     rule = compiled.rule
     if rule.preferable and scene.of(personalisation_refused) is None:
@@ -110,7 +112,7 @@ def _remember(
     outranked: Sequence[Ranked],
     suppressed: Sequence[tuple[CompiledAction, Shut]],
 ) -> None:
-    """Keep why nothing else was decided, for whoever looks at the customer."""
+    """Keep the reasons why no other action was chosen; the profile shows them."""
     rejected = [
         RejectedAction(compiled.rule.name, shut.by, shut.since_ms, shut.until_ms, shut.what or "")
         for compiled, shut in suppressed
@@ -128,7 +130,7 @@ def _remember(
 
 
 def contamination(scene: Scene) -> bool | UnsetType:
-    """True for a customer with decisions of both groups; not said of anybody else."""
+    """True for a customer with decisions of both groups, unset for everybody else."""
     return True if scene.row.read(CONTACTS).contaminated_ms else UNSET
 
 
@@ -181,7 +183,8 @@ def _decided(
         owner=rule.owner if rule is not None else None,
         due_at=iso(scene.at_ms + rule.due) if rule is not None else None,
         priority=best.ranked.priority if best is not None else None,
-        # The highest priority wins, never at random as long as outcomes are not learnt from.
+        # The highest priority always wins: nothing is drawn at random, because outcomes are not
+        # learnt.
         chosen_probability=1.0,
         gates=GATE_NAMES,
         outranked=outranked,
@@ -198,7 +201,9 @@ def _decided(
 
 
 def _not_before_ms(scene: Scene, chosen: _Open) -> int:
-    """When it may begin: after quiet hours, and in the customer's hour if it waits for that."""
+    """When the action may start: after quiet hours, and at the customer's best hour if it asks for
+    it.
+    """
     rule, channel = chosen.compiled.rule, chosen.channel
     earliest_ms = not_before_ms(scene, channel)
     if not rule.best_hour:

@@ -6,7 +6,7 @@ from math import isclose
 
 from models.decisions.trigger import NextBestAction, Priority, Ranked
 
-#: A recomputed priority may differ by this much, and no more: of 1, or of the priority if larger.
+#: A recomputed priority may differ by this much: absolute up to 1, relative above.
 TOLERANCE = 1e-9
 
 
@@ -24,7 +24,7 @@ def ranked(decision: NextBestAction) -> tuple[Ranked, ...]:
 
 
 def faults(decision: NextBestAction) -> Iterator[str]:
-    """What does not add up, in words; nothing for a sound decision."""
+    """What does not add up, in words; yields nothing for a sound decision."""
     for action, priority in ((found.action, found.priority) for found in ranked(decision)):
         again, told = recomputed(priority), priority.priority
         if not isclose(again, told, rel_tol=TOLERANCE, abs_tol=TOLERANCE):

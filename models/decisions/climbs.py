@@ -1,8 +1,8 @@
-"""Rules that fire when a fact climbs to a threshold: once a climb, however long it is held back.
+"""Rules that fire when a fact climbs to a threshold: once a climb, even if they are delayed.
 
-A climb begins when the fact is at ``to`` or above, and is over when it has fallen to ``rearm``. It
-is used up by firing alone. One that the cooldown holds back is looked at again at the millisecond
-at which the cooldown ends, one that the condition holds back at every later look.
+A climb begins when the fact reaches ``to``, and ends when it has fallen to ``rearm``. Only firing
+uses it up. If the cooldown holds a climb back, the rule is evaluated again at the millisecond at
+which the cooldown ends. If the condition does, it is evaluated again at every later look.
 """
 
 from models.customer.contacts import CONTACTS, COOLDOWN
@@ -11,16 +11,16 @@ from models.decisions.policy import CompiledTrigger
 
 
 def may_fire(scene: Scene, compiled: CompiledTrigger) -> bool:
-    """Whether the fact is in a climb that has not fired yet, and the condition holds."""
+    """Whether the fact is in a climb for which the rule has not fired, and the condition holds."""
     rule, contacts = compiled.rule, scene.row.read(CONTACTS)
     rises = rule.rises
     assert rises is not None
     if rule.name in contacts.at_risk:
-        # Whatever the condition says by now: a climb that is over must not block the next one.
+        # Do this even if the condition is false: a climb that is over must not block the next one.
         if _value(scene, rises.fact) <= rises.rearm:
             scene.row.edit(CONTACTS).at_risk.remove(rule.name)
         return False
-    # The condition first: a fact may be dear.
+    # Check the condition first: the fact may be expensive to compute.
     if compiled.when.holds(scene) and _value(scene, rises.fact) >= rises.to:
         return True
     if rule.name in contacts.held and _value(scene, rises.fact) <= rises.rearm:
@@ -29,7 +29,7 @@ def may_fire(scene: Scene, compiled: CompiledTrigger) -> bool:
 
 
 def hold(scene: Scene, compiled: CompiledTrigger, until_ms: int) -> None:
-    """Remember a climb that the cooldown holds back, to look at it again at ``until_ms``."""
+    """Remember a climb that the cooldown holds back, to evaluate it again at ``until_ms``."""
     contacts, name = scene.row.read(CONTACTS), compiled.rule.name
     if name not in contacts.held:
         scene.row.edit(CONTACTS).held.append(name)
@@ -47,11 +47,11 @@ def use_up(scene: Scene, compiled: CompiledTrigger) -> None:
 
 
 def let_go(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[CompiledTrigger, ...]:
-    """Those of ``rules`` whose cooldown is over and whose climb it held back; the timer is set to
-    the end of the next cooldown.
+    """The ``rules`` whose climb was held back by a cooldown that is now over. Sets the timer to the
+    end of the next cooldown.
 
-    From here on nothing holds them back but their condition and the fact. Rules that are no longer
-    there are let go of, too.
+    From now on only the condition and the fact can hold these rules back. Rules that no longer
+    exist are forgotten.
     """
     contacts = scene.row.edit(CONTACTS)
     held = [compiled for compiled in rules if compiled.rule.name in contacts.held]

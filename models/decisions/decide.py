@@ -1,5 +1,5 @@
-"""Evaluates the rules: which triggers fire, by condition, threshold and cooldown, and why; and the
-one action chosen for all of them, or nothing.
+"""Evaluates the rules: which triggers fire (by condition, threshold and cooldown), and why; then
+chooses one action for all of them, or none.
 """
 
 from math import isfinite, isnan
@@ -34,14 +34,14 @@ from models.events.times import iso
 from models.learning.churn import Churn
 from models.learning.explanation import Explanation
 
-#: The code of the part of a score that is the same for all customers.
+#: The code for the part of a score that is the same for all customers.
 BASE = "base"
 
 
 def decide(scene: Scene, policy: Policy) -> list[Decision]:
-    """Evaluate the rules of the scene's moments, and choose one action for all that fire; that
-    nothing is done is a decision as well. Before that, withdraw what the customer refuses by now,
-    and what is pointless since they bought.
+    """Evaluate the rules of the scene's moments, and choose one action for all triggers that fire.
+    To do nothing is a decision, too. Before that, withdraw actions that the customer now refuses,
+    or that are pointless because they bought.
 
     Records the decisions in the customer's contacts.
     """
@@ -71,15 +71,15 @@ def decide(scene: Scene, policy: Policy) -> list[Decision]:
 
 
 def _of_event(scene: Scene, rules: tuple[CompiledTrigger, ...]) -> tuple[CompiledTrigger, ...]:
-    """Those of the rules that name the scene's event."""
+    """The rules that name the scene's event."""
     happened = scene.of(named_event)
     assert happened is not None
     return tuple(compiled for compiled in rules if compiled.is_on(happened.key))
 
 
 def _of_segments(scene: Scene, moment: str, rules: tuple[CompiledTrigger, ...]) -> list[Trigger]:
-    """The triggers that fire for the segments that were entered or left; each once, whatever the
-    number of those, for it has one id at one moment.
+    """The triggers that fire for segments that were entered or left. Each fires once, however many
+    segments changed, because a trigger has one id at one moment.
     """
     fired: list[Trigger] = []
     for turned, name in scene.turned:
@@ -94,12 +94,12 @@ def _of_segments(scene: Scene, moment: str, rules: tuple[CompiledTrigger, ...]) 
 
 
 def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[Trigger]:
-    """The triggers of these rules that fire at the moment; recorded in the customer's contacts,
-    unless this is a rehearsal: then they are in the scene's ``rehearsed`` instead.
+    """The triggers of these rules that fire at the moment. They are recorded in the customer's
+    contacts, or, in a rehearsal, in the scene's ``rehearsed``.
     """
     fired: list[Trigger] = []
     for compiled in rules:
-        # At once, since nearly every look ends here.
+        # Written inline for speed: nearly every look ends here.
         if compiled.rule.rises is None:
             is_met = compiled.when.holds(scene)
         else:
@@ -107,7 +107,7 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[
         if not is_met or (gates := _gates_passed(scene, compiled)) is None:
             continue
         if scene.context.is_rehearsal:
-            # Neither told nor remembered: a rehearsed decision must not hold back a real one.
+            # Neither written nor remembered: a rehearsed decision must not hold back a live one.
             scene.rehearsed.append(compiled.rule.name)
         else:
             fired.append(_trigger(scene, compiled, cause_of(scene, moment), gates))
@@ -117,10 +117,10 @@ def look(scene: Scene, rules: tuple[CompiledTrigger, ...], moment: str) -> list[
 
 
 def _gates_passed(scene: Scene, compiled: CompiledTrigger) -> tuple[str, ...] | None:
-    """The gates that a rule passed whose condition is met, or None if another rejected it."""
+    """The gates that a rule whose condition is met has passed; None if the cooldown rejected it."""
     rule = compiled.rule
     last_ms = scene.row.read(CONTACTS).fired_ms.get(rule.name)
-    # Without a cooldown nothing is held back, not even what a late event brings.
+    # Without a cooldown nothing is held back, not even a firing that a late event causes.
     if last_ms is not None and rule.cooldown > 0 and scene.at_ms < last_ms + rule.cooldown:
         if rule.rises is not None:
             climbs.hold(scene, compiled, last_ms + rule.cooldown)
@@ -155,7 +155,7 @@ def _trigger(
 
 
 def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
-    """The known facts in words; a churn score brings all contributions that add up to it."""
+    """The known facts in words; a churn score gives all contributions that add up to it."""
     told: list[ReasonCode] = []
     for name in names:
         value = scene[name]
@@ -167,7 +167,9 @@ def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
 
 
 def _parts(explanation: Explanation) -> list[ReasonCode]:
-    """The groups of features, the strongest first, then the base: together the score's log odds."""
+    """The groups of features, the strongest first, then the base: their sum is the score's log
+    odds.
+    """
     groups = [
         ReasonCode(str(part.group), str(part.direction), part.words, part.contribution)
         for part in explanation.groups
@@ -176,15 +178,15 @@ def _parts(explanation: Explanation) -> list[ReasonCode]:
 
 
 def receipts(scene: Scene) -> Receipts:
-    """The receipts that all decisions of this moment share; without scores of somebody who
-    refuses that who they are decides.
+    """The receipts that all decisions of this moment share. Without scores for customers who refuse
+    personalised decisions.
     """
     if scene.of(personalisation_refused) is not None:
         return Receipts(churn=None, churn_reason=None, value_at_stake=0.0)
     score = scene.of(churn)
     return Receipts(
         churn=_churn_receipt(score),
-        # Without a churn score there is no churn to give a reason for.
+        # Without a churn score there is no likely departure to give a reason for.
         churn_reason=scene.of(reason) if score is not None else None,
         value_at_stake=scene.of(value_at_stake),
         facts=_facts_told(scene),

@@ -1,8 +1,8 @@
 """Conditions and values as a marketer writes them, compiled once.
 
-A subset of Python's expressions over named facts: comparisons, ``and``, ``or``, ``not``,
-arithmetic, numbers and texts, and ``"name" in fact`` for a fact that lists names. What was written
-is never run: an expression of the same meaning is built of the parts that are understood, and
+The language is a subset of Python's expressions over named facts: comparisons, ``and``, ``or``,
+``not``, arithmetic, numbers and texts, and ``"name" in fact`` for a fact that lists names. The text
+itself is never run: an equivalent expression is built from the parts that are understood, and
 compiled to one function. Anything else is refused, so an expression cannot call functions or reach
 attributes. Evaluation cannot fail: an unknown fact, or a division by 0, gives NaN, and every
 comparison with NaN is false.
@@ -38,7 +38,7 @@ _Read = Callable[[Facts], Any]
 
 
 class Condition(Struct, frozen=True):
-    """A compiled condition and the facts it names.
+    """A compiled condition and the facts that it names.
 
     ``holds``: whether it is true; a comparison with an unknown fact is false.
     """
@@ -95,7 +95,7 @@ def parsed(text: str) -> ast.expr:
         raise ExpressionError(f"cannot be read ({error}): {text!r}") from None
 
 
-#: As other languages write it, and as this one does.
+#: How other languages write an operator, and how this one does.
 _WRITTEN_OTHERWISE: Final = (
     (r"=>", ">="),
     (r"=<", "<="),
@@ -113,7 +113,7 @@ _QUOTED: Final = re.compile(r"""("[^"]*"|'[^']*')""")
 
 
 def _meant(text: str) -> str | None:
-    """What was meant by an expression that cannot be read, if it is one in another language."""
+    """The suggestion for an expression that looks like another language; None if it does not."""
     pieces = _QUOTED.split(text)
     for written, here in _WRITTEN_OTHERWISE:
         pieces[::2] = [re.sub(written, here, piece) for piece in pieces[::2]]
@@ -145,7 +145,8 @@ def _lacks(several: Sequence[Any], one: Any) -> bool:
     return one not in several and one == one  # noqa: PLR0124
 
 
-#: What a compiled expression may call besides the facts: what Python means by it is something else.
+#: The functions that a compiled expression may call besides the facts, for operators that Python
+#: defines differently.
 _CALLED: Final[Mapping[str, Callable[..., Any]]] = {
     found.__name__: found for found in (_quotient, _differ, _lacks)
 }
@@ -171,7 +172,7 @@ _FORBIDDEN: dict[type[ast.AST], str] = {
 
 
 class _Compiler:
-    """Builds one text anew of what is allowed in it, and collects the names of its facts."""
+    """Rebuilds one text from its allowed parts, and collects the names of its facts."""
 
     def __init__(self, text: str, kinds: Mapping[str, type]) -> None:
         self.names: set[str] = set()
@@ -180,7 +181,7 @@ class _Compiler:
         self._kinds = kinds
 
     def part(self, node: ast.expr, wanted: type, depth: int = 0) -> ast.expr:
-        """What evaluates ``node``, whose result must be of the ``wanted`` kind."""
+        """An expression that evaluates ``node``, whose result must be of the ``wanted`` kind."""
         found = self._any(node, depth)
         if found.kind is not wanted:
             raise self._refused(
@@ -189,7 +190,8 @@ class _Compiler:
         return found.node
 
     def _any(self, node: ast.expr, depth: int) -> _Part:
-        # The middle of ``a < b < c`` is built twice, and what is in the middle of that four times.
+        # Counted because the middle of ``a < b < c`` is built twice, and the middle of that four
+        # times.
         self._built += 1
         if depth > DEPTH_MAX or self._built > _PARTS_MAX:
             raise ExpressionError(f"nested too deeply: {self._text[:40]!r}…")
@@ -269,7 +271,7 @@ class _Compiler:
         return ast.Compare(one.node, [op], [other.node])
 
     def _listed(self, left: ast.expr, op: ast.cmpop, fact: str) -> ast.expr:
-        """``"name" in fact``, of a fact that lists names."""
+        """``"name" in fact``, for a fact that lists names."""
         listing = self._fact(fact)
         if listing.kind is not list:
             raise self._refused(f'`in` needs a list, such as ("new", "loyal"), not {fact}')
@@ -307,9 +309,9 @@ def _call(called: Callable[..., Any], *arguments: ast.expr) -> ast.expr:
 
 
 def _function(node: ast.expr) -> _Read:
-    """One function of what was built: a call for each part of it would take many times as long.
+    """Compile the tree to one function: a call for each node would be many times slower.
 
-    Of the author's text there are constants in it, and nothing else.
+    Only constants come from the author's text.
     """
     facts = ast.arguments([], [ast.arg(_FACTS)], None, [], [], None, [])
     tree = ast.fix_missing_locations(ast.Expression(ast.Lambda(facts, node)))

@@ -1,4 +1,4 @@
-"""The gates that an action must pass to be chosen, in their order; the first shut one is told."""
+"""The gates that an action must pass to be chosen, in order. The first to reject is reported."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -36,8 +36,8 @@ class Candidate(NamedTuple):
 
 
 class Shut(NamedTuple):
-    """The gate that rejects an action. ``since_ms`` and ``until_ms``: 0 where nobody can say;
-    ``what`` of it is shut, in the gate's own code.
+    """The gate that rejects an action. ``since_ms`` and ``until_ms`` are 0 if they are not known.
+    ``what`` is the detail, in the gate's own code.
     """
 
     by: str
@@ -46,7 +46,7 @@ class Shut(NamedTuple):
     what: str | None = None
 
     def suppressed(self, action: str) -> Suppressed:
-        """How a receipt tells it."""
+        """The gate as a receipt shows it."""
         if self is UNANSWERED:
             return _unanswered(action)
         return Suppressed(
@@ -56,13 +56,13 @@ class Shut(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _unanswered(action: str) -> Suppressed:
-    """What receipts tell of most actions of most moments."""
+    """What receipts say of most actions at most moments."""
     return Suppressed(action, ANSWERS)
 
 
-#: What an action offers that takes something off the price.
+#: The kind of offer that lowers the price.
 DISCOUNT: Final = "discount"
-#: None when it is open.
+#: Returns None if the gate lets the action pass.
 Gate = Callable[[Scene, Candidate], Shut | None]
 
 
@@ -76,17 +76,19 @@ def shut_gate(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _answers(_scene: Scene, candidate: Candidate) -> Shut | None:
-    """It has an answer to one of the triggers."""
+    """The action answers one of the triggers."""
     return None if candidate.weight > 0 else UNANSWERED
 
 
 def _eligibility(scene: Scene, candidate: Candidate) -> Shut | None:
-    """Its own condition holds."""
+    """The action's own condition holds."""
     return None if candidate.compiled.when.holds(scene) else Shut(ELIGIBILITY)
 
 
 def _consent(scene: Scene, candidate: Candidate) -> Shut | None:
-    """The customer does not refuse marketing by its channel and list; service needs no consent."""
+    """The customer does not refuse marketing by the action's channel and list. Service messages
+    need no consent.
+    """
     rule = candidate.compiled.rule
     if rule.service:
         return None
@@ -95,8 +97,8 @@ def _consent(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
-    """The customer can be reached by its channel; nobody is, by an address that mail comes back
-    from, not even about what they bought.
+    """The customer can be reached by the action's channel. An address from which mail bounces
+    cannot be used, not even for messages about a purchase.
     """
     if channel_code(candidate.channel) != EMAIL:
         return None
@@ -105,7 +107,7 @@ def _channel_opt_out(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _impersonal(scene: Scene, candidate: Candidate) -> Shut | None:
-    """The customer does not refuse that who they are decides, or it does not."""
+    """The customer does not refuse personalised decisions, or the action is not one."""
     if not candidate.compiled.rule.personal:
         return None
     refused = scene.of(personalisation_refused)
@@ -113,7 +115,7 @@ def _impersonal(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _truce(scene: Scene, candidate: Candidate) -> Shut | None:
-    """Nothing is sold to somebody who waits for help, or was just disappointed."""
+    """Nothing is sold to customers who wait for help or were just disappointed."""
     if candidate.compiled.rule.service:
         return None
     found = scene.of(truce)
@@ -121,7 +123,7 @@ def _truce(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
-    """It plays to the likely reason why the customer may leave, if it plays to some alone."""
+    """If the action is for some reasons to leave alone, the customer's likely reason is one."""
     plays = candidate.compiled.rule.reasons
     if not plays:
         return None
@@ -130,14 +132,14 @@ def _reason(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _price_dependence(scene: Scene, candidate: Candidate) -> Shut | None:
-    """No discount for somebody who buys for less only: it would win nothing but a lower price."""
+    """No discount for customers who only buy at a reduced price: it would only lower the price."""
     if candidate.compiled.rule.offer != DISCOUNT or not scene.of(is_price_dependent):
         return None
     return Shut(PRICE_DEPENDENCE, what=DISCOUNT)
 
 
 def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
-    """There is time left for it after the quiet hours of its channel."""
+    """There is time left for the action after the quiet hours of its channel."""
     rule = candidate.compiled.rule
     until_ms = not_before_ms(scene, candidate.channel)
     if until_ms <= scene.at_ms + rule.due:
@@ -146,7 +148,7 @@ def _quiet_hours(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
-    """It was not decided for the customer lately."""
+    """The action was not decided for the customer within its cooldown."""
     rule = candidate.compiled.rule
     for contact in reversed(scene.row.read(CONTACTS).latest):
         until_ms = contact.at_ms + rule.cooldown
@@ -156,7 +158,7 @@ def _cooldown(scene: Scene, candidate: Candidate) -> Shut | None:
 
 
 def _contact_cap(scene: Scene, candidate: Candidate) -> Shut | None:
-    """The customer has room for one more contact: of any kind, by its channel, and of its own.
+    """The customer has room for one more contact: of any kind, by this channel, and of this action.
 
     Decisions for the holdout count as contacts, so that the caps treat both groups alike.
     """
@@ -183,7 +185,7 @@ def _full(cap: Cap, scene: Scene) -> Shut | None:
     what = f"{whose}: {cap.at_most} per {cap.per / DAY_MS:g}d"
     if not cap.at_most:
         return Shut(CONTACT_CAP, what=what)
-    # The contact that made it full, and the one whose end makes room again.
+    # Since the contact that filled the cap, until the end of the one that makes room again.
     return Shut(CONTACT_CAP, times[-1], times[-cap.at_most] + cap.per, what)
 
 
@@ -204,11 +206,11 @@ PRICE_DEPENDENCE: Final = "price-dependence"
 QUIET_HOURS: Final = "quiet-hours"
 COOLDOWN: Final = "cooldown"
 CONTACT_CAP: Final = "contact-cap"
-#: An action that is worth no more than it costs, or nobody knows what. It is
-#: asked last, of what passed all others.
+#: The action is worth no more than it costs, or its worth is unknown. This gate comes last, for
+#: actions that passed all others.
 PRIORITY: Final = "priority"
 
-#: By their names in receipts, in the order in which they are asked.
+#: By their names in receipts, in the order in which they are checked.
 GATES: Mapping[str, Gate] = {
     ANSWERS: _answers,
     ELIGIBILITY: _eligibility,
@@ -223,7 +225,7 @@ GATES: Mapping[str, Gate] = {
     CONTACT_CAP: _contact_cap,
 }
 _IN_ORDER: Final[tuple[Gate, ...]] = tuple(GATES.values())
-#: Most actions are for other triggers.
+#: The result for most actions: they answer other triggers.
 UNANSWERED: Final = Shut(ANSWERS)
 #: The names of all gates, for receipts.
 GATE_NAMES: tuple[str, ...] = (*GATES, PRIORITY)

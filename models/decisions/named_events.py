@@ -1,4 +1,4 @@
-"""The events that rules name in `on`: what is meant by each name, and what is known of them."""
+"""The events that rules name in `on`: what each name means, and which facts the event has."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -22,12 +22,12 @@ from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Kind
 
 _EXAMPLE: Final = 'on: "Asset Downloaded"'
-#: The facts that only some events have, and what of the event's declaration gives them.
+#: The facts that only some events have, and the field of the event's declaration that gives them.
 _OF_SOME: Final = {"event_value": "value", "event_code": "code"}
 
 
 class NamedEvent(Struct, frozen=True):
-    """An event under the key that rules know it by; ``name``: how they call it."""
+    """An event under its key in the rules; ``name``: how the rules call it."""
 
     key: str
     name: str
@@ -35,7 +35,7 @@ class NamedEvent(Struct, frozen=True):
 
 
 def named_events(rule: TriggerRule, names: Names) -> tuple[NamedEvent, ...]:
-    """The events that the rule is looked at for. Raises `RuleError`."""
+    """The events for which the rule is evaluated. Raises `RuleError`."""
     where = f"{rule.where}: {rule.name}"
     if rule.moment != EVENT:
         if rule.events:
@@ -78,7 +78,7 @@ def _named(written: str, names: Names, where: str) -> NamedEvent:
 
 
 def known_of(events: Sequence[NamedEvent]) -> Mapping[str, Domain]:
-    """What facts of the event can be at the rule's moment."""
+    """The values that facts of the event can have at the rule's moment."""
     if not events:
         return {}
     counted = FACTS["event_count_24h"]
@@ -89,7 +89,7 @@ def known_of(events: Sequence[NamedEvent]) -> Mapping[str, Domain]:
 
 
 def check_known(rule: TriggerRule, asked: Iterable[str], events: Sequence[NamedEvent]) -> None:
-    """Raise `RuleError` if the rule asks for what none of its events says."""
+    """Raise `RuleError` if the rule names a fact that none of its events has."""
     for fact in sorted(_OF_SOME.keys() & set(asked)):
         if not any(getattr(event.kind.declared, _OF_SOME[fact]) for event in events):
             names = " or ".join(event.name for event in events)
@@ -100,7 +100,7 @@ def check_known(rule: TriggerRule, asked: Iterable[str], events: Sequence[NamedE
 
 
 def unknown_to_parts(rule: TriggerRule, events: Sequence[NamedEvent]) -> Iterator[str]:
-    """A warning for each event that may be somebody's own, and may be a mistake."""
+    """A warning for each unknown event: it may be an event of the shop's own, or a mistake."""
     for event in events:
         if not event.kind.is_known:
             yield (

@@ -60,12 +60,12 @@ _ANSWER = (
     "nothing is ever done about it unless an action names it in `for`, or you act on the trigger "
     "itself"
 )
-#: Facts that decisions tell, which are in every message.
+#: The facts that decisions carry; they are in every message.
 FACTS_TOLD_MAX = 24
 
 
 class CompiledTrigger(Struct, frozen=True):
-    """``on``: the events that it is looked at for, at the moment of events. ``watched``: the name
+    """``on``: the events for which it is evaluated, at the moment of events. ``watched``: the name
     of its condition, at the moment `time`.
     """
 
@@ -75,7 +75,7 @@ class CompiledTrigger(Struct, frozen=True):
     watched: str = ""
 
     def is_on(self, key: str) -> bool:
-        """Whether it names the event of this key."""
+        """Whether the rule names the event with this key."""
         return any(event.key == key for event in self.on)
 
 
@@ -88,8 +88,8 @@ class CompiledAction(Struct, frozen=True):
 class Policy(Struct, frozen=True):
     """Triggers by the moment at which they are evaluated, in the order of the file; the ``order``
     of moments that one step raises; and the actions. ``named``: the events that triggers name, by
-    their key, and ``named_kinds`` the numbers of their kinds. ``warnings``: what can be used, and
-    is probably not what its author means.
+    their key; ``named_kinds``: the numbers of their kinds. ``warnings``: rules that are valid, but
+    probably not what their author means.
     """
 
     triggers: Mapping[str, tuple[CompiledTrigger, ...]]
@@ -103,7 +103,7 @@ class Policy(Struct, frozen=True):
 def compile_policy(parameters: Parameters) -> Policy:
     """Compile the rules. Raises `RuleError` that names file, line and what is wrong."""
     domains = domains_of(FACTS, parameters)
-    # First, for rules may ask for segments.
+    # Segments first, because rules may name them.
     doubts = list(check_segments(parameters, domains))
     _require_unique(parameters.triggers.triggers)
     triggers = [_trigger(rule, parameters.names) for rule in parameters.triggers.triggers]
@@ -130,8 +130,8 @@ def compile_policy(parameters: Parameters) -> Policy:
         moment: tuple(found for found in triggers if found.rule.moment == moment)
         for moment in MOMENTS
     }
-    # Whatever moment a rule is of, a climb that its cooldown held back is looked at when that ends.
-    # But one of events is of the event, which is over then.
+    # A climb that the cooldown held back is evaluated again when the cooldown ends, whatever the
+    # rule's moment. Except for rules of an event: by then the event is over.
     by_moment[COOLDOWN_OVER] = tuple(
         found for found in triggers if found.rule.rises is not None and found.rule.moment != EVENT
     )
@@ -151,7 +151,7 @@ def _all_rules(parameters: Parameters) -> list[TriggerRule | ActionRule]:
 
 
 def domains_of(facts: Mapping[str, Fact], parameters: Parameters) -> dict[str, Domain]:
-    """What each fact can be."""
+    """The values that each fact can have."""
     return {name: _domain(fact, parameters) for name, fact in facts.items()}
 
 
@@ -160,7 +160,7 @@ def _domain(fact: Fact, parameters: Parameters) -> Domain:
         return Numbers(fact.least, fact.most, whole=fact.whole or fact.answers is not None)
     if fact.values is None:
         return Texts()
-    # The empty text is what is not known.
+    # The empty text stands for an unknown value.
     return Texts(frozenset(map(str, fact.values(parameters))) | {""})
 
 
@@ -207,11 +207,11 @@ def _doubts(
 
 
 def _unanswered(triggers: Triggers, actions: Sequence[ActionRule]) -> Iterator[str]:
-    """Each by itself that the operator wrote, and in one line the shipped ones that shipped actions
-    answer. Those that parts bring along are news, for whoever reads triggers.
+    """A warning for each unanswered trigger that the operator wrote, and one line for all shipped
+    ones. None for the triggers of parts: these are for programs that read triggers.
     """
     answered = {name for rule in actions for name, weight in rule.contexts.items() if weight > 0}
-    # Who announces a segment acts on the trigger itself as a rule.
+    # Triggers that announce a segment are usually acted on directly.
     unanswered = [
         rule
         for rule in triggers.triggers
@@ -242,8 +242,8 @@ def _never_chosen(actions: Sequence[ActionRule]) -> Iterator[str]:
 
 
 def _priced_by_the_customer(actions: Sequence[CompiledAction]) -> Iterator[str]:
-    """How much the price decides may close a discount, and must not set what somebody is offered
-    (PIPL, article 24: no unreasonable differential treatment in price).
+    """Price dependence may be a condition for a discount, but must not set what a customer is
+    offered (PIPL, article 24: no unreasonable differential treatment in price).
     """
     for compiled in actions:
         named = sorted(compiled.value.names & PRICES.facts.keys())
@@ -256,7 +256,7 @@ def _priced_by_the_customer(actions: Sequence[CompiledAction]) -> Iterator[str]:
 
 
 def _check_facts(names: Sequence[str]) -> None:
-    """What decisions tell is known whatever brought them about."""
+    """The facts that decisions carry must be known at every moment."""
     if len(names) > FACTS_TOLD_MAX:
         raise RuleError(f"rules.facts: {len(names)} of them, and {FACTS_TOLD_MAX} are the most")
     for name in names:
@@ -290,14 +290,14 @@ def _check_cap(cap: Cap, actions: Sequence[ActionRule]) -> None:
 
 
 def _check_quiet_hours(catalogue: Actions) -> None:
-    """Each channel has one rule at most, so that which one counts is no question."""
+    """Each channel has at most one rule, so that it is clear which one applies."""
     channels = {channel for rule in catalogue.actions for channel in rule.channels}
     taken: set[str] = set()
     for hours in catalogue.quiet_hours:
         if hours.begin == hours.end:
             raise RuleError(f"{hours.where}: quiet from and to the same time: no hour is left")
         for channel in hours.channels:
-            # A catalogue without actions has nothing to wait with.
+            # A catalogue without actions has nothing to delay.
             if channels and channel not in channels:
                 raise RuleError(
                     f"{hours.where}: no action has the channel {channel!r}"

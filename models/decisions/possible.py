@@ -1,7 +1,7 @@
-"""Whether a condition can ever be true, by what its facts can be: ranges and closed lists of texts.
+"""Whether a condition can ever be true, given the ranges and closed lists of texts of its facts.
 
-Comparisons of a fact with a constant narrow what it can be; sums and products are compared by their
-ranges. Everything else counts as possible, so that nothing is refused that might fire.
+Comparing a fact with a constant narrows the values that it can have. Sums and products are compared
+by their ranges. Everything else counts as possible, so that no rule is refused that might fire.
 """
 
 import ast
@@ -15,7 +15,7 @@ from models.decisions.expression import listed_name, parsed
 
 class Numbers(NamedTuple):
     """The numbers that a fact can be, bounds included unless they are ``open``; ``unknown``: it may
-    be NaN; ``whole``: those without a fraction alone.
+    be NaN; ``whole``: only those without a fraction.
     """
 
     least: float = -inf
@@ -61,7 +61,7 @@ class Numbers(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """The texts that a fact can be: ``allowed``, None for any, without ``excluded``."""
+    """The texts that a fact can be: those ``allowed`` (None for any), without ``excluded``."""
 
     allowed: frozenset[str] | None = None
     excluded: frozenset[str] = frozenset()
@@ -71,7 +71,7 @@ class Texts(NamedTuple):
         return self.allowed is not None and not self.allowed - self.excluded
 
     def joined(self, other: "Texts") -> "Texts":
-        """What either of them allows."""
+        """The texts that either of them allows."""
         if self.allowed is None or other.allowed is None:
             return Texts(None, self.excluded & other.excluded)
         return Texts((self.allowed - self.excluded) | (other.allowed - other.excluded))
@@ -82,16 +82,16 @@ Domains = Mapping[str, Domain]
 
 
 class Outlook(NamedTuple):
-    """``is_possible``: whether it can be true; ``never``: its comparisons that cannot, and why."""
+    """``is_possible``: whether it can be true; ``never``: the comparisons that cannot, and why."""
 
     is_possible: bool
     never: tuple[str, ...]
 
 
 def outlook(text: str, facts: Domains, known: Domains | None = None) -> Outlook:
-    """Whether a condition that compiles can be true, if facts can be what ``facts`` says.
+    """Whether a condition that compiles can be true, if facts have the values in ``facts``.
 
-    ``known``: what is known of some of them besides, at the moment it is looked at.
+    ``known``: what is also known of some facts at the moment at which the condition is evaluated.
     """
     narrowing = _Narrowing(facts)
     left = narrowing.narrowed(parsed(text), {**facts, **(known or {})}, wanted=True)
@@ -99,7 +99,9 @@ def outlook(text: str, facts: Domains, known: Domains | None = None) -> Outlook:
 
 
 def misspelt(text: str, facts: Domains) -> str | None:
-    """A text that is compared with a fact that is never that, in words; None if there is none."""
+    """A text that the condition compares with a fact that never has it, in words; None without
+    one.
+    """
     for node in ast.walk(parsed(text)):
         if not isinstance(node, ast.Compare):
             continue
@@ -112,7 +114,7 @@ def misspelt(text: str, facts: Domains) -> str | None:
 
 
 def unlisted(text: str, lists: Mapping[str, Collection[str]]) -> str | None:
-    """A name that is looked for in a fact that lists names and never lists it, in words."""
+    """A name that the condition looks for in a list of names that never has it, in words."""
     for fact, name in asked_of_lists(text):
         if name not in lists.get(fact, (name,)):
             close = get_close_matches(name.lower(), lists[fact], n=1, cutoff=0.5)
@@ -123,7 +125,7 @@ def unlisted(text: str, lists: Mapping[str, Collection[str]]) -> str | None:
 
 
 def asked_of_lists(text: str) -> Iterator[tuple[str, str]]:
-    """Each fact that lists names and a name that a condition looks for in it."""
+    """Each fact that lists names, with a name that a condition looks for in it."""
     for node in ast.walk(parsed(text)):
         if isinstance(node, ast.Compare):
             for left, op, right in _pairs(node):
@@ -176,14 +178,18 @@ _NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 class _Narrowing:
-    """Narrows what facts can be by one condition, and notes which comparisons are never met."""
+    """Narrows the values of facts by one condition, and notes the comparisons that are never
+    met.
+    """
 
     def __init__(self, declared: Domains) -> None:
         self._declared = declared
         self.never: list[str] = []
 
     def narrowed(self, node: ast.expr, facts: _Facts, *, wanted: bool) -> _Facts | None:
-        """What facts can be where the condition is ``wanted``, true or not; None for nowhere."""
+        """The values that facts can have where the condition is ``wanted`` (true or false); None if
+        there are none.
+        """
         match node:
             case ast.Constant(value=bool() as value):
                 return facts if value is wanted else None
@@ -206,7 +212,7 @@ class _Narrowing:
         def step(facts: _Facts) -> _Facts | None:
             left, op, right = pair
             if op in (ast.In, ast.NotIn) and isinstance(right, ast.Name):
-                # A list may have any names beside this one.
+                # The list may hold any other names as well.
                 return facts
             if not isinstance(left, ast.Name) and isinstance(right, ast.Name):
                 left, right, op = right, left, _MIRRORED.get(op, op)
@@ -225,7 +231,7 @@ class _Narrowing:
     def _by_ranges(
         self, whole: ast.Compare, pair: "_Pair", facts: _Facts, *, wanted: bool
     ) -> _Facts | None:
-        """As `_pair`, of what narrows no fact."""
+        """As `_pair`, for comparisons that narrow no fact."""
         left, op, right = pair
         if _may_hold(left, op if wanted else _NEGATED[op], right, facts, is_met=wanted):
             return facts
@@ -267,7 +273,7 @@ def _all(steps: Iterable[_Step], facts: _Facts) -> _Facts | None:
 
 
 def _any(steps: Iterable[_Step], facts: _Facts) -> _Facts | None:
-    # Each branch is looked at, so that every one that is never met is told.
+    # Follow every branch, so that each comparison that is never met is reported.
     branches = [left for left in [step(facts) for step in steps] if left is not None]
     if not branches:
         return None
@@ -292,7 +298,7 @@ def _constants(node: ast.expr) -> _Values | None:
 
 
 def _constant(node: ast.expr) -> float | str | None:
-    """The number or text; None for what depends on facts, or is computed."""
+    """The number or text; None for an expression that depends on facts or is computed."""
     match node:
         case ast.Constant(value=bool()):
             return None
@@ -307,8 +313,8 @@ def _constant(node: ast.expr) -> float | str | None:
 
 
 def _compared(domain: Domain, op: type[ast.cmpop], values: _Values, *, is_met: bool) -> Domain:
-    """What is left of the domain; an unknown number meets no comparison, and so is left by one
-    that must not be met.
+    """The values that are left of the domain. An unknown number meets no comparison, so it is left
+    only by a comparison that must not be met.
     """
     if isinstance(domain, Texts):
         return _text_compared(domain, op, frozenset(map(str, values)))
@@ -329,8 +335,9 @@ def _text_compared(domain: Texts, op: type[ast.cmpop], values: frozenset[str]) -
 def _may_hold(
     left: ast.expr, op: type[ast.cmpop], right: ast.expr, facts: Domains, *, is_met: bool
 ) -> bool:
-    """Whether the comparison may hold of numbers in the ranges of both sides. ``is_met``: it was
-    asked so; else an unknown number, which meets no comparison, leaves it open.
+    """Whether the comparison may hold for numbers in the ranges of both sides. ``is_met``: whether
+    it is wanted to hold. If not, an unknown number makes it possible, because it meets no
+    comparison.
     """
     one, other = range_of(left, facts), range_of(right, facts)
     if one is None or other is None or (not is_met and (one.unknown or other.unknown)):
@@ -403,7 +410,7 @@ def _number_compared(domain: Numbers, op: type[ast.cmpop], values: list[float]) 
 
 
 def _cut(one: Numbers, other: Numbers) -> Numbers:
-    """The numbers that are in both; as whole as those of the first."""
+    """The numbers that are in both; ``whole`` as in the first."""
     least, least_open = max((one.least, one.least_open), (other.least, other.least_open))
     most, is_in = min((one.most, not one.most_open), (other.most, not other.most_open))
     return Numbers(least, most, least_open, not is_in, whole=one.whole)

@@ -1,5 +1,5 @@
-"""When in their day a customer is contacted: not in quiet hours, and if an action asks for it at
-the hour at which they come themselves.
+"""At what time of day a customer is contacted: never in quiet hours, and, if an action asks for it,
+at the hour at which they usually come.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -31,8 +31,9 @@ def not_before_ms(scene: Scene, channel: str) -> int:
 
 
 def at_best_hour_ms(scene: Scene, channel: str, earliest_ms: int, due_ms: int) -> int:
-    """``earliest_ms``, or a moment of the customer's own in the next hour in which they use to
-    come, if one is known that is before ``due_ms`` and not quiet.
+    """``earliest_ms``, or a moment in the next hour at which the customer usually comes, if one is
+    known that is before ``due_ms`` and not quiet. The moment within the hour depends on the
+    customer.
     """
     hour = scene.of(preferred_hour)
     if hour is None or scene.of(personalisation_refused) is not None:
@@ -44,7 +45,7 @@ def at_best_hour_ms(scene: Scene, channel: str, earliest_ms: int, due_ms: int) -
     begin = earliest.astimezone(where).replace(hour=hour, minute=0, second=0, microsecond=0)
     if begin <= earliest:
         begin += timedelta(days=1)
-    # Not all of them in the first second of it.
+    # Spread customers over the hour.
     at_ms = _ms(begin.astimezone(UTC)) + fingerprint(scene.customer) % HOUR_MS
     hours = scene.parameters.actions.quiet_for(channel)
     is_quiet = hours is not None and _is_quiet(_moment(at_ms), hours, where)
@@ -60,7 +61,7 @@ def _ms(moment: datetime) -> int:
 
 
 def _shown(moment: datetime, where: ZoneInfo) -> int:
-    """The minute of the day that clocks show there."""
+    """The minute of the day that clocks show in that zone."""
     local = moment.astimezone(where)
     return local.hour * 60 + local.minute
 
@@ -75,8 +76,8 @@ def _is_quiet(moment: datetime, hours: QuietHours, where: ZoneInfo) -> bool:
 def _end(now: datetime, hours: QuietHours, where: ZoneInfo) -> datetime:
     """The first moment after ``now`` at which the clocks there show an hour that is not quiet.
 
-    Clocks that are set show some hours twice and skip others: they may leave the quiet hours by
-    being set, or come back into them.
+    When clocks are set, some hours occur twice and others not at all. So setting the clocks can end
+    the quiet hours, or bring them back.
     """
     while True:
         left = (hours.end - _shown(now, where)) % _DAY_MINUTES
@@ -89,7 +90,7 @@ def _end(now: datetime, hours: QuietHours, where: ZoneInfo) -> datetime:
 
 
 def _clocks_set(early: datetime, late: datetime, where: ZoneInfo) -> datetime:
-    """The first minute after ``early`` with the offset from UTC that there is at ``late``."""
+    """The first minute after ``early`` with the offset from UTC that applies at ``late``."""
     early, offset = early.replace(second=0, microsecond=0), late.astimezone(where).utcoffset()
     while late - early > _MINUTE:
         middle = early + (late - early) // _MINUTE // 2 * _MINUTE

@@ -1,4 +1,4 @@
-"""Segments as their author wrote them, checked before anybody is looked at."""
+"""Checks segments as their author wrote them, before any customer is evaluated."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,15 +12,15 @@ from models.customer.segments import TIME
 from models.decisions.expression import ExpressionError, compile_condition
 from models.decisions.possible import Domain, asked_of_lists, misspelt, outlook, unlisted
 
-#: The names of its triggers are longer, and have a limit, too.
+#: The names of a segment's triggers are longer, and have a limit, too.
 _NAME_LENGTH_MAX = 48
-#: Versions are kept with memberships.
+#: Versions are stored with memberships.
 _VERSION_MAX = 1_000_000
 
 
 def check_segments(parameters: Parameters, domains: Mapping[str, Domain]) -> Iterator[str]:
-    """Raise `RuleError` for a segment that cannot be used; give a warning for each that is probably
-    not what its author means. ``domains``: what each fact can be.
+    """Raise `RuleError` for a segment that cannot be used; yield a warning for each that is
+    probably not what its author means. ``domains``: the values that each fact can have.
     """
     seen: dict[str, SegmentRule] = {}
     segments = parameters.segments.segments
@@ -68,13 +68,13 @@ def _check_condition(
 
 
 def unknown_segment(condition: str, parameters: Parameters) -> str | None:
-    """A segment that a condition asks for and that there is not, in words."""
+    """A segment that a condition names and that does not exist, in words."""
     names = [segment.name for segment in parameters.segments.segments]
     return unlisted(condition, {"segments": names})
 
 
 def check_time(rule: TriggerRule, where: str) -> None:
-    """Raise `RuleError` for a rule of the moment `time` that says twice when it fires."""
+    """Raise `RuleError` for a rule of the moment `time` that states its timing twice."""
     if rule.moment == TIME and rule.rises is not None:
         raise RuleError(
             f"{where}: at the moment {TIME} a rule fires when its condition becomes true: write "
@@ -83,7 +83,7 @@ def check_time(rule: TriggerRule, where: str) -> None:
 
 
 def _check_order(segments: tuple[SegmentRule, ...]) -> None:
-    """Segments may ask for each other, but not in a circle."""
+    """Segments may refer to each other, but not in a circle."""
     asked = {one.name: {name for _, name in asked_of_lists(one.when)} for one in segments}
     try:
         TopologicalSorter(asked).prepare()

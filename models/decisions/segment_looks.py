@@ -1,8 +1,8 @@
-"""Segments looked at: who becomes a member of one, and who is none any more.
+"""Looks at segments: which ones a customer enters, and which ones they leave.
 
-What an edit of a segment makes of somebody is no news of them, nor is what is not known of them any
-more because they refuse to be profiled. What they come to between an edit and the first look at
-them is: it is found out then, as of when it became so.
+A change by an edit of a segment is not announced. Neither is one because the customer refuses to be
+profiled, which hides facts. A change between an edit and the first look after it is announced: that
+look finds it, as of the time at which it happened.
 """
 
 from math import inf
@@ -27,17 +27,17 @@ from models.customer.segments import (
 )
 from models.decisions.segments import SegmentWatch, Watched
 
-#: Looks that are made up for between an edit and the first look: a year of check-ins, and what time
-#: does besides. What is still to come then is seen as of now.
+#: How many looks are made up for between an edit and the first look: a year of check-ins, and the
+#: changes by time besides. Beyond that, changes are seen as of now.
 _MADE_UP_MAX: Final = 64
 
 
 def catch_up(
     row: Row, customer: str, before_ms: int, context: Context, watch: SegmentWatch
 ) -> Scene | None:
-    """Look for the first time at a customer by segments that are new or have changed, as they are
-    just before ``before_ms``; None for whoever was looked at by them. Who was in by then when they
-    were declared is no news, and who came in or left since is.
+    """The customer's first look by segments that are new or have changed, as of just before
+    ``before_ms``; None if they were looked at by these segments already. Members at the time of the
+    declaration are no news; customers who entered or left since are.
     """
     told, declared = told_by(watch.declared, context), row.read(SEGMENTS).declared
     if not row.latest_ms or declared == told:
@@ -45,7 +45,7 @@ def catch_up(
     scene = Scene(row, customer, before_ms - 1, context)
     now_ms, since_ms, everything = present_ms(scene), declared_since_ms(context), watch.segments
     if declared == OF_SEVERAL or not 0 < since_ms < now_ms:
-        # Nobody knows what they were in then.
+        # It is not known what they were in at that time.
         look(scene, watch, everything, is_news=False)
         return scene
     next_ms = look(scene, watch, everything, is_news=False, as_of_ms=since_ms)
@@ -61,7 +61,7 @@ def catch_up(
 
 
 def _tell_once(scene: Scene, were_in: frozenset[str]) -> None:
-    """Tell of each segment the last that became of it, if that is not as it was."""
+    """For each segment, announce the last change, if the result differs from before."""
     names = scene.row.read(SEGMENTS).names()
     last = {name: moment for moment, name in scene.turned}
     scene.turned, scene.moments = [], []
@@ -78,10 +78,10 @@ def look(
     is_news: bool = True,
     as_of_ms: int = 0,
 ) -> float:
-    """Look whether these segments have changed, and tell what is news; return when any of all may
-    next change, inf for never.
+    """Check whether these segments have changed, and announce what is news. Return when any of all
+    segments may next change, inf for never.
 
-    What a late event changes is seen as of the latest time that is known of the customer, or else
+    Changes by a late event are seen as of the latest known time of the customer, or else
     ``as_of_ms``.
     """
     row, at_ms = scene.row, scene.at_ms
@@ -92,7 +92,7 @@ def look(
     state = row.read(SEGMENTS)
     if state.declared != told_by(watch.declared, scene.context):
         _declare(row.edit(SEGMENTS), scene, watch)
-    # Of the others; one that has been put off since is looked at once in vain.
+    # The timer of all others. One that has been postponed since causes one look in vain.
     next_ms: float = known.due_ms if segments is not watch.segments and known.due_ms else inf
     is_turned = False
     if watch.personal and (at.of(personalisation_refused) is not None) is not state.is_unprofiled:
@@ -107,7 +107,7 @@ def look(
         else:
             stands = not holds
         if not stands:
-            # Of nearly nobody.
+            # Rare, so the object is only made here.
             looking = looking or _Looking(scene, state, now_ms, is_news)
             is_hidden = is_turned and segment.is_personal
             until_ms = looking.follow(segment, holds, until_ms, is_hidden=is_hidden)
@@ -120,7 +120,7 @@ def look(
 
 
 def _declare(state: Memberships, scene: Scene, watch: SegmentWatch) -> None:
-    """Go by what is declared now; a segment that is gone has no members."""
+    """Use the present declaration; a segment that was removed has no members."""
     state.declared = told_by(watch.declared, scene.context)
     kept = {segment.name for segment in watch.segments}
     for name in [name for name in state.standings if name not in kept]:
@@ -129,7 +129,7 @@ def _declare(state: Memberships, scene: Scene, watch: SegmentWatch) -> None:
 
 
 class _Looking:
-    """A look at one customer. ``is_news``: what it finds is told."""
+    """A look at one customer. ``is_news``: what it finds is announced."""
 
     __slots__ = ("_now_ms", "_scene", "_state", "is_news")
 
@@ -142,8 +142,9 @@ class _Looking:
     def follow(
         self, segment: Watched, holds: bool, until_ms: float, *, is_hidden: bool = False
     ) -> float:
-        """Have the membership follow the condition, which stands until then; return when it may
-        next change. ``is_hidden``: it changed because more is known of the customer, or less.
+        """Let the membership follow the condition, which is certain until ``until_ms``; return when
+        it may next change. ``is_hidden``: it changed because facts were hidden by a refusal, or are
+        no longer.
         """
         standing = self._state.standings.get(segment.name)
         is_in = standing is not None and standing.since_ms > 0
@@ -161,8 +162,8 @@ class _Looking:
         return until_ms
 
     def _goes_on(self, segment: Watched, standing: SegmentStanding) -> float:
-        """A membership that is as its condition says, or one that was about to begin and does not;
-        return when it is announced, if it has yet to be.
+        """A membership that agrees with its condition, or one that was about to begin and does not.
+        Return when it will be announced; inf if that is done.
         """
         if standing.turning_ms or standing.version != segment.version:
             self._edit()
@@ -177,7 +178,7 @@ class _Looking:
         return inf
 
     def _turning(self, segment: Watched, standing: SegmentStanding | None) -> int:
-        """Since when the condition says otherwise."""
+        """Since when the condition and the membership disagree."""
         if standing is None or not standing.turning_ms:
             self._edit()
             if standing is None:
@@ -212,7 +213,7 @@ class _Looking:
         elif holds:
             self._raise(SEGMENT_ENTERED, segment.name)
         elif before is None or not before.announce_ms:
-            # Who was never told to be in is not told to be out.
+            # A customer whose entry was not announced does not announce leaving, either.
             self._raise(SEGMENT_LEFT, segment.name)
 
     def _edit(self) -> None:
@@ -223,7 +224,7 @@ class _Looking:
 
 
 def _is_turning(standing: SegmentStanding | None, segment: Watched) -> bool:
-    """Whether a change is being waited for that an edit of another segment does not hasten."""
+    """Whether a change is already pending, which an edit of another segment must not hasten."""
     return standing is not None and standing.turning_ms > 0 and standing.version == segment.version
 
 

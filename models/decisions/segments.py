@@ -1,8 +1,8 @@
-"""Segments compiled: after which events and deadlines a customer is looked at for which of them.
+"""Segments compiled: which events and deadlines cause a look at which segments.
 
-That is after each that may have changed what a condition is about, and at the very time at which
-one of them changes by time alone (`models.decisions.segment_looks`). The conditions of rules of the
-moment `time` are kept in the same way.
+A look follows every event or deadline that may have changed the facts in a condition, and comes at
+the very time at which a condition changes by time alone (`models.decisions.segment_looks`). The
+conditions of rules of the moment `time` are handled in the same way.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,18 +27,19 @@ from models.decisions.expression import compile_condition
 from models.decisions.possible import asked_of_lists
 from models.decisions.timing import Timing, timing_of
 
-#: After so much silence nobody is looked at any more for what cannot be timed.
+#: After this much silence there are no more check-ins for conditions that cannot be timed.
 _CHECK_INS_MS: Final = HORIZON_DAYS_MAX * DAY_MS
-#: Whose timer it is, by its code.
+#: The part of each timer, by the timer's code.
 PART_OF_TIMER: Final = {timer.code: part.name for part in PARTS for timer in part.timers}
-#: Those after which parts look at a customer, and may change, too.
+#: The timers after which parts look at a customer, and may therefore change.
 _LOOKING: Final = [timer.code for part in PARTS for timer in part.timers if timer.brings_looks]
 
 
 class Watched(Struct, frozen=True):
-    """A condition that is watched. ``parts``: the names of those whose change may change it, and
-    ``heard`` of those in which an event may change it; ``within``: other segments that it asks for.
-    ``is_personal``: it hangs on what is unknown of whoever refuses that who they are decides.
+    """A condition that is watched. ``parts``: the parts whose change may change it; ``heard``:
+    those of them where an event may do so; ``within``: other segments that it refers to.
+    ``is_personal``: it depends on facts that are unknown for customers who refuse personalised
+    decisions.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Watched(Struct, frozen=True):
 
     @property
     def is_of_rule(self) -> bool:
-        """Whether it is the condition of a rule, and no segment that anybody knows."""
+        """Whether it is the condition of a rule, and no declared segment."""
         return self.name.startswith(RULE_PREFIX)
 
 
@@ -61,10 +62,11 @@ _Several = tuple[Watched, ...]
 
 
 class SegmentWatch(Struct, frozen=True):
-    """What is watched, those asked for before those that ask for them. ``declared``: the checksum
-    of all of it. ``by_kind``: what an event may change, by the number of its kind; ``by_hearer``:
-    what it may change by being heard by a part, and ``by_timer`` what a timer may; ``timers``:
-    those after which somebody is looked at. ``personal``: what a refusal of personalisation hides.
+    """Everything that is watched; a segment comes after those that it refers to. ``declared``: the
+    checksum of all of it. ``by_kind``: the segments that an event may change, by the number of its
+    kind; ``by_hearer``: those that it may change through a part that hears it; ``by_timer``: those
+    that a timer may change. ``timers``: those after which there is a look. ``personal``: the
+    segments that a refusal of personalisation hides.
     """
 
     segments: _Several
@@ -76,16 +78,18 @@ class SegmentWatch(Struct, frozen=True):
     personal: _Several = ()
 
     def heard_by(self, names: Iterable[str]) -> _Several:
-        """What may change when these parts hear an event, in the order in which it is looked at."""
+        """The segments that may change when these parts hear an event, in the order of
+        evaluation.
+        """
         return self.in_order(self.by_hearer.get(name, ()) for name in names)
 
     def in_order(self, several: Iterable[_Several]) -> _Several:
-        """All of these, each once, in the order in which they are looked at."""
+        """All of these, each once, in the order of evaluation."""
         found = {id(segment) for segments in several for segment in segments}
         return tuple(segment for segment in self.segments if id(segment) in found)
 
     def after_timers(self, timers: Sequence[Timer]) -> _Several:
-        """What may have changed when these timers ran."""
+        """The segments that may have changed when these timers ran."""
         if len(timers) == 1:
             return self.by_timer.get(timers[0].code, ())
         found = [self.by_timer.get(timer.code, ()) for timer in timers]
@@ -94,13 +98,13 @@ class SegmentWatch(Struct, frozen=True):
         return self.in_order(found)
 
     def names_at(self, scene: Scene) -> list[str]:
-        """The segments that the customer is in by their conditions alone."""
+        """The segments whose conditions the customer meets, whatever their memberships are."""
         names: list[str] = []
         asked = Scene(scene.row, scene.customer, scene.at_ms, scene.context)
         asked.member_of = names
         for segment in self.segments:
             if segment.timing.at(asked)[0]:
-                # At once, for the next may ask for it.
+                # Right away, because the next condition may refer to it.
                 names.append(segment.name)  # noqa: PERF401
         return names
 
@@ -111,8 +115,8 @@ NOTHING_WATCHED: Final = SegmentWatch((), 0, (), {})
 def watch_for(
     parameters: Parameters, parts: Sequence[Part[Any]], routes: Sequence[Sequence[Part[Any]]]
 ) -> SegmentWatch:
-    """What a deployment watches; ``parts`` are those that are on, ``routes`` those that hear of
-    each kind of event. The rules compile.
+    """Everything that a deployment watches; ``parts`` are those that are on, ``routes`` those that
+    hear each kind of event. The rules must compile.
     """
     rules = _rules(parameters) if SEGMENTS in parts else []
     if not rules:
@@ -121,7 +125,7 @@ def watch_for(
     ordered = _with_what_is_hidden(_in_order(segments))
     by_part = {part.name: _touched(ordered, part.name, _parts_of) for part in parts}
     by_hearer = {part.name: _touched(ordered, part.name, _heard_of) for part in parts}
-    # With each decision point, so that everybody who buys is looked at by another file in a week.
+    # Decision points are among them, so a changed file reaches every buyer within a week.
     timers = {code for code, name in PART_OF_TIMER.items() if by_part.get(name)} | {LOOK, *_LOOKING}
     watch = SegmentWatch(
         ordered,
@@ -142,7 +146,9 @@ _parts_of, _heard_of = attrgetter("parts"), attrgetter("heard")
 def _by_timer(
     watch: SegmentWatch, by_part: Mapping[str, _Several], parts: Sequence[Part[Any]]
 ) -> dict[str, _Several]:
-    """What may change when a timer runs, and parts look at the customer after it."""
+    """By timer, the segments that may change when it runs, and parts look at the customer after
+    it.
+    """
     looking = [by_part[part.name] for part in parts if part.look is not None]
     return {
         timer.code: watch.in_order([by_part[part.name], *(looking if timer.brings_looks else ())])
@@ -193,7 +199,7 @@ _OWNERS: Final = {reading: part.name for part in PARTS for reading in part.offer
 
 
 def _behind() -> dict[str, frozenset[str]]:
-    """By part, itself and those that it reads, and that these read."""
+    """For each part, itself and all parts that it reads, directly or through others."""
     behind: dict[str, frozenset[str]] = {}
     for part in PARTS:
         read = [behind[_OWNERS[reading]] for reading in part.reads]
@@ -202,13 +208,13 @@ def _behind() -> dict[str, frozenset[str]]:
 
 
 _BEHIND: Final = _behind()
-#: By fact, the parts whose change may change it.
+#: For each fact, the parts whose change may change it.
 _PARTS_BEHIND: Final = {name: _BEHIND[part.name] for part in PARTS for name in part.facts}
 
 
 def _heard() -> Iterator[tuple[str, frozenset[str]]]:
-    """By fact, the parts that may hear of an event which changes it: of what is found at looks,
-    those alone that it goes by besides.
+    """For each fact, the parts that may hear an event which changes it. For a fact that is only
+    found at looks, these are the parts of the other readings that it depends on.
     """
     for name, fact in FACTS.items():
         found = fact.moves.found if fact.moves is not None else None
@@ -228,7 +234,7 @@ def _in_order(segments: Sequence[Watched]) -> list[Watched]:
 
 
 def _with_what_is_hidden(segments: Sequence[Watched]) -> _Several:
-    """The same, where what asks for something personal is personal, too."""
+    """The same, where a segment that refers to a personal one is personal, too."""
     found = _with_askers(tuple(segments), lambda segment: segment.is_personal)
     names = {segment.name for segment in found}
     return tuple(
@@ -239,12 +245,12 @@ def _with_what_is_hidden(segments: Sequence[Watched]) -> _Several:
 def _touched(
     segments: _Several, part: str, parts_of: Callable[[Watched], frozenset[str]]
 ) -> _Several:
-    """Those that this part may change, with those that ask for them."""
+    """The segments that this part may change, and those that refer to them."""
     return _with_askers(segments, lambda segment: part in parts_of(segment))
 
 
 def _with_askers(segments: _Several, is_meant: Callable[[Watched], bool]) -> _Several:
-    """Those that are meant, with those that ask for them."""
+    """The matching segments, and those that refer to them."""
     found: dict[str, Watched] = {}
     for segment in segments:
         if is_meant(segment) or segment.within & found.keys():
@@ -253,14 +259,14 @@ def _with_askers(segments: _Several, is_meant: Callable[[Watched], bool]) -> _Se
 
 
 def _checksum(rules: Sequence[_Declared]) -> int:
-    # 0 is that of somebody who was never looked at.
+    # 0 stands for customers who were never looked at.
     said = [(rule.name, rule.version, rule.when, int(rule.hold_ms)) for rule in rules]
     return crc32(msgspec.json.encode(said)) or 1
 
 
 def next_check_in_ms(scene: Scene) -> float:
-    """When somebody is looked at next for what cannot be timed: with their next decision point, or
-    at a time of their own in each interval of check-ins; inf after a year of silence.
+    """The next check-in for conditions that cannot be timed: with the next decision point, or at
+    the customer's own time in each interval of check-ins; inf after a year of silence.
     """
     row, at_ms, every_ms = scene.row, scene.at_ms, scene.context.check_in_ms
     if at_ms > row.latest_ms + _CHECK_INS_MS:

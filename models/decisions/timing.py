@@ -1,9 +1,9 @@
 """When a condition next turns true or false by time alone, to the millisecond.
 
-Each comparison says whether it holds, and until when that stands for sure. A number is a straight
-line in time for as long as the facts in it are (`models.customer.motion`), so that two of them
-meet at a time that can be worked out. Where a fact cannot say how it moves, the comparison stands
-until the customer's next check-in.
+Each comparison says whether it holds, and until when that is certain. A number is a straight line
+in time for as long as the facts in it are (`models.customer.motion`), so the time at which two
+numbers meet can be computed. Where a fact cannot say how it moves, the comparison stands until the
+customer's next check-in.
 """
 
 import ast
@@ -19,25 +19,25 @@ from models.customer.part import Fact
 from models.customer.scene import Scene
 from models.decisions.expression import compile_condition, parsed
 
-#: What lies as near to a millisecond as this is that millisecond: as floats, times of today are a
-#: quarter of a microsecond apart.
+#: A time this close to a whole millisecond counts as that millisecond: present times, as floats,
+#: are a quarter of a microsecond apart.
 _NEAR_MS: Final = 1e-3
 
 
-#: Whether a condition holds, and the earliest time at which that may be otherwise by time alone;
-#: inf for never.
+#: Whether a condition holds, and the earliest time at which time alone may change that; inf for
+#: never.
 Stands = tuple[bool, float]
 
 
-#: A number, by how much it changes a millisecond, and until when that stands; plain, for each look
-#: at a customer makes several.
+#: A number, its change per millisecond, and until when that is valid. A plain tuple, because each
+#: look at a customer makes several.
 _Line = tuple[float, float, float]
 _LineAt = Callable[[Scene], _Line]
 
 
 class Inexact(NamedTuple):
-    """A comparison that is looked at again at check-ins, and the fact because of which, if it is
-    not for being no straight line in time.
+    """A comparison that is evaluated again only at check-ins, and the fact that causes this; None
+    if the cause is that the numbers are no straight lines in time.
     """
 
     comparison: str
@@ -45,7 +45,9 @@ class Inexact(NamedTuple):
 
 
 class Timing(Struct, frozen=True):
-    """A condition in time, with what of it cannot be said to the millisecond."""
+    """A condition in time, with those of its comparisons that cannot be timed to the
+    millisecond.
+    """
 
     at: Callable[[Scene], Stands]
     inexact: tuple[Inexact, ...]
@@ -58,15 +60,15 @@ _At = Callable[[Scene], Stands]
 def timing_of(
     text: str, facts: Mapping[str, Fact], kinds: Mapping[str, type], check_in: _CheckIn
 ) -> Timing:
-    """The timing of a condition that compiles. ``check_in``: when somebody is looked at next; inf
-    for never.
+    """The timing of a condition that compiles. ``check_in``: when the customer's next check-in is;
+    inf for never.
     """
     compiler = _Compiler(facts, kinds, check_in)
     return Timing(compiler.condition(parsed(text)), tuple(dict.fromkeys(compiler.inexact)))
 
 
 class _Compiler:
-    """Compiles one condition, and notes what of it cannot be timed."""
+    """Compiles one condition, and notes which of its comparisons cannot be timed."""
 
     def __init__(
         self, facts: Mapping[str, Fact], kinds: Mapping[str, type], check_in: _CheckIn
@@ -81,7 +83,8 @@ class _Compiler:
             return _for_good(_read(node, self._kinds))
         match node:
             case ast.BoolOp(op=op, values=values):
-                # What time does not change is asked first, at once: it may say that nothing will.
+                # Check the values that time does not change first: they may settle the result for
+                # good.
                 still = [value for value in values if self._is_still(value)]
                 moving = [value for value in values if not self._is_still(value)]
                 parts = [ast.BoolOp(op, still), *moving] if still else moving
@@ -91,7 +94,7 @@ class _Compiler:
             case ast.Compare(left=left, ops=ops, comparators=others):
                 pairs = zip([left, *others[:-1]], ops, others, strict=True)
                 return _joined([self._pair(*pair) for pair in pairs], is_all=True)
-        # A constant, or a comparison in brackets that is compared itself.
+        # A constant, or a comparison in brackets that is itself compared.
         return self._until_edges(node)
 
     def _pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> _At:
@@ -107,7 +110,7 @@ class _Compiler:
         return _crossing((one, other), type(op), read, self._untimed(pair))
 
     def _until_edges(self, node: ast.expr) -> _At:
-        """What only changes at certain times."""
+        """The timing of a node that changes only at certain times."""
         if self._is_still(node):
             return _for_good(_read(node, self._kinds))
         edges = [
@@ -120,7 +123,7 @@ class _Compiler:
         return _until(_read(node, self._kinds), _earliest(edges))
 
     def _untimed(self, node: ast.expr) -> _CheckIn | None:
-        """When somebody is looked at next for what cannot be timed, if there is any of that."""
+        """When the next check-in is, if anything in the node cannot be timed; else None."""
         names = [
             name
             for name in _names_in(node)
@@ -130,7 +133,7 @@ class _Compiler:
         return self._check_in if names else None
 
     def _line(self, node: ast.expr) -> _LineAt | None:
-        """The number as a straight line in time; None if it is none."""
+        """The number as a straight line in time; None if it is not one."""
         match node:
             case ast.Constant(value=int() | float() as number):
                 return _constant_line(float(number))
@@ -210,8 +213,8 @@ def _negated(inner: _At) -> _At:
 def _joined(parts: Iterable[_At], *, is_all: bool) -> _At:
     """All of the conditions, or any of them.
 
-    Of all, the first that does not hold says enough: before it changes, nothing does. If all hold,
-    the first to change counts; and of any it is the other way round.
+    With ``is_all``, the first condition that does not hold decides: nothing changes before it does.
+    If all hold, the first to change counts. Without it, the other way round.
     """
     known = list(parts)
     if len(known) == 1:
@@ -230,8 +233,8 @@ def _joined(parts: Iterable[_At], *, is_all: bool) -> _At:
     return at
 
 
-#: Whether a comparison changes when both sides meet already, or only after that; by whether the
-#: left one falls or grows against the right one.
+#: Whether a comparison changes at the moment both sides meet, or only after it; by whether the left
+#: side falls or grows relative to the right one.
 _MEETS_AT_ONCE: Final[dict[type[ast.cmpop], tuple[bool, bool]]] = {
     ast.GtE: (False, True),
     ast.Lt: (False, True),
@@ -251,7 +254,7 @@ _HOLDS_AFTER: Final[dict[type[ast.cmpop], tuple[bool, bool]]] = {
 }
 
 
-#: Whether it holds now; none of them does with what is not known.
+#: Whether it holds now; with an unknown number none of them does.
 _COMPARED: Final[dict[type[ast.cmpop], Callable[[float, float], bool]]] = {
     ast.GtE: ge,
     ast.Gt: gt,
@@ -268,8 +271,8 @@ def _crossing(
     read: Callable[[Scene], bool] | None,
     check_in: _CheckIn | None,
 ) -> _At:
-    """A comparison of two lines. ``read``: whether it holds, if that does not follow from their
-    values to the last bit. ``check_in``: if there is anything in it that cannot be timed.
+    """A comparison of two lines. ``read`` says whether it holds, where their values do not tell to
+    the last bit. ``check_in`` is given if anything in it cannot be timed.
     """
     left, right = lines
     at_once, holds_after, compared = _MEETS_AT_ONCE[op], _HOLDS_AFTER[op], _COMPARED[op]
@@ -285,7 +288,7 @@ def _crossing(
         per_ms, now_ms = one_per_ms - other_per_ms, scene.at_ms
         meets_ms = now_ms - (one - other) / per_ms if per_ms else nan
         if not isfinite(meets_ms):
-            # They never meet, or nobody knows how far apart they are.
+            # They never meet, or their distance is unknown.
             return holds, until_ms
         grows = per_ms > 0
         if at_once[grows]:
@@ -293,7 +296,7 @@ def _crossing(
         else:
             changes_ms = floor(meets_ms + _NEAR_MS) + 1
         if changes_ms <= now_ms and holds is not holds_after[grows] and meets_ms > now_ms - 1:
-            # They are equal for this millisecond, or will be in less than the next.
+            # They are equal for this millisecond, or will be before the next one.
             changes_ms = now_ms + 1
         return holds, changes_ms if now_ms < changes_ms < until_ms else until_ms
 

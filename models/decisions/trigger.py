@@ -52,14 +52,13 @@ class ChurnReceipt(Struct, frozen=True, rename="camel"):
     scores: dict[str, float] = {}
 
 
-#: Facts of a customer by their names; null for one that is not known, a list for one of several
-#: names.
+#: Facts of a customer by their names: null if unknown, a list for a fact that lists names.
 FactsTold = dict[str, float | str | tuple[str, ...] | None]
 
 
 class Receipts(NamedTuple):
-    """What every decision of a moment says of the customer; ``value_at_stake`` is in the shop's
-    currency, ``facts`` are those that ``rules.facts`` asks for.
+    """What every decision of a moment says about the customer. ``value_at_stake`` is in the shop's
+    currency, ``facts`` are those that ``rules.facts`` names.
     """
 
     churn: ChurnReceipt | None
@@ -69,14 +68,14 @@ class Receipts(NamedTuple):
 
 
 class Trigger(Struct, frozen=True, rename="camel", tag="retention-trigger", tag_field="type"):
-    """A customer event that marketing automation should act on, once.
+    """Something about a customer that marketing automation should act on, once.
 
     ``gates``: the checks it passed (condition, threshold, cooldown). ``value_at_stake`` is in the
-    shop's currency. ``group``: treated or control; who acts on triggers must leave the control
-    group alone, too. None in triggers of earlier releases, which did not say it. ``contaminated``:
-    true for a customer with decisions of both groups, whom to leave out of comparisons; else not
-    said. ``facts``: what ``rules.facts`` asks for, as the decision was made with; not said where
-    it asks for none, and of a customer who refuses that who they are decides.
+    shop's currency. ``group``: treated or control. A program that acts on triggers must also leave
+    the control group alone. None in triggers of earlier releases, which did not have it.
+    ``contaminated``: true for a customer with decisions of both groups, who must be left out of
+    comparisons; else absent. ``facts``: those that ``rules.facts`` names, as of the decision.
+    Absent if it names none, and for a customer who refuses personalised decisions.
     """
 
     id: str
@@ -115,8 +114,8 @@ class Ranked(Struct, frozen=True, rename="camel"):
 
 
 class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A rejected action and the gate that rejected it: since when, until when and what of it, as
-    far as the gate can say.
+    """A rejected action and the gate that rejected it: since when, until when, and the detail, as
+    far as the gate knows.
     """
 
     action: str
@@ -129,12 +128,12 @@ class Suppressed(Struct, frozen=True, rename="camel", omit_defaults=True):
 class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, tag_field="type"):
     """What to do about all triggers of one moment: the action with the highest priority, or
     nothing. If ``group`` is control, do not take it: the control group measures its effect.
-    ``contaminated``: true for a customer with decisions of both groups; else not said. ``facts``:
-    as in a trigger.
-    ``not_before``: when the customer's quiet hours end; None to take it at once.
+    ``contaminated``: true for a customer with decisions of both groups; else absent. ``facts``: as
+    in a trigger. ``not_before``: when the customer's quiet hours end; None to take it at once.
 
-    Nothing is done when every action was rejected: then ``action``, ``channel``, ``owner``,
-    ``due_at`` and ``priority`` are None. The chosen, outranked and suppressed ones are all actions.
+    When the gates reject every action, nothing is done: then ``action``, ``channel``, ``owner``,
+    ``due_at`` and ``priority`` are None. The chosen, outranked and suppressed ones are together all
+    actions.
     """
 
     id: str
@@ -165,9 +164,9 @@ class NextBestAction(Struct, frozen=True, rename="camel", tag=NEXT_BEST_ACTION, 
 
 
 class ActionWithdrawn(Struct, frozen=True, rename="camel", tag=ACTION_WITHDRAWN, tag_field="type"):
-    """A decision that must not be carried out any more: before it was delivered the customer
-    refused it, or bought. ``because``: the gate that is shut now, or ``bought``; ``since`` and
-    ``what`` as it says.
+    """A decision that must no longer be carried out: before it was delivered, the customer refused
+    it, or bought. ``because``: the gate that now rejects it, or ``bought``; ``since`` and ``what``
+    are details of that.
     """
 
     id: str
@@ -188,13 +187,13 @@ Decision = Trigger | NextBestAction | ActionWithdrawn
 
 
 def does_nothing(decision: Decision) -> bool:
-    """Whether it says that nothing is done: for the record, not for whoever acts on decisions."""
+    """Whether it decides to do nothing: such a decision is for the record only."""
     return isinstance(decision, NextBestAction) and decision.action is None
 
 
 def is_too_old(decision: Decision, at_ms: int, max_age_ms: int) -> bool:
-    """Whether at ``at_ms`` a decision comes too late to be delivered: an action by its own
-    ``due_at``, a trigger by its age. Never with a ``max_age_ms`` of 0, and a withdrawal never is.
+    """Whether at ``at_ms`` it is too late to deliver the decision: an action by its own ``due_at``,
+    a trigger by its age. Never with a ``max_age_ms`` of 0, and never for a withdrawal.
     """
     until_ms = delivered_until_ms(decision, max_age_ms)
     return until_ms is not None and at_ms > until_ms
@@ -224,7 +223,7 @@ _DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 def decode_decision(content: bytes) -> Decision:
     """Raises ``Foreign`` if ``content`` is not a decision."""
     decision: Decision = decoded(_DECODER, content, "a decision")
-    # Whoever delivers it compares these with the time.
+    # Delivery compares these with the clock.
     _require_moment(decision.timestamp)
     if isinstance(decision, NextBestAction) and decision.due_at is not None:
         _require_moment(decision.due_at)
@@ -238,11 +237,11 @@ def _require_moment(text: str) -> None:
 
 
 def decision_id(rule: str, version: int, customer: str, cause: Cause) -> str:
-    """An id that depends on the rule, the customer and the cause alone.
+    """An id that depends only on the rule, the customer and the cause.
 
-    The id is the same however often the log is read again, and in batches of any size.
+    So it is the same however often, and in whatever batches, the log is read.
     """
-    # Only the last part may contain the separator, so ("a", "bc") and ("ab", "c") stay distinct.
+    # Only the last item may contain the separator, so ("a", "bc") and ("ab", "c") stay distinct.
     text = "\x1f".join((rule, str(version), customer, cause.text))
     found = _EMPTY.copy()
     found.update(text.encode())

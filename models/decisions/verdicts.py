@@ -1,4 +1,4 @@
-"""Why a rule fires or not at a moment, for people: read from the customer, changing nothing."""
+"""Why a rule fires or not at a moment, in words for people. Changes nothing in the customer."""
 
 import ast
 from enum import StrEnum
@@ -15,8 +15,8 @@ from models.events.times import iso
 
 
 class RuleVerdict(StrEnum):
-    """``used-up``: it fired for this climb of its fact, which is not over; ``below``: the fact has
-    not climbed to its threshold; ``cooldown``: it fired a short while ago.
+    """``used-up``: it has fired for the present climb of its fact; ``below``: the fact has not
+    climbed to its threshold; ``cooldown``: it fired too recently.
     """
 
     FIRES = "fires"
@@ -27,9 +27,9 @@ class RuleVerdict(StrEnum):
 
 
 class RuleLook(Struct, frozen=True, rename="camel"):
-    """A rule as it was looked at. ``unmet``: the parts of its condition that do not hold;
-    ``facts``: what the condition and the threshold name, null for what is not known; ``until``:
-    when its cooldown ends.
+    """The evaluation of a rule. ``unmet``: the parts of its condition that do not hold; ``facts``:
+    those that the condition and the threshold name, null for unknown; ``until``: when its cooldown
+    ends.
     """
 
     rule: str
@@ -42,7 +42,7 @@ class RuleLook(Struct, frozen=True, rename="camel"):
 
 
 def look_at(scene: Scene, moment: str, compiled: CompiledTrigger) -> RuleLook:
-    """What `models.decisions.decide` is about to make of a rule."""
+    """What `models.decisions.decide` will make of a rule."""
     verdict, until_ms = _verdict(scene, compiled)
     rule = compiled.rule
     unmet = _unmet(scene, rule.when) if verdict is RuleVerdict.CONDITION else ()
@@ -59,7 +59,7 @@ def look_at(scene: Scene, moment: str, compiled: CompiledTrigger) -> RuleLook:
 
 
 def _verdict(scene: Scene, compiled: CompiledTrigger) -> tuple[RuleVerdict, int]:
-    """The verdict, and when a cooldown ends that is the reason, in ms."""
+    """The verdict, and when the cooldown ends if that is the reason, in ms."""
     rule, contacts = compiled.rule, scene.row.read(CONTACTS)
     if rule.rises is not None and rule.name in contacts.at_risk:
         return RuleVerdict.USED_UP, 0
@@ -76,7 +76,7 @@ def _verdict(scene: Scene, compiled: CompiledTrigger) -> tuple[RuleVerdict, int]
 
 
 def _unmet(scene: Scene, condition: str) -> tuple[str, ...]:
-    """The parts of an `and` that do not hold; of anything else, all of it."""
+    """The operands of an `and` that do not hold; any other condition as a whole."""
     tree = parsed(condition)
     parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
     texts = [ast.unparse(part) for part in parts]

@@ -1,5 +1,5 @@
-"""Decisions that were written, and must not be carried out any more: the customer refuses them by
-now, or has bought what they were to bring about.
+"""Withdraws decisions that must no longer be carried out: the customer now refuses them, or has
+bought what they were to bring about.
 """
 
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from models.decisions.policy import CompiledAction
 from models.decisions.trigger import ACTION_WITHDRAWN, ActionWithdrawn, Cause, decision_id
 from models.events.times import iso, iso_or_none
 
-#: The gates that customers shut themselves.
+#: The gates that customers close themselves.
 _THEIR_OWN: Final = (CONSENT, CHANNEL_OPT_OUT, IMPERSONAL)
-#: Why an action is withdrawn that was to last until the customer buys.
+#: Why an action is withdrawn that applies only until the customer buys.
 BOUGHT: Final = "bought"
 
 
 def may_withdraw(scene: Scene) -> bool:
-    """Whether this moment may bring a reason to withdraw anything."""
+    """Whether this moment may be a reason to withdraw anything."""
     if CONSENT_CHANGED in scene.moments:
         return True
     return scene.event is not None and scene.event.name == COMPLETED
 
 
 def withdrawn(scene: Scene, actions: Sequence[CompiledAction]) -> list[ActionWithdrawn]:
-    """The customer's decisions, not delivered and not yet over, that they refuse by now or that are
-    pointless since they bought; each is withdrawn once, and the customer's contacts remember it.
+    """Withdrawals of the customer's open decisions that they now refuse, or that are pointless
+    because they bought. Each is withdrawn once; the customer's contacts remember it.
 
-    The control group's are left out: nobody carries them out.
+    Without those of the control group: nobody carries these out.
     """
     by_name = {compiled.rule.name: compiled for compiled in actions}
     told: list[ActionWithdrawn] = []
@@ -53,8 +53,8 @@ def withdrawn(scene: Scene, actions: Sequence[CompiledAction]) -> list[ActionWit
 
 
 def _bought(scene: Scene) -> Shut | None:
-    """Since when the customer has bought, if this event is the news of it: neither an older order
-    nor a page that is shown again.
+    """Since when the customer has bought, if this event is the first news of it. An older order, or
+    an order page that is shown again, does not count.
     """
     event = scene.event
     if event is None or event.name != COMPLETED:
@@ -64,7 +64,7 @@ def _bought(scene: Scene) -> Shut | None:
 
 
 def _is_open(contact: Contact, scene: Scene) -> bool:
-    """Whether somebody may still carry it out, by the time that the customer has reached."""
+    """Whether the decision may still be carried out, at the time that the customer has reached."""
     now_ms = max(scene.at_ms, scene.row.latest_ms, scene.context.clock_ms)
     return contact.treated and contact.outcome == Outcome.NONE and now_ms < contact.due_ms
 
@@ -80,8 +80,9 @@ def _shut(scene: Scene, compiled: CompiledAction, channel: str) -> Shut | None:
 
 def _withdrawal(scene: Scene, contact: Contact, shut: Shut) -> ActionWithdrawn:
     decided = contact.decision.hex()
-    # Of the decision alone, for it is withdrawn once, whatever comes to be heard of first, and
-    # whoever has it among their contacts: an id that left has those of before, as the person has.
+    # The id depends on the decision alone, because it is withdrawn once: whichever reason comes
+    # first, and whichever row has it among its contacts. An id that left a person has the contacts
+    # of before, as the person has.
     name = decision_id(ACTION_WITHDRAWN, 1, "", Cause(message_id=decided))
     return ActionWithdrawn(
         id=name,

@@ -215,7 +215,7 @@ def test_a_name_that_is_nearly_known_is_told_with_its_first_line(tmp_path: Path)
 
 
 def test_one_row_from_the_future_costs_nobody_else_anything(tmp_path: Path) -> None:
-    """Not even where nothing says when it arrived: no event is read before it happened."""
+    """Not even where its arrival is not known: no event is read before it happened."""
     future = track("Product Viewed", "2938-05-01T00:00:00Z", "f", product_id="p")
     assert 0 == replay(tmp_path, orders(5)).exit_code
     expected = outcome(tmp_path)["customers.jsonl"]
@@ -359,7 +359,7 @@ def test_a_model_that_is_not_the_announced_one_is_refused(
 def test_nobody_comes_back_in_a_replay_of_what_an_archive_gave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, salt: str, fates: tuple[int, int]
 ) -> None:
-    """Who was erased is known by a fingerprint there, and with another salt not at all."""
+    """Erased customers are only known by a fingerprint there, which another salt does not match."""
     graves = CustomerGraves("pepper")
     grave = Grave(at_ms=1_772_409_600_000, applied=0, erased=0)
     gone = Gone(4, fingerprint=graves.fingerprints.of("c1"), grave=encode_grave(grave))
@@ -595,7 +595,7 @@ sys.exit(", ".join(sorted(set(unwanted) & set(sys.modules))) or 0)
 
 
 def help_of_all(group: Any, *names: str) -> Iterator[list[str]]:
-    """The command line that explains each command there is."""
+    """The command line that prints the help of each command."""
     yield [*names, "--help"]
     for name, command in getattr(group, "commands", {}).items():
         yield from help_of_all(command, *names, name)
@@ -617,7 +617,7 @@ def help_of_all(group: Any, *names: str) -> Iterator[list[str]]:
 def test_a_command_imports_nothing_that_takes_long_and_it_does_not_need(
     commands: list[list[str]], unwanted: set[str], tmp_path: Path
 ) -> None:
-    """It begins at once, and runs where the others cannot be imported."""
+    """It starts at once, and runs where the others cannot be imported."""
     (tmp_path / "log").write_bytes(b"")
     asked = json.dumps(commands), json.dumps(sorted(unwanted | BROKERS))
     done = subprocess.run(

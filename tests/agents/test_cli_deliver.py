@@ -1,4 +1,4 @@
-"""`keepstream deliver` and `keepstream undelivered` before they meet a broker."""
+"""`keepstream deliver` and `keepstream undelivered` without a broker."""
 
 from base64 import b64encode
 from pathlib import Path

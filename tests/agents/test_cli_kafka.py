@@ -62,7 +62,7 @@ Sent = tuple[str, int | None, bytes | None, bytes | None]
 
 @pytest.fixture
 def settings(kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Topics of one test's own, in the environment that commands read."""
+    """Topics for one test only, in the environment that commands read."""
     settings = load_settings(
         {},
         bootstrap_servers=kafka.bootstrap_servers,
@@ -112,7 +112,7 @@ def read(settings: Settings, topic: str) -> list[tuple[bytes | None, bytes | Non
 
 
 class MemoryRows:
-    """Rows for a fold of the test's own."""
+    """Rows for the test's own fold."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -131,7 +131,9 @@ class MemoryRows:
 
 
 def shop_log(settings: Settings, parameters: Parameters, model: bytes) -> list[Sent]:
-    """What workers would have put on customer-events: events, clocks, a model, and some junk."""
+    """What workers would have written to customer-events: events, clocks, a model, and some
+    junk.
+    """
     live = live_record(SHOP.start_ms)
     log: list[Sent] = [(CUSTOMER_EVENTS, p, None, live) for p in range(settings.partitions)]
     clocks: dict[int, int] = defaultdict(int)
@@ -153,7 +155,7 @@ def shop_log(settings: Settings, parameters: Parameters, model: bytes) -> list[S
 def folded(
     log: list[Sent], snapshot: Snapshot, parameters: Parameters
 ) -> tuple[list[Decision], list[Any]]:
-    """What a worker's fold makes of ``log``: triggers by partition, and profiles by customer."""
+    """The result of a worker's fold of ``log``: triggers by partition, and profiles by customer."""
     plan = plan_for(parameters)
     triggers: list[Decision] = []
     profiles: list[Any] = []

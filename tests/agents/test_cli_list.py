@@ -48,7 +48,7 @@ NOBODY = CustomerList((), 0, None, (PartitionAsOf(0, NOON, 0, 12, 0),), ())
 def worker(
     answer: Any, status: int = 200, token: str | None = None
 ) -> Iterator[tuple[str, list[dict[str, list[str]]]]]:
-    """A worker that gives one answer, and its address; and the queries that it was asked."""
+    """A worker that gives one answer: its address, and the queries that it received."""
     asked: list[dict[str, list[str]]] = []
     body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
 
@@ -62,7 +62,7 @@ def worker(
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever)

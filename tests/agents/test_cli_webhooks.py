@@ -1,4 +1,4 @@
-"""`keepstream webhooks`: which are taken, and what a saved one would become."""
+"""`keepstream webhooks`: which ones are accepted, and what a saved one would become."""
 
 import json
 import os

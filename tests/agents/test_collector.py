@@ -1,4 +1,4 @@
-"""What the collector answers, and what it publishes of what it was sent."""
+"""The collector's answers, and what it publishes of the events that it receives."""
 
 import asyncio
 import gzip
@@ -42,7 +42,7 @@ VIEW = {"type": "page", "userId": "ada", "messageId": "m-2"}
 
 
 class FakeOutbox(SharedOutbox):
-    """Keeps what is written; `away`: whether Kafka is."""
+    """Keeps what is written; `away`: whether Kafka is down."""
 
     def __init__(self) -> None:
         self.written: list[Outgoing] = []
@@ -66,7 +66,7 @@ class FakeOutbox(SharedOutbox):
 
 
 class Site:
-    """A collector that listens, and a client of it."""
+    """A running collector, and a client for it."""
 
     def __init__(
         self, port: int, client: aiohttp.ClientSession, outbox: FakeOutbox, collector: Collector
@@ -441,7 +441,7 @@ def descriptors() -> int:
 
 
 def most_memory_kib() -> int:
-    """The most memory that this process ever had in use."""
+    """This process's peak memory so far."""
     [line] = [one for one in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in one]
     return int(line.split()[1])
 
@@ -463,7 +463,7 @@ HOSTILE = {
 
 
 async def _attack(port: int, first: bytes, again: bytes) -> int:
-    """Send until the server hangs up; the number of bytes that were sent."""
+    """Send until the server closes the connection; the number of bytes sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = len(first)
     writer.write(first)

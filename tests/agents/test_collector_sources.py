@@ -1,5 +1,5 @@
-"""The file of sources is read again when it changes: keys come and go, and what can't be used
-changes nothing.
+"""The file of sources is read again when it changes: keys are added and removed, and a file that
+can't be used changes nothing.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ SHOPIFY = '[webhooks.shop]\nvendor = "shopify"\nsecret_file = "shop.secret"\n'
 
 
 class Place:
-    """A collector that listens, and the files that it was told by."""
+    """A running collector, and its files."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "sources.toml"
@@ -47,7 +47,7 @@ class Place:
         self.url = ""
 
     def change(self, text: str, secret: str = "") -> None:
-        """What the file says by now, once the collector has looked."""
+        """Change the file, and wait until the collector has checked it."""
         self.file.write_text(text)
         if secret:
             self.secret.write_text(secret)

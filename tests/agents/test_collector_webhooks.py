@@ -1,4 +1,4 @@
-"""What the collector answers vendors, and what it publishes of their webhooks."""
+"""The collector's answers to vendors, and what it publishes of their webhooks."""
 
 import asyncio
 import hmac

@@ -1,4 +1,4 @@
-"""The console shows workers the token, also the one that it is sent on to."""
+"""The console sends the token to workers, also after a redirect."""
 
 import asyncio
 import json

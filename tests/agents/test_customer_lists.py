@@ -1,4 +1,4 @@
-"""Lists over the partitions of several workers, asked of any of them, without a broker."""
+"""Lists over the partitions of several workers, requested from any of them, without a broker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -56,7 +56,7 @@ def opened(number: int, clock_ms: int = CLOCK_MS) -> OwnedPartition:
 
 
 class Worker:
-    """A worker's side of lists: the partitions it has, and where it is asked."""
+    """A worker's side of lists: its partitions and its address."""
 
     def __init__(self, *numbers: int, ration: Ration | None = None) -> None:
         snapshots = SnapshotStore(SETTINGS, PRIOR)
@@ -88,7 +88,9 @@ class Worker:
 
 
 def told(*workers: Worker, gone: Worker | None = None) -> None:
-    """What every worker knows of the owners; ``gone``: one that is in the group, and is not."""
+    """What every worker knows about the owners; ``gone``: one that is in the group, but has
+    ended.
+    """
     owners = {one.owners.url: list(one.numbers) for one in workers}
     if gone is not None:
         # A port that nobody listens on.
@@ -291,7 +293,7 @@ def test_a_list_may_be_of_a_later_time_and_of_none_before_the_clock() -> None:
 
 
 def buys(worker: Worker, customer: str, at_ms: int, *, is_drained: bool) -> None:
-    """Have the customer buy for 5,000 more: folded, and drained if the batch is at its end."""
+    """Let the customer buy for 5,000 more: folded, and committed if the batch is at its end."""
     owned = worker.partitions.get(NUMBERS[customer])
     assert owned is not None
     said = {"order_id": "o-2", "revenue": 5_000}
@@ -307,7 +309,7 @@ def buys(worker: Worker, customer: str, at_ms: int, *, is_drained: bool) -> None
 
 
 def listed_while(worker: Worker, happens: Callable[[], None]) -> CustomerList:
-    """The list of all by what they spent; something happens while it looks at partition 0."""
+    """The list of all customers by their spend; something happens while it reads partition 0."""
     owned = worker.partitions.get(0)
     assert owned is not None
 
@@ -324,7 +326,7 @@ def listed_while(worker: Worker, happens: Callable[[], None]) -> CustomerList:
 
 @pytest.fixture
 def no_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every customer is a slice of its own."""
+    """Make every customer a slice of its own."""
     monkeypatch.setattr(agents.customer_lists, "SLICE_S", -1.0)
 
 
@@ -371,7 +373,9 @@ def test_a_list_leaves_the_event_loop_its_turns() -> None:
 
 
 def test_a_list_of_few_customers_waits_for_its_share_of_time_as_well() -> None:
-    """Whoever asks for short lists without a pause would have all of a worker's time."""
+    """Otherwise a client that requests short lists without a pause would get all of a worker's
+    time.
+    """
     idle_s = 0.0
     time = WebTime(cpu_s=lambda: 0.0, waited_s=lambda: idle_s)
     worker = Worker(0, 1, 2, 3, ration=time.lists)

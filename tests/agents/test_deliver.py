@@ -1,4 +1,4 @@
-"""What is too old to be delivered."""
+"""Decisions that are too old to be delivered."""
 
 import asyncio
 from typing import Any
@@ -70,7 +70,7 @@ def test_an_age_without_a_unit_is_refused_with_an_example() -> None:
 
 
 class AwayThenBack:
-    """Takes nothing the first time, and everything afterwards."""
+    """Fails the first time, and succeeds afterwards."""
 
     def __init__(self) -> None:
         self.taken: list[list[Deliverable]] = []
@@ -85,7 +85,7 @@ class AwayThenBack:
 
 
 def test_after_a_batch_that_was_given_up_none_is_committed(decided: dict[str, Decision]) -> None:
-    """Its commit would be one of the batch before, too."""
+    """Its commit would cover the batch before it, too."""
     store: Any = AwayThenBack()
     ledger = BatchLedger(on_end=lambda _: None)
     ledger.seek({TP(RETENTION_TRIGGERS, 0): 0})

@@ -1,4 +1,4 @@
-"""The trainer tells of drift: in words in its log, and in metrics."""
+"""The trainer reports drift: in words in its log, and in metrics."""
 
 from random import Random
 

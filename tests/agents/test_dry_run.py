@@ -1,4 +1,4 @@
-"""What a dry run says an event would do is what it does, and nothing else is touched."""
+"""A dry run shows exactly what the event would do, and touches nothing else."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -31,7 +31,7 @@ TOPIC = "clickstream"
 
 
 class Shop:
-    """A partition that folds what it is given, as a worker's does."""
+    """A partition that folds events as a worker's does."""
 
     def __init__(self, **how: Any) -> None:
         self.rows = CustomerRows()
@@ -72,8 +72,8 @@ def events() -> Iterator[Event]:
 
 @pytest.fixture(scope="module")
 def tries() -> list[tuple[DryRun, Applied, Any]]:
-    """Of a shop's events some dry runs, what then came of the event, and the customer's profile
-    then, as of the dry run's time; with the bytes of all there is checked in between.
+    """Dry runs of some of a shop's events, the real results of these events, and the customer's
+    profile afterwards, as of the dry run's time. Checks in between that no bytes have changed.
     """
     shop, found = Shop(), []
     for number, event in enumerate(events()):

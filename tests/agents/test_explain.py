@@ -1,4 +1,4 @@
-"""Decisions are found by their ids and told in words, from what a replay wrote."""
+"""Decisions are found by their ids and explained in words, from the files of a replay."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_a_moment_with_two_triggers_is_told_as_one() -> None:
 
 
 def test_a_trigger_whose_action_is_lost_is_told_without() -> None:
-    """Releases that decided nothing aloud wrote triggers alone."""
+    """Releases without next best actions wrote only triggers."""
     triggers = [one for one in DECIDED if isinstance(one, Trigger)]
     for wanted in triggers:
         lines = map(encode_decision, triggers)

@@ -1,6 +1,6 @@
-"""Ingest waits for a topic that keeps the others waiting, but not for ever, and says so.
+"""Ingest waits for a topic that lags behind the others, but not for ever, and says so.
 
-In virtual time: what is waited for is a number of seconds on a clock that the test moves.
+Time is virtual: waiting takes a number of seconds on a clock that the test moves.
 """
 
 import asyncio
@@ -80,7 +80,9 @@ class Shop:
         await asyncio.sleep(0)
 
     def give(self, tp: TP, at_ms: int, *, then_s: float, headers: Headers = ()) -> list[float]:
-        """Have the agent take one event, and let time pass; when others were passed on."""
+        """Let the agent take one event, and advance time; returns when other events were passed
+        on.
+        """
         began_s, before = self.loop.time(), len(self.passed_s)
         self.loop.run_until_complete(self._take(tp, at_ms, headers))
         self.loop.run_until_complete(asyncio.sleep(then_s))
@@ -110,7 +112,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualLoop]:
 def test_a_topic_that_nobody_serves_is_waited_for_once(
     loop: VirtualLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a restart nothing is known of where it stands, so no leeway makes anything late."""
+    """After a restart its position is unknown, so no leeway makes anything late."""
     shop = Shop(loop, {})
     shop.unserved = {ORDERS}
     for number in range(3):
@@ -143,7 +145,7 @@ def test_a_topic_that_is_served_again_is_waited_for_again(loop: VirtualLoop, is_
 def test_a_trainer_that_does_not_get_on_is_waited_for_once_and_told(
     loop: VirtualLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not at the end of each day of a history."""
+    """Not at the end of each day of history."""
     learnt_ms = at() - 20 * DAY_MS
     shop = Shop(loop, {0: PartitionStanding(at() + 100 * DAY_MS, learnt_ms)})
     for day in range(10):

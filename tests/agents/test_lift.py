@@ -1,4 +1,4 @@
-"""What actions bring, in words, is what was worked out by hand; in the console, too."""
+"""The effect of actions, in words and in the console, equals what was computed by hand."""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""The files that `keepstream init` writes mean what is shipped, until somebody edits them."""
+"""The files that `keepstream init` writes mean the same as the shipped ones, until they are
+edited.
+"""
 
 import subprocess
 from pathlib import Path
@@ -25,7 +27,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def meaning(file: Path | None) -> dict[str, Any]:
-    """Parameters and rules, but for where they are written."""
+    """Parameters and rules, without the places where they are written."""
     found: dict[str, Any] = msgspec.to_builtins(load_parameters(file), enc_hook=str)
     del found["rules"]
     return _without_places(found)

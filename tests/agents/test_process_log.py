@@ -39,7 +39,7 @@ sys.exit(run_logged("worker", load_settings(os.environ), body, Explained))
 
 
 def lines_of(way: str, log_format: str) -> tuple[int, list[str]]:
-    """The exit code and what was written to standard error."""
+    """The exit code, and the lines written to standard error."""
     environment = {
         "PYTHONPATH": str(ROOT),
         "KEEPSTREAM_LOG_FORMAT": log_format,

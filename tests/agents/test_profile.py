@@ -1,4 +1,4 @@
-"""A batch whose partitions were taken away while it was being folded is nobody's."""
+"""A batch whose partitions were taken away while it was being folded has no effects."""
 
 import asyncio
 from typing import Any
@@ -28,7 +28,7 @@ SETTINGS = load_settings({})
 
 
 class Producer:
-    """Takes everything at once, and keeps the names of the topics."""
+    """Accepts everything at once, and keeps the names of the topics."""
 
     def __init__(self) -> None:
         self.topics: list[str] = []
@@ -47,8 +47,9 @@ class Producer:
 
 
 def folded(*, is_taken_away: bool) -> tuple[list[str], int | None, dict[TP, int]]:
-    """The topics written to, the time that rows are settled at if the partition is still held, and
-    what may be committed, after a batch of one record that a rebalance may have met.
+    """The topics written to, the time up to which rows are settled if the partition is still owned,
+    and what may be committed, after a batch of one record during which a rebalance may have
+    happened.
     """
     ledger, producer = BatchLedger(on_end=lambda _: None), Producer()
     ledger.seek({TP(CUSTOMER_EVENTS, 0): 0})

@@ -1,4 +1,4 @@
-"""A profile in words: the score and whose word it is, and what was decided and came of it."""
+"""A profile in words: the score and its scorer, and the decisions and their outcomes."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""What the web port may take of the loop's time, by clocks that the test moves."""
+"""How much of the event loop's time the web port may use, by clocks that the test moves."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -41,7 +41,9 @@ class Machine:
 
 
 def spent_by_hammering(machine: Machine, turn: Callable[[], None]) -> float:
-    """What answers of 1 ms cost that are asked for without a pause, over 2,000 turns of others."""
+    """The CPU for answers of 1 ms that are requested without a pause, over 2,000 turns of other
+    work.
+    """
     for _ in range(2_000):
         turn()
         while not machine.time.answers.is_owing:
@@ -84,7 +86,7 @@ def test_a_list_may_have_more_of_an_idle_worker_and_no_more_of_one_that_is_behin
 
 
 def test_work_that_nobody_waits_for_is_as_good_as_idle_time() -> None:
-    """A store that is filled takes all the time there is: lists would wait until it is full."""
+    """Filling a store takes all available time: lists would wait until it is full."""
     for is_behind, share in ((False, 1.0), (True, SHARE_OF_WAITING)):
         machine = Machine(is_behind=is_behind)
 

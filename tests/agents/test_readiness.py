@@ -1,4 +1,4 @@
-"""A worker says that it is ready only when it is, and why it is not."""
+"""A worker reports that it is ready only when it is, and otherwise why it is not."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def test_what_waits_for_a_foreign_key_in_redis_is_a_delay(worker: Worker) -> Non
 
 @pytest.mark.parametrize("session_timeout_ms", [1_000, 10_000, 300_000])
 def test_every_session_timeout_that_may_be_set_can_be_used(session_timeout_ms: int) -> None:
-    """Faust refuses one that is longer than what it waits for an answer, once it connects."""
+    """Faust refuses one that is longer than its request time-out, once it connects."""
     conf = build_app(load_settings({}, session_timeout_ms=session_timeout_ms)).conf
     assert session_timeout_ms / 1_000 == conf.broker_session_timeout
     assert conf.broker_session_timeout <= conf.broker_request_timeout

@@ -21,7 +21,7 @@ NEW = "new-customers"
 
 
 def asked(*paths: str, numbers: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3))) -> Any:
-    """What the first of some workers says."""
+    """The answer of the first of several workers."""
 
     async def ask() -> list[tuple[int, Any]]:
         async with AsyncExitStack() as stack:
@@ -43,7 +43,7 @@ def asked(*paths: str, numbers: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3))) 
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """Workers that have everybody between them, beside the test, and the address of one."""
+    """Workers that together have all customers, beside the test, and the address of one of them."""
     begun: Future[str] = Future()
     ended = Event()
 
@@ -66,7 +66,7 @@ def serving() -> Iterator[str]:
 
 
 def in_a_terminal(*arguments: str) -> Result:
-    """A command of the group, asked of these workers."""
+    """A command of the group, sent to these workers."""
     with serving() as url:
         runner = CliRunner(env={"KEEPSTREAM_WEB_TOKEN": SETTINGS.web_token})
         return runner.invoke(app, ["segments", *arguments, "--url", url])

@@ -1,4 +1,4 @@
-"""What a standing deployment tells and keeps, without a broker."""
+"""What `keepstream up` prints and keeps, without a broker."""
 
 import sys
 from pathlib import Path

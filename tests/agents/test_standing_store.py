@@ -1,4 +1,4 @@
-"""A store that keeps its data has nothing on its disk for long of what was deleted in it."""
+"""A store that keeps its data soon has nothing on its disk of what was deleted in it."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,8 +32,8 @@ def has_mark(folder: Path) -> bool:
 
 
 def written_anew(place: EmbeddedValkey, file: StoreFile) -> None:
-    """Wait until it is; a store that is just writing it for an earlier call refuses, and is asked
-    again.
+    """Wait until its file is rewritten; a store that is busy with an earlier rewrite refuses, and
+    is asked again.
     """
 
     def is_gone() -> bool:

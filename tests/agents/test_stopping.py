@@ -1,4 +1,4 @@
-"""Whoever stops a command, by whatever signal, finds what it had begun put away."""
+"""A command that is stopped, by any signal, cleans up what it had begun."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def started(directory: Path, *arguments: str, **environment: str) -> "subprocess
 
 
 def hear_all() -> None:
-    """Whoever runs the tests under `nohup` has its children ignore a hangup."""
+    """Under `nohup`, child processes would ignore a hangup."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
 
@@ -47,7 +47,7 @@ def page(number: int) -> bytes:
 
 
 def stopped(process: "subprocess.Popen[bytes]", number: signal.Signals) -> tuple[int, str, str]:
-    """The exit code and what it said, once it was told to stop while its input goes on."""
+    """The exit code and the output after it was stopped while its input continues."""
     process.send_signal(number)
     said, complained = process.stdout, process.stderr
     assert said is not None

@@ -1,4 +1,4 @@
-"""What the trainer's agent asks before it learns."""
+"""What the trainer's agent checks before it learns."""
 
 import asyncio
 import subprocess
@@ -24,7 +24,7 @@ LOG_END = 50
 
 
 class Snapshots:
-    """Has none but the first, and counts who asks."""
+    """Has only the first snapshot, and counts the requests."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -35,7 +35,7 @@ class Snapshots:
 
 
 class Consumer:
-    """One that knows where the log ends."""
+    """A consumer that knows where the log ends."""
 
     def __init__(self) -> None:
         self.ledger = BatchLedger(on_end=lambda _: None)
@@ -58,7 +58,7 @@ def told(place: int, offset: int, at_ms: int) -> FakeRecord:
 def test_a_lesson_whose_place_is_still_to_come_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Or all true ones before that place would count as repeats."""
+    """Otherwise all real lessons before that offset would count as repeats."""
     monkeypatch.setattr(log_ends, "END_RETRY_S", 0.0)
     snapshots: Any = Snapshots()
     consumer: Any = Consumer()
@@ -71,7 +71,7 @@ def test_a_lesson_whose_place_is_still_to_come_is_left_out(
 
 
 def test_a_trainer_without_lessons_to_read_goes_on_once_a_rebalance() -> None:
-    """Or history would wait for it to say how far it is."""
+    """Otherwise history would wait for it to report its position."""
     snapshots, consumer = Snapshots(), Consumer()
     given: Any = snapshots
     asked: Any = consumer
@@ -111,7 +111,7 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 
 
 def test_whoever_is_ready_to_learn_imports_nothing_more_on_the_way() -> None:
-    """An import takes seconds on a busy machine, in which a worker would stand still."""
+    """An import takes seconds on a busy machine, during which a worker would stall."""
     done = subprocess.run(
         [sys.executable, "-c", LEARN_SOMETHING], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Reading profiles, one or all of them, costs no memory and leaves folding its time."""
+"""Reading one profile or all of them uses no memory, and leaves time for folding."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ from tests.simulation.virtual_time import VirtualLoop
 
 
 def test_profiles_that_are_read_are_not_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that was emptied has every profile read, of partitions in which nothing happens."""
+    """For an emptied store every profile is read, also in partitions in which nothing happens."""
     worker = Worker(load_settings({}), PARAMETERS)
     packed = encode_row(lived([happened("Order Completed", at(), order_id="o-1", revenue=40)]))
     everybody = [f"c-{number}" for number in range(3_000)]
@@ -57,14 +57,14 @@ def test_a_row_that_is_live_is_the_one_that_is_read() -> None:
 
 
 class _Clocks:
-    """A loop in virtual time, of which the machine leaves this thread a part."""
+    """A loop in virtual time, on a machine that gives this thread only a share."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, had: float) -> None:
         self.loop = VirtualLoop()
         monkeypatch.setattr(store_upkeep, "had_s", lambda: self.loop.time() * had)
 
     def rested_s(self, views: "_Views", *, is_idle: bool = False) -> float:
-        """How long is waited after profiles took a twentieth of a second."""
+        """The pause after profiles took a twentieth of a second."""
         nothing: Any = None
         upkeep = StoreUpkeep(views, nothing, nothing)  # type: ignore[arg-type]
         begun_s = self.loop.time()
@@ -77,7 +77,7 @@ class _Clocks:
 def test_profiles_take_a_share_of_the_time_that_the_worker_has(
     monkeypatch: pytest.MonkeyPatch, had: float
 ) -> None:
-    """Nine tenths of a busy machine's time are not the worker's, and are not to be shared."""
+    """On a busy machine nine tenths of the time are not the worker's, and are not shared."""
     clocks, views = _Clocks(monkeypatch, had=had), _Views()
     rested_s = clocks.rested_s(views)
     assert CHANGING_SHARE == pytest.approx(0.05 / (0.05 + rested_s * had), rel=0.1)
@@ -96,7 +96,7 @@ def test_while_nothing_comes_profiles_take_all_of_the_time(monkeypatch: pytest.M
 def test_no_profile_is_written_while_partitions_change_hands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Profiles of a partition that is back would hold up those that are not, and the end."""
+    """Profiles of a partition that is ready would delay those that are not, and the end."""
     worker, unread = Worker(load_settings({}), PARAMETERS), [3]
     monkeypatch.setattr(worker.condition, "unread", lambda: unread)
     views: Any = _Views()

@@ -1,4 +1,4 @@
-"""Files that are read again: when, and what holds when they say what can't be used."""
+"""Files that are read again: when, and what applies when their new content can't be used."""
 
 import logging
 from pathlib import Path
@@ -11,11 +11,11 @@ from streams.file_metrics import FileMetrics
 
 
 class Refused(ValueError):
-    """What the reader of these tests has to say."""
+    """The error that these tests' reader raises."""
 
 
 class Reader:
-    """Reads numbers, and whichever file the first line names."""
+    """Reads numbers, and the file that the first line names."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

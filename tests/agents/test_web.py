@@ -1,4 +1,4 @@
-"""What a worker answers over HTTP, and what it refuses."""
+"""A worker's answers over HTTP, and its refusals."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Slow and silent clients of the web port cost nobody else anything."""
+"""Slow and silent clients of the web port cost other clients nothing."""
 
 import asyncio
 import resource
@@ -45,7 +45,7 @@ async def connected(port: int, content: bytes) -> Client:
 
 
 async def answer(client: Client) -> bytes:
-    """The first line, or nothing from a connection that was closed."""
+    """The first line, or nothing from a closed connection."""
     try:
         async with asyncio.timeout(30):
             return await client[0].readline()
@@ -81,7 +81,7 @@ def test_half_sent_requests_hold_no_more_than_their_share() -> None:
 
 
 def test_a_probe_comes_through_whoever_waits_for_other_answers() -> None:
-    """Those who wait for their turn have a request, and give way all the same."""
+    """Clients that wait for their turn have sent a request, and still give way."""
 
     async def hammer() -> None:
         time = WebTime()

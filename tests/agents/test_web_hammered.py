@@ -1,4 +1,4 @@
-"""Clients that hammer the web port leave the loop to the work that it is shared with."""
+"""Clients that hammer the web port leave the loop to the work that shares it."""
 
 import pytest
 

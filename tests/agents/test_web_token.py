@@ -1,4 +1,4 @@
-"""With a token, nothing but health is told to who has none."""
+"""With a token set, clients without it can only read health."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from streams.metrics import Metrics
 
 TOKEN = "0123456789-abcdef"
 SETTINGS = load_settings({"KEEPSTREAM_WEB_TOKEN": TOKEN}, web_port=0)
-#: What is told of a customer or of all; an event is tried by another method.
+#: Answers about one customer or all; an event is tried by another method.
 PATHS = [
     one.path.replace("{id}", "ada").replace("{name}", "vip")
     for one in (*OF_EVERY_PROCESS, *OF_A_WORKER)
@@ -27,7 +27,7 @@ async def listed(_: object) -> aiohttp.web.Response:
 
 
 class Segments(SegmentAnswers):
-    """Answers as if there were some."""
+    """Answers as if segments existed."""
 
     def __init__(self) -> None:
         pass

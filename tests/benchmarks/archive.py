@@ -1,11 +1,11 @@
-"""What the archive costs a worker, in µs of CPU an event, beside what folding one costs.
+"""What the archive costs a worker, in µs of CPU per event, beside the cost of folding one.
 
     python -m tests.benchmarks.archive [--customers 200] [--rounds 5]
 
-A shop's log is folded in batches in this process, with the archive and without, in turns, and the
-best round of each counts: the machine has other things to do, and only figures side by side are
-worth comparing. Told apart are the archive's own calls, which seal, and rows, which have keys to be
-written with. Two folds of the same events differ by more than both, so they are not subtracted.
+Folds a shop's log in batches in this process, with and without the archive in turns; the best round
+of each counts. The machine has other things to do, so only figures side by side can be compared.
+The archive's own calls, which seal, and the writing of rows, which need keys, are timed separately.
+Two folds of the same events differ by more than both, so they are not subtracted.
 """
 
 import argparse
@@ -39,7 +39,7 @@ RECORDS_A_BATCH = 500
 
 
 class Round(NamedTuple):
-    """CPU seconds of one round: of the fold, the archive's own calls, and the rows' writing."""
+    """CPU seconds of one round: the fold, the archive's own calls, and the writing of rows."""
 
     fold_s: float
     archive_s: float
@@ -47,20 +47,20 @@ class Round(NamedTuple):
 
 
 class Producer:
-    """Real batches, sent nowhere."""
+    """Makes real batches and sends them nowhere."""
 
     def create_batch(self) -> object:
         return BatchBuilder(BUFFER_BYTES, 0)
 
 
 def log_of(customers: int) -> list[bytes]:
-    """The log that ingest makes of a shop's 200 days."""
+    """The log that ingest makes of 200 days of a shop."""
     records = []
     for offset, sent in enumerate(
         sorted(orderly_shop(customers), key=lambda record: record.occurred_at_ms)
     ):
         source = Source("clickstream", 0, offset, TAKEN_MS)
-        # The shop also sends what ingest refuses.
+        # The shop also sends events that ingest refuses.
         with suppress(Rejected):
             event = decode_event(sent.value, message_id=f"m-{offset}", source=source)
             records.append(encode_log_event(event))

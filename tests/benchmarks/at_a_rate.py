@@ -1,15 +1,15 @@
-"""A worker at a steady rate of events; with ``--source`` side by side: of this tree and of another.
+"""A worker at a steady rate of events; with ``--source``, this tree and another side by side.
 
     python -m tests.benchmarks.at_a_rate [--source DIR] [--per-s 400] [--seconds 15] [--rounds 2]
     python -m tests.benchmarks.at_a_rate [--source DIR] --at-once | --job
 
-Each round starts a worker of either tree, on topics of its own, and publishes the same events as
-time passes, or with ``--at-once`` before it goes on, so that it never waits; ``--job``: likewise,
-over all days of a shop, and the worker does the peers' job alone. Told are µs of CPU an
-event, of the worker and of the broker; the latency from the broker's taking an event to its having
-the trigger, and how much of it went by until ingest passed the event on; and what the worker uses
-afterwards with nothing to do. At a rate that the machine cannot carry latencies are those of a
-backlog, and mean nothing.
+Each round starts a worker of either tree, on its own topics, and publishes the same events as time
+passes. With ``--at-once`` all are published before it continues, so that it never waits; ``--job``
+does the same over all days of a shop, and the worker does only the peers' job. Reported are: µs of
+CPU per event, of the worker and of the broker; the latency from the broker's receipt of an event to
+its receipt of the trigger, and how much of it passed until ingest forwarded the event; and what the
+worker uses afterwards when idle. At a rate that the machine cannot sustain, latencies are those of
+a backlog and mean nothing.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tests.benchmarks.whole_engine import WARM_UP, Steady, WholeEngine
 from tests.kafka.worker import PRESENT, Program
 
 IDLE_S = 6.0
-#: Events of a customer, so that a shop of so many fewer customers gives enough.
+#: Events per customer, to compute how many customers give enough events.
 EVENTS_A_CUSTOMER = 55
 
 
@@ -55,7 +55,7 @@ def main() -> int:
     options.add_argument("--at-once", action="store_true")
     options.add_argument("--job", action="store_true")
     chosen = options.parse_args()
-    # That the leader of a new topic is a moment late is nothing to tell.
+    # It is normal that the leader of a new topic is a moment late.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     asked = chosen.per_s * chosen.seconds + WARM_UP
     customers = asked // EVENTS_A_CUSTOMER + 1
@@ -71,7 +71,7 @@ def main() -> int:
     ):
         whole = WholeEngine(kafka, valkey, Path(directory))
         for number in range(chosen.rounds):
-            # Neither always comes first.
+            # Alternate which one comes first.
             for name in sorted(programs, reverse=bool(number % 2)):
                 program = programs[name]
                 if chosen.at_once or chosen.job:

@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.bench [STAGE ...] [--full] [--rounds 3] [--customers 200]
 
-Stages, all of them unless some are named: peers (the same job by every engine), engine (Keepstream
-with everything on: days that pass, events of an hour, two workers), units (what an event, a
-decision point, a lesson and a decision cost), replay, steady (latency and CPU at a given rate, then
-nothing to do), recovery (rows a second, bytes a customer). Each writes out/bench/STAGE.json; the
-tables in out/bench/tables.md and the chart in out/bench/chart.svg are of all stages so far.
-Whatever is compared takes turns within a round, because the machine has other things to do; the
-load is told beside the figures.
+Stages (default: all): peers (the same job by every engine), engine (Keepstream with everything on:
+days that pass, events of an hour, two workers), units (what an event, a decision point, a lesson
+and a decision cost), replay, steady (latency and CPU at a given rate, then idle), recovery (rows
+per second, bytes per customer). Each writes out/bench/STAGE.json; the tables in out/bench/tables.md
+and the chart in out/bench/chart.svg contain all stages so far. Programs that are compared take
+turns within a round, because the machine has other things to do; the load is reported beside the
+figures.
 """
 
 import argparse
@@ -45,13 +45,13 @@ from tests.benchmarks.recovered import recovered
 from tests.benchmarks.takeover import shapes
 from tests.benchmarks.whole_engine import WholeEngine
 
-#: With so many, a worker has all that it needs once, which is more than their rows are.
+#: With this many customers a worker has all that it loads once, which is more than their rows.
 FEW_CUSTOMERS = 10_000
 DAYS_PASS, AN_HOUR = "days that pass", "events of an hour"
 
 
 class Bench:
-    """What the stages share: how much is asked for, and a broker for those that need one."""
+    """What the stages share: the requested size, and a broker for the stages that need one."""
 
     def __init__(self, chosen: argparse.Namespace, directory: Path) -> None:
         self._rounds: int = chosen.rounds
@@ -62,7 +62,7 @@ class Bench:
         self.directory = directory
 
     def rounds(self) -> Iterator[int]:
-        """Number the rounds of a stage, and leave out those that there is no time for."""
+        """Number the rounds of a stage; stops when there is no time for another."""
         began_s = monotonic()
         for number in range(self._rounds):
             took_s = monotonic() - began_s
@@ -79,7 +79,7 @@ class Bench:
 
 
 def peers(bench: Bench) -> list[Measured]:
-    """The same job by every engine: µs of CPU an event."""
+    """The same job by every engine: µs of CPU per event."""
     if not PEERS_PYTHON.exists():
         raise SystemExit(f"{PEERS_PYTHON} is missing: run 'make bench', which makes it")
     records = shop_records(bench.customers)
@@ -99,7 +99,7 @@ def peers(bench: Bench) -> list[Measured]:
         runs.append((KEEPSTREAM_ONE_HOP, one_hop, len(records)))
         runs.append((KEEPSTREAM, partial(whole.drained, records), len(records)))
         for number in bench.rounds():
-            # Each begins a round once, so that nobody always comes after the same one.
+            # Rotate the order, so that no program always comes after the same one.
             begin = number % len(runs)
             cost, took = {}, {}
             for name, run, events in (*runs[begin:], *runs[:begin]):
@@ -115,7 +115,7 @@ def peers(bench: Bench) -> list[Measured]:
 
 
 def engine(bench: Bench) -> list[Measured]:
-    """Keepstream with everything on, one worker and two: µs of CPU an event."""
+    """Keepstream with everything on, one worker and two: µs of CPU per event."""
     days, dense = (shop_records(bench.customers, dense=dense) for dense in (False, True))
     ways = {
         DAYS_PASS: (days, 1),
@@ -147,7 +147,7 @@ def engine(bench: Bench) -> list[Measured]:
 
 
 def units(bench: Bench) -> list[Measured]:
-    """The core without a broker, by unit: µs of CPU; and how often each comes by."""
+    """The core without a broker, by unit: µs of CPU, and how often each unit occurs."""
     parameters = load_parameters()
     events = stages.events_of(bench.customers // 2, parameters, dense=False)
     rounds, per_customer_day = [], {}
@@ -168,7 +168,7 @@ def units(bench: Bench) -> list[Measured]:
 
 
 def replay(bench: Bench) -> list[Measured]:
-    """`keepstream replay` without its printing: lines for a second of CPU."""
+    """`keepstream replay` without its printing: lines per second of CPU."""
     logs = {
         name: [record.value for record in shop_records(bench.customers // 2, dense=dense)]
         for name, dense in ((DAYS_PASS, False), (AN_HOUR, True))
@@ -187,14 +187,14 @@ def replay(bench: Bench) -> list[Measured]:
 
 
 def steady(bench: Bench) -> list[Measured]:
-    """A worker at a steady rate, then with nothing to do; latency from the broker's having an event
-    to its having the trigger.
+    """A worker at a steady rate, then idle; latency from the broker's receipt of an event to its
+    receipt of the trigger.
     """
     measured = []
     with bench.engine() as (_, whole):
         for per_s, seconds in ((500, bench.steady_s // 2), (2_000, bench.steady_s)):
             asked = per_s * seconds
-            # A shop of so many customers gives a few events more than are asked for.
+            # A shop of this many customers gives a few events more than requested.
             records = shop_records(asked // 55, dense=True)[:asked]
             tell(f"{len(records):,} events, {per_s:,} a second, for {seconds} s")
             found = whole.steady(records, per_s=per_s, idle_s=15.0)
@@ -216,7 +216,7 @@ def steady(bench: Bench) -> list[Measured]:
 
 
 def recovery(bench: Bench) -> list[Measured]:
-    """Customers read back from the changelog: what each takes beyond the first ten thousand."""
+    """Customers read back from the changelog: the cost of each beyond the first ten thousand."""
     made = shapes()
     measured = [Measured("a row", "bytes as stored", [made.mean_bytes])]
     with bench.engine() as (_, whole):
@@ -263,7 +263,7 @@ def main() -> int:
         options.error(f"no stage is called {', '.join(unknown)}: there are {', '.join(STAGES)}")
     chosen.rounds = chosen.rounds or (7 if chosen.full else 3)
     chosen.minutes = chosen.minutes or (60 if chosen.full else 5)
-    # That the leader of a new topic is a moment late is nothing to tell.
+    # It is normal that the leader of a new topic is a moment late.
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     for name in chosen.stages or STAGES:
         with tempfile.TemporaryDirectory() as directory:

@@ -14,7 +14,7 @@ _INK, _OURS, _THEIRS = "#52525b", "#0f766e", "#a1a1aa"
 
 
 def draw(peers: Stage, path: Path) -> None:
-    """A bar an engine, as long as its median, and a line over its range, on a logarithmic axis."""
+    """One bar per engine: its length is the median, the line its range, on a logarithmic axis."""
     costs = [one for one in peers.measured if not one.name.startswith("memory of ")]
     costs.sort(key=lambda cost: -cost.median)
     with rc_context(_STEADY):

@@ -1,8 +1,8 @@
 """What a billion events a day need, by the figures of `make bench`: arithmetic, not a measurement.
 
-Cost is taken to grow with events and with customers' days, and with nothing else. So many customers
-come by that no two events of a batch are of one: each takes a row of its own from the table and has
-it written, which a small shop's batches share.
+Assumes that the cost grows only with events and with customers' days. With so many customers, no
+two events of a batch belong to the same one: each event reads a row of its own from the table and
+writes it, while events in a small shop's batches share rows.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from tests.benchmarks.bench_tables import table
 from tests.benchmarks.figures import Stage
 
 DAY_S = 86_400
-#: So that those of a worker that is gone are spread over several others.
+#: So that the partitions of a lost worker spread over several others.
 PARTITIONS_A_WORKER = 4
 
 
 class Demand(NamedTuple):
-    """``peak``: how many times the mean the busiest second has; ``used``: the part of a core that
-    a worker may be busy for; ``takeover_s``: how long the others may read a killed worker's rows.
+    """``peak``: the busiest second, as a multiple of the mean; ``used``: the share of a core that a
+    worker may use; ``takeover_s``: how long the others may take to read a killed worker's rows.
     """
 
     events_a_day: float = 1e9
@@ -31,7 +31,7 @@ class Demand(NamedTuple):
 
 
 def scaled(stages: Mapping[str, Stage], demand: Demand = Demand()) -> str:  # noqa: B008
-    """The table, and before it what is assumed."""
+    """The table, preceded by its assumptions."""
     units, recovery = stages["units"], stages["recovery"]
     engine = stages["engine"]
     event_us = engine.of("events of an hour").median + units.of("row through a page view").median
@@ -41,7 +41,7 @@ def scaled(stages: Mapping[str, Stage], demand: Demand = Demand()) -> str:  # no
     rows_per_s = recovery.of("100,000 customers: read back").median
 
     def a_day(unit: str) -> float:
-        """µs a customer and day."""
+        """µs per customer and day."""
         return units.of(unit).median * units.of(f"{unit}: how often").median
 
     mean = demand.events_a_day / DAY_S
@@ -77,9 +77,10 @@ def scaled(stages: Mapping[str, Stage], demand: Demand = Demand()) -> str:  # no
 
 
 def _taking_over(seconds: float) -> int:
-    """The least number of workers who read back the share of one of them in time.
+    """The smallest number of workers that read back the share of one of them in time.
 
-    ``seconds``: how many times the time there is, if one core read back all customers.
+    ``seconds``: the time one core takes to read back all customers, as a multiple of the available
+    time.
     """
     workers = 2
     while workers * (workers - 1) < seconds:

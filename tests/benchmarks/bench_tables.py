@@ -8,12 +8,12 @@ from tests.benchmarks.peers.programs import OURS, PEERS
 _STATE = {program.name: program.state for program in PEERS} | dict.fromkeys(
     OURS, "changelog, once a batch, after all effects"
 )
-#: What the ratios are of.
+#: The engine that the ratios compare with.
 _AGAINST = "Quix Streams"
 
 
 def tables(stages: Mapping[str, Stage]) -> str:
-    """One table a stage that was run, and beneath it how busy the machine was."""
+    """One table per stage that was run, and below it how busy the machine was."""
     texts = []
     for name, table in (("peers", _peers), *((name, _plain) for name in stages if name != "peers")):
         if (stage := stages.get(name)) is not None:

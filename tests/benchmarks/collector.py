@@ -1,10 +1,10 @@
-"""What the collector takes: events for a second of its CPU, and how long requests wait.
+"""What the collector can take: events per second of its CPU, and how long requests wait.
 
 ``python -m tests.benchmarks.collector`` starts a broker and a collector, and sends batches of 50:
-first from a few connections as fast as they are answered, then at a steady rate of half of what a
-core is to take. CPU time does not depend on what else the machine does; waiting does. So in every
-other second the same events go straight to the broker instead, at the same rate: what the collector
-adds is the difference.
+first over a few connections as fast as they are answered, then at a steady rate of half the load
+that one core is to take. CPU time does not depend on what else the machine does, but waiting does.
+So every other second the same events go straight to the broker instead, at the same rate: the
+difference is what the collector adds.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ from tests.kafka.collector import KEY, CollectorProcess, collecting
 BATCH = 50
 CONNECTIONS = 8
 REQUESTS = 1_000
-#: Half of them through the collector.
+#: Half of them go through the collector.
 STEADY_WINDOWS, WINDOW_S = 30, 1.0
-#: Half of the 8,000 events a second that a core is to take at least.
+#: Half of the 8,000 events a second that a core must take at least.
 STEADY_EVENTS_PER_S = 4_000.0
 
 
 def body() -> bytes:
-    """A request as a library in a shop's server sends it, some 400 bytes an event."""
+    """A request as a client library on a shop's server sends it, some 400 bytes per event."""
     now = "2026-03-01T10:00:00.000Z"
     events = [
         {
@@ -130,7 +130,9 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 async def _steadily(ways: Mapping[str, Send]) -> None:
-    """Whether or not earlier requests are answered, as clients do not wait for each other."""
+    """Sends on schedule, whether or not earlier requests are answered: clients do not wait for each
+    other.
+    """
     pause_s = BATCH / STEADY_EVENTS_PER_S
     took_s: dict[str, list[float]] = {name: [] for name in ways}
 
@@ -159,7 +161,7 @@ async def _steadily(ways: Mapping[str, Send]) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        # What it takes is asked, and not what it may.
+        # Measure what it can take, not what it is allowed to.
         sources = directory / "sources.toml"
         keys = f'keys = ["{hash_of(KEY)}"]'
         sources.write_text(f"[sources.shop]\n{keys}\nevents_per_second = 1e6\nburst = 1e7\n")

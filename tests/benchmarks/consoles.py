@@ -1,11 +1,11 @@
-"""What open consoles cost a worker, and how heavy and how fast the console's pages are.
+"""What open consoles cost a worker, and how large and fast the console's pages are.
 
     python -m tests.benchmarks.consoles [--consoles 10] [--seconds 30] [--customers 300]
 
-A worker has folded a shop and has nothing to do. Windows in which nobody looks and windows in which
-all consoles are open take turns. Each open console is a browser's live page, whose stream stays
-open, and somebody who opens another page every ten seconds. The difference of the worker's CPU over
-the time is what they cost it, as a share of a core.
+A worker has folded a shop and is idle. Windows with all consoles closed and with all of them open
+take turns. Each open console is a browser's live page, whose stream stays open, and a user who
+opens another page every ten seconds. Their cost is the difference in the worker's CPU over time, as
+a share of a core.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PAGES = (
     "/pipeline",
     "/pipeline/event",
 )
-#: A page is opened this often by each of those who look on.
+#: Each user opens a page this often.
 OPENED_EVERY_S = 10.0
 WINDOWS, LOADS = 3, 9
 
@@ -52,7 +52,7 @@ async def logged_in(console: ConsoleProcess) -> aiohttp.ClientSession:
 
 
 async def look_on(console: ConsoleProcess, number: int, customer: str) -> None:
-    """An open live page, and somebody who goes from page to page, until cancelled."""
+    """An open live page, and a user who goes from page to page, until cancelled."""
     async with await logged_in(console) as client:
 
         async def listen() -> None:
@@ -80,9 +80,9 @@ async def look_on(console: ConsoleProcess, number: int, customer: str) -> None:
 async def window(
     console: ConsoleProcess, pid: int, consoles: int, seconds: float, customer: str
 ) -> float:
-    """The worker's share of a core while so many consoles are open."""
+    """The worker's share of a core while this many consoles are open."""
     tasks = [asyncio.create_task(look_on(console, number, customer)) for number in range(consoles)]
-    # All have logged in and opened their page.
+    # By then all have logged in and opened their page.
     await asyncio.sleep(2.0)
     before_s, begun_s = cpu_s(pid), monotonic()
     await asyncio.sleep(seconds)
@@ -94,7 +94,7 @@ async def window(
 
 
 async def weigh(console: ConsoleProcess, customer: str) -> None:
-    """Print of each page its bytes with all that it loads, and its time."""
+    """Print for each page its bytes, with everything that it loads, and its time."""
     async with await logged_in(console) as client:
         print(f"{'page':34}{'KB':>8}{'median ms':>11}")
         for path in (*PAGES, customer):
@@ -117,7 +117,7 @@ async def _read(client: aiohttp.ClientSession, url: str) -> bytes:
 
 
 async def customer_page(console: ConsoleProcess, customer: str) -> str:
-    """The address of a customer's page, as long as this console runs."""
+    """The address of a customer's page; valid as long as this console runs."""
     async with await logged_in(console) as client:
         async with client.get(f"{console.url}/customers") as answer:
             found = re.search(r'name="form_token" value="([^"]+)"', await answer.text())

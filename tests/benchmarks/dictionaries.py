@@ -1,10 +1,10 @@
 """Makes the dictionaries that packed parts are compressed with: python -m
 tests.benchmarks.dictionaries CODE-VERSION...
 
-Rows of a version cannot be read without its dictionary, so that none is ever made anew: a part that
-gets another one gets another version too. `row-4` is of all that rows of format 4 have but the
-parts that are by themselves. Shops of other years and with other customers than those that rows are
-measured on.
+Rows of a version cannot be read without its dictionary, so a dictionary never changes: a part with
+a new one gets a new version, too. `row-4` serves all that rows of format 4 contain, except the
+parts that are stored by themselves. It is made from shops with other years and customers than those
+on which rows are measured.
 """
 
 import sys
@@ -26,7 +26,7 @@ SHOPS = (
     ShopConfig(seed=22, customers=60, start_ms=1_760_000_000_000, days=400),
 )
 DICTIONARY_BYTES_MAX = 4_096
-#: Of what most of a row is compressed with.
+#: The size of the dictionary that compresses most of a row.
 ROW_DICTIONARY_BYTES_MAX = 16_384
 
 
@@ -38,7 +38,7 @@ def rows_of(shop: ShopConfig) -> Iterator[Row]:
 
 
 def samples_of(code: str, rows: list[Row]) -> list[bytes]:
-    """What is compressed with the dictionary of this code, of each row."""
+    """From each row, what the dictionary with this code compresses."""
     if code == "row":
         encode = msgspec.msgpack.encode
         return [
@@ -57,7 +57,7 @@ def main(wanted: list[str]) -> None:
         size = ROW_DICTIONARY_BYTES_MAX if code == "row" else DICTIONARY_BYTES_MAX
         dictionary = train_dictionary(size, samples_of(code, rows)).as_bytes()
         path = Path(*customer.__path__) / "dictionaries" / f"{name}.zdict"
-        # Not over one that rows were written with.
+        # Fails rather than overwrite a dictionary with which rows were written.
         with path.open("xb") as file:
             file.write(dictionary)
 

@@ -1,4 +1,4 @@
-"""A worker's agents without a connection: what they read and write is in buffers."""
+"""A worker's agents without a connection: they read from buffers and write to buffers."""
 
 import asyncio
 import sys
@@ -36,7 +36,7 @@ BATCH = 1_000
 
 
 class Buffers:
-    """Takes what a producer is given, and keeps it by topic and partition."""
+    """Accepts what a producer is given, and keeps it by topic and partition."""
 
     def __init__(self) -> None:
         self.filled: dict[Place, list[BatchBuilder]] = defaultdict(list)
@@ -53,7 +53,7 @@ class Buffers:
         return durable
 
     def content(self) -> dict[Place, bytes]:
-        """What a broker would give back, with the offsets that it gives."""
+        """What a broker would return, with the offsets that it would assign."""
         return {place: _with_offsets(filled) for place, filled in self.filled.items()}
 
 
@@ -112,11 +112,11 @@ class EdgeWorker:
         )
 
     def ends(self, _topics: object) -> dict[TP, Any]:
-        """All is here."""
+        """The log ends here: nothing more will come."""
         return {}
 
     def check(self, fetched: Mapping[Place, list[Any]]) -> None:
-        """Ingest takes all raw records."""
+        """Ingest reads all raw records."""
         for topic in RAW_TOPICS:
             pieces = {number: found for (name, number), found in fetched.items() if name == topic}
             if pieces:
@@ -124,13 +124,13 @@ class EdgeWorker:
                 asyncio.run(self._ingest.take(topic, batch))
 
     def order(self) -> None:
-        """Ingest puts what it took in order and into buffers."""
+        """Ingest puts the events in order, and into buffers."""
         consumer: Any = self
         self._ingest._send_ready(consumer)
         asyncio.run(self._gathers.flush())
 
     def fold(self, log: Mapping[Place, list[Any]]) -> None:
-        """Profile takes the log, in batches."""
+        """Profile reads the log, in batches."""
         asyncio.run(self._folded({number: found for (_, number), found in log.items()}))
 
     async def _folded(self, log: dict[int, list[Any]]) -> None:
@@ -146,7 +146,7 @@ class EdgeWorker:
 
 
 def read(topics: Mapping[Place, bytes]) -> dict[Place, list[Any]]:
-    """The records of fetches."""
+    """The records of these fetches."""
     found = {}
     for (topic, number), content in topics.items():
         tp = TopicPartition(topic, number)

@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.edges [--customers 60] [--rounds 5] [--job] [--set NAME=VALUE]
 
-The agents of a worker fold a shop's events, fifty a second of event time, or with ``--job`` the
-peers' job over all of its days. Record batches are real ones; only the connection is missing. Told
-are µs of CPU an event: to read a fetch, to check events and encode them for the log, to put them in
-order and into buffers, to read the log, to fold what this process wrote itself, and to fold the
-same as another's. At the end a hash of all that was written, by which two trees are compared: it
-must be the same for both ways of folding.
+The agents of a worker fold a shop's events, fifty per second of event time, or with ``--job`` the
+peers' job over all days of the shop. Record batches are real; only the connection is missing.
+Reported are µs of CPU per event: to read a fetch, to check events and encode them for the log, to
+put them in order and into buffers, to read the log, to fold events that this process wrote, and to
+fold the same events as another process's. The last line is a hash of everything that was written,
+by which two trees can be compared: it must be the same for both ways of folding.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from tests.benchmarks.peers.shop_log import PARTITIONS, shop_records
 
 T = TypeVar("T")
 Place = tuple[str, int]
-#: When the broker took the events: any time after them will do.
+#: When the broker received the events: any time after them will do.
 TAKEN_MS = 1_790_000_000_000
 
 
 def published(customers: int, *, dense: bool) -> tuple[int, dict[Place, bytes]]:
-    """How many events there are, and the raw topics."""
+    """The number of events, and the raw topics."""
     from tests.benchmarks.edge_worker import Buffers  # noqa: PLC0415 - see `main`
 
     buffers = Buffers()
@@ -50,7 +50,7 @@ def published(customers: int, *, dense: bool) -> tuple[int, dict[Place, bytes]]:
 
 
 def one_round(raw: Mapping[Place, bytes], assignments: list[str]) -> tuple[dict[str, float], str]:
-    """Seconds of CPU by stage, and a hash of all that was written."""
+    """Seconds of CPU by stage, and a hash of everything that was written."""
     from tests.benchmarks.edge_worker import EdgeWorker, read  # noqa: PLC0415 - see `main`
 
     took: dict[str, float] = {}
@@ -78,7 +78,7 @@ def one_round(raw: Mapping[Place, bytes], assignments: list[str]) -> tuple[dict[
 
 
 def _hash(topics: Mapping[Place, bytes]) -> str:
-    """Of keys, values and headers: batches have the time in them."""
+    """Over keys, values and headers only: batches contain the time."""
     from tests.benchmarks.edge_worker import read  # noqa: PLC0415 - see `main`
 
     found = sha256()
@@ -97,12 +97,12 @@ def main() -> int:
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         if chosen.job:
-            # Before the agents are imported: nothing may have been made of the parts yet.
+            # Before the agents are imported: nothing may have been built from the parts yet.
             keepstream_job.install()
             rules = keepstream_job.rules(Path(directory))
             chosen.set += [one for one in rules if one != "--set"]
         events, raw = published(chosen.customers, dense=not chosen.job)
-        # As a worker has it.
+        # The settings that a worker uses.
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
         rounds = [one_round(raw, chosen.set) for _ in range(chosen.rounds)]

@@ -1,10 +1,10 @@
-"""How much CPU it costs to erase one of a hundred thousand customers, and what others pay for it.
+"""How much CPU it takes to erase one of a hundred thousand customers, and what it costs others.
 
     python -m tests.benchmarks.erasure [--customers 100000] [--entries 100000]
 
-Rows are in memory and profiles and a stream of decisions in a store, as a worker has them. Told are
-the CPU of this process for the row with its grave, and for the store; and what an event costs the
-fold more once somebody was erased.
+Rows are in memory, and profiles and a stream of decisions in a store, as in a worker. Reported are
+the CPU of this process for the row with its grave, and for the store; and how much more an event
+costs the fold once a customer was erased.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _EVENTS = 5_000
 
 
 def row_s(customers: int) -> float:
-    """The CPU of a request, from its record to the grave and the row's end in the changelog."""
+    """The CPU of a request, from its record to the grave and the tombstone in the changelog."""
     packed = encode_row(lived([happened("Order Completed", at(), order_id="o", revenue=40)]))
     rows, graves = CustomerRows({f"c-{n}": packed for n in range(customers)}), CustomerGraves()
     plan = plan_for(PARAMETERS)
@@ -51,7 +51,7 @@ def row_s(customers: int) -> float:
 
 
 async def store_s(settings: Settings, customers: int, entries: int) -> float:
-    """The CPU of deleting what was delivered for one, from a stream of so many."""
+    """The CPU of deleting one customer's deliveries from a stream of this many entries."""
     decided = orjson.dumps({"userId": "c-0", "words": "x" * 1_500})
     with redis.Redis.from_url(settings.redis_url) as store:
         pipeline = store.pipeline(transaction=False)

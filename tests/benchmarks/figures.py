@@ -1,4 +1,4 @@
-"""What the parts of `make bench` found, and where it is kept."""
+"""The figures of the stages of `make bench`, and where they are stored."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ OUT = ROOT / "out" / "bench"
 
 
 class Measured(Struct, frozen=True):
-    """One figure of each round, in the order of the rounds."""
+    """One figure for each round, in order."""
 
     name: str
     unit: str
@@ -32,7 +32,7 @@ class Measured(Struct, frozen=True):
 
 
 class Stage(Struct, frozen=True):
-    """A part of the benchmark. ``load``: the machine's, over a minute, before and after it."""
+    """A stage of the benchmark. ``load``: the machine's, over a minute, before and after it."""
 
     name: str
     about: str
@@ -41,7 +41,7 @@ class Stage(Struct, frozen=True):
     measured: list[Measured]
 
     def of(self, name: str) -> Measured:
-        """The figure of this name."""
+        """The figure with this name."""
         return next(one for one in self.measured if one.name == name)
 
 
@@ -64,6 +64,6 @@ def write(stage: Stage, directory: Path = OUT) -> None:
 
 
 def read_all(directory: Path = OUT) -> dict[str, Stage]:
-    """The stages that were run so far, the latest of each."""
+    """The stages that have been run, the latest run of each."""
     stages = [json.decode(path.read_bytes(), type=Stage) for path in directory.glob("*.json")]
     return {stage.name: stage for stage in stages}

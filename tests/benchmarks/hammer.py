@@ -1,4 +1,4 @@
-"""Clients that ask as fast as they are answered, or much more slowly than anybody should."""
+"""Clients that send requests as fast as they are answered, or far more slowly than they should."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 CLIENTS = 24
 HALF_SENT = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-a: "
-#: A client that is closed, or finds nobody, begins anew after so long.
+#: A client that is disconnected, or cannot connect, starts again after this time.
 AGAIN_S = 0.01
 
 Ask = Callable[[int], bytes]
@@ -26,7 +26,7 @@ def _list(number: int) -> bytes:
 
 
 class Client:
-    """One connection after the other to ``port``; counts the answers."""
+    """Opens one connection after the other to ``port``; counts the answers."""
 
     def __init__(self, port: int, numbers: "count[int]") -> None:
         self._port = port
@@ -34,7 +34,7 @@ class Client:
         self.answers = 0
 
     async def ask(self, ask: Ask, *, requests: int, depth: int = 1) -> None:
-        """Ask ``requests`` times on one connection, ``depth`` at once."""
+        """Send ``requests`` requests on one connection, ``depth`` at a time."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             for _ in range(requests):
@@ -55,7 +55,7 @@ class Client:
         self.answers += 1
 
     async def dawdle(self) -> None:
-        """Send half a request and wait until that is given up."""
+        """Send half a request, and wait until the server gives up."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             writer.write(HALF_SENT)
@@ -68,7 +68,7 @@ def _keeping(ask: Ask, *, depth: int = 1) -> Callable[[Client], Awaitable[None]]
     return lambda client: client.ask(ask, requests=1_000_000, depth=depth)
 
 
-#: What the clients do over and over again, by name.
+#: What the clients repeat, by name.
 KINDS: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     "profiles": _keeping(_profile),
     "metrics": _keeping(lambda _: _get("/metrics")),
@@ -82,7 +82,7 @@ KINDS: Mapping[str, Callable[[Client], Awaitable[None]]] = {
 
 
 def hammer(port: int, kind: str, told: Connection) -> None:
-    """Hammer while ``told`` says so, and answer with how many answers there were."""
+    """Hammer while ``told`` says so, then reply with the number of answers."""
     asyncio.run(_hammer(port, KINDS[kind], told))
 
 

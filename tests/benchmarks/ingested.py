@@ -1,4 +1,4 @@
-"""A deployment whose events are in the log already, as another worker's ingest wrote them."""
+"""A deployment whose events are already in the log, as another worker's ingest wrote them."""
 
 import asyncio
 from collections import defaultdict
@@ -16,8 +16,8 @@ from tests.kafka.deployment import Deployment
 
 
 class Ingested:
-    """Publishes ``records`` to the raw topics, and marks all of them as done by the group, which
-    must have no worker yet. What ingest makes of them is kept, until they are published.
+    """Publishes ``records`` to the raw topics, and commits all of them for the group, which must
+    not have a worker yet. What ingest makes of them is held back until `publish`.
     """
 
     def __init__(self, deployment: Deployment, records: Sequence[ShopRecord]) -> None:
@@ -38,7 +38,7 @@ class Ingested:
         asyncio.run(_commit(settings, ends))
 
     def publish(self, records: Iterable[ShopRecord]) -> None:
-        """Write these events to the log, in their order, when a worker has gone live there."""
+        """Write these events to the log, in order, once a worker has gone live there."""
         self._deployment.wait(
             "the log begins", lambda: all(self._deployment.ends(CUSTOMER_EVENTS).values())
         )

@@ -1,10 +1,10 @@
-"""CPU that one score and one lesson take.
+"""The CPU of one score and of one lesson.
 
     python -m tests.benchmarks.learning [--examples 20000] [--rounds 5]
 
-A score is everything that all five scorers say of one horizon, from features that are there; a
-lesson is that an example's scorers are judged and both models learn from it. Features and labels
-are drawn at random: what they are makes no difference to the time. The median of the rounds counts.
+A score is what all five scorers predict for one horizon from given features. A lesson judges an
+example's scorers and trains both models. Features and labels are random, because their values make
+no difference to the time. The median of the rounds counts.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def drawn(count: int) -> list[Example]:
 
 
 def measure(examples: list[Example]) -> tuple[float, float]:
-    """CPU microseconds of a score and of a lesson."""
+    """CPU microseconds of a score, and of a lesson."""
     learner = OnlineLearner(OnlineState(), PARAMETERS)
     said = combined(0.1, -0.2, 0.3, 0.05)
     started_s = process_time()

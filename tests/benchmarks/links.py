@@ -1,10 +1,10 @@
-"""What it costs that an id becomes a person's, and that it leaves them again.
+"""The cost of linking an id to a person, and of splitting it off again.
 
     python -m tests.benchmarks.links [--days 200] [--customers 150] [--rounds 40]
 
-CPU of all that rows tell each other of it, from their stored bytes to their stored bytes: two
-typical rows of a simulated shop, and the two largest ones. Each is the least of all rounds, in
-which they take turns, so that what else the machine does meets them alike.
+CPU of all records between the rows, from stored bytes to stored bytes, for two typical rows of a
+simulated shop and for the two largest ones. Each figure is the minimum of all rounds. The pairs
+take turns in each round, so that other load affects them alike.
 """
 
 import argparse
@@ -25,8 +25,8 @@ PERSON, ID = "ada", "anon-1"
 
 
 class Pair:
-    """A person's row and the one of an id, as they are stored. ``link_ns`` and ``split_ns``: the
-    least CPU that they took, on both sides.
+    """The stored rows of a person and of an id. ``link_ns`` and ``split_ns``: the least CPU that
+    linking and splitting took, on both sides.
     """
 
     def __init__(self, person: Row, id_: Row, context: Context) -> None:
@@ -51,7 +51,7 @@ class Pair:
         self.split_ns = min(self.split_ns, self._told(unlink))
 
     def _told(self, first: LinkRecord) -> int:
-        """Fold a record and all that it brings about; the CPU of that."""
+        """The CPU of folding a record and all records that follow from it."""
         before_ns, waiting = process_time_ns(), [first]
         while waiting:
             record = waiting.pop(0)

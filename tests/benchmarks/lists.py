@@ -1,10 +1,10 @@
-"""How long a list over a hundred thousand customers takes, and who waits for it meanwhile.
+"""How long a list over a hundred thousand customers takes, and how long other requests wait.
 
     python -m tests.benchmarks.lists [--customers 100000] [--workers 1 2] [--rounds 3]
 
-Rows are made as for `tests.benchmarks.takeover`, under as many customers as one wants. For each
-number of workers, each list is asked for over HTTP: seconds until the answer, CPU of all workers,
-and the longest that a worker let another request wait meanwhile.
+Rows are made as for `tests.benchmarks.takeover`, for any number of customers. For each number of
+workers, each list is requested over HTTP. Reported are the seconds until the answer, the CPU of all
+workers, and the longest time for which a worker let another request wait.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tests.benchmarks.takeover import await_customers, cpu_s, customers_of, fill
 from tests.kafka.deployment import Deployment
 from tests.kafka.worker import Worker
 
-#: No model has learnt from these rows: every buyer has the score that is shipped, 0.3.
+#: No model has learnt from these rows: every buyer has the shipped score, 0.3.
 QUERIES = (
     {"where": "churn_probability >= .2 and net_365d > 500", "by": "value_at_stake"},
     {"where": "net_365d > 500"},
@@ -58,7 +58,7 @@ def waits(worker: Worker) -> Iterator[list[float]]:
 
 
 def measure(deployment: Deployment, rounds: int) -> None:
-    """Ask one worker for each list; print the median of the rounds."""
+    """Request each list from one worker; print the median of the rounds."""
     workers = deployment.alive
     for query in QUERIES:
         took: list[tuple[float, float, float]] = []
@@ -112,7 +112,7 @@ def main() -> int:
                     and all(worker.is_ready() for worker in deployment.alive)
                 ),
             )
-            # Whoever begins writes all profiles to the store first, with all the time there is.
+            # A new worker first writes all profiles to the store; let it finish.
             with redis.Redis.from_url(valkey.url) as store:
                 deployment.wait("the store is filled", lambda: store.dbsize() > arguments.customers)
             measure(deployment, arguments.rounds)

@@ -1,12 +1,12 @@
-"""What each part costs that can be switched off: CPU and calls an event, bytes a customer.
+"""The cost of each part that can be switched off: CPU and calls per event, bytes per customer.
 
     python -m tests.benchmarks.parts [--customers 60] [--days 200] [--rounds 5] [--part NAME]
 
-Replays the log of a simulated shop, the demo's, with days that pass and all that is learnt: with
-everything on, without each of the parts, without all of value and lifecycle, and without any.
-All are in one process and take turns, a hundred lines each and in another order each time: what
-else the machine does slows down all of them alike. The table says how much more it is with a part
-than without it. Calls and bytes are the same on every machine.
+Replays the log of the demo's simulated shop, with days that pass and all learning: with everything
+on, without each of the parts, without all of value and lifecycle, and without any. All replays run
+in one process and take turns, a hundred lines each, in a new order each time, so that other load
+slows all of them alike. The table shows how much more a part costs than its absence. Calls and
+bytes are the same on every machine.
 """
 
 import argparse
@@ -29,15 +29,15 @@ from tests.benchmarks.figures import load_1min
 from tests.replay.calls import calls_of
 
 LINES_A_TURN: Final = 100
-#: The collector runs between turns, and not within them.
+#: The garbage collector runs between turns only.
 TURNS_A_COLLECTION: Final = 20
 START_MS: Final = 1_700_000_000_000
-#: Parts with a switch that are neither of value nor of the lifecycle.
+#: Parts with a switch that belong neither to value nor to the lifecycle.
 _OTHERS: Final = frozenset({"loyalty", "prices", "satisfaction", "timeline"})
 
 
 class Side(NamedTuple):
-    """What is replayed without these parts."""
+    """A replay without these parts."""
 
     name: str
     off: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Side(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """µs of CPU an event in each round, calls an event, bytes of a mean row."""
+    """µs of CPU per event in each round, calls per event, bytes of a mean row."""
 
     cpu_us: list[float]
     calls: float
@@ -77,7 +77,7 @@ def shop_lines(customers: int, days: int) -> list[bytes]:
 def in_turns(
     lines: Sequence[bytes], all_of_them: Sequence[Side], chance: Random, step: Callable[[], None]
 ) -> tuple[list[float], list[Replay]]:
-    """µs of CPU an event of each side, and what was replayed."""
+    """µs of CPU per event of each side, and the replays."""
     replays = [Replay(side.parameters) for side in all_of_them]
     seconds, turns = [0.0] * len(replays), 0
     gc.disable()
@@ -128,7 +128,7 @@ def measured(
 
 
 def told(costs: dict[str, Cost]) -> str:
-    """The table: what there is more of with a part, and how many times as much."""
+    """The table: the difference that each part makes, and the ratio."""
     whole, *others = costs.items()
     rows = [_row(name, whole[1], cost) for name, cost in others]
     cpu_us = f"{median(whole[1].cpu_us):.1f}"

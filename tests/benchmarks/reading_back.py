@@ -1,10 +1,11 @@
-"""What it takes to fold a changelog that was fetched already, without a broker and a worker.
+"""The cost of folding a changelog that was already fetched, without a broker or a worker.
 
     python -m tests.benchmarks.reading_back [--customers 60000] [--rounds 3]
 
-Rows of a shop after 200 days under many ids, in record batches of a mebibyte: µs of CPU a row, how
-much of that is the client's check of batches, and the objects beside its bytes. What
-`python -m tests.benchmarks.takeover` finds beyond that is connections, copies and the worker.
+Rows of a shop after 200 days under many ids, in record batches of a mebibyte. Reported are µs of
+CPU per row, the share of the client's check of batches, and the memory of objects besides the
+bytes. What `python -m tests.benchmarks.takeover` measures beyond that is connections, copies and
+the worker.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from tests.benchmarks.takeover import Shapes, shapes
 
 
 def fetched(made: Shapes, customers: int) -> Iterator[bytes]:
-    """The rows of so many customers, as one fetch after the other has them."""
+    """The rows of so many customers, fetch by fetch."""
     largest, index = max(map(len, made.packed)), 0
     while index < customers:
         batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, FETCH_BYTES)

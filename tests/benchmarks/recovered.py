@@ -1,4 +1,4 @@
-"""A worker that reads many customers back: the CPU it takes, and the memory."""
+"""A worker that reads many customers back: its CPU and memory."""
 
 import asyncio
 import time
@@ -14,26 +14,28 @@ SETTLED_CPU_S = 3.0
 
 
 class Recovered(NamedTuple):
-    """Of the whole process, imports included: compare it with one that had less to read."""
+    """Figures of the whole process, including imports: compare it with one that had less to
+    read.
+    """
 
     cpu_s: float
     memory_bytes: int
 
 
 def recovered(engine: WholeEngine, made: Shapes, customers: int) -> Recovered:
-    """Write rows of these shapes under so many customers' ids, and have a worker read them."""
+    """Write rows of these shapes under so many customers' ids, and let a worker read them."""
     with engine.deployment() as deployment:
         asyncio.run(fill(deployment, made, customers))
         (worker,) = deployment.start_workers(1)
-        # By its log: it would spend a good part of the time on telling its metrics.
+        # Poll its log: serving its metrics would take a good part of the time.
         while read_by(worker)[0] < customers:
             worker.process.require_alive()
             time.sleep(LOOK_S)
         pid = worker.process.pid
         assert pid is not None
         spent_s = cpu_s(pid)
-        # It draws up profiles now. What it imports once is there when it has spent so much, however
-        # little of the machine's time it has.
+        # It is writing profiles now. Once it has used this much CPU, it has imported everything,
+        # however slowly it gets on.
         while cpu_s(pid) - spent_s < SETTLED_CPU_S:
             worker.process.require_alive()
             time.sleep(LOOK_S)

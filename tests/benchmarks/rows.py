@@ -1,10 +1,10 @@
-"""Where the bytes of a row are, part by part.
+"""Where the bytes of a row are, by part.
 
     python -m tests.benchmarks.rows [--days 200] [--customers 150]
 
-The rows of a simulated shop: bytes a row by part, as packed and, of parts that are by themselves,
-as stored; in how many rows a part is, and what rows of several sizes come to. Bytes are the same on
-every machine.
+For the rows of a simulated shop: bytes per row by part, as packed and, for parts stored by
+themselves, as stored; how many rows have each part; and the sizes of small, typical and large rows.
+Bytes are the same on every machine.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from models.replay import Replay
 from tests.kafka.deployment import orderly_shop
 
 QUIET_MS = 28 * DAY_MS
-#: Which rows' sizes are told: by the share of rows that are smaller.
+#: The rows whose sizes are shown: by the share of rows that are smaller.
 _SHARES = {"smallest": 0.0, "a tenth": 0.1, "half": 0.5, "nine tenths": 0.9, "largest": 1.0}
 
 _WORDS = {"together": "the parts without a figure of their own, together"}

@@ -1,10 +1,9 @@
-"""What hammering the web port costs work that shares its loop, without a broker.
+"""What requests to the web port cost other work on the same event loop, without a broker.
 
     python -m tests.benchmarks.shared_loop [KIND ...]
 
-The port is real, and so are the clients, in a process of their own. The work is CPU that is burnt
-in small steps: how much CPU the process needs for one of them, hammered over not hammered, is the
-price.
+The port and the clients are real; the clients run in a process of their own. The work is CPU burnt
+in small steps. The price is the CPU of one step with clients that hammer, divided by that without.
 """
 
 import asyncio
@@ -24,12 +23,12 @@ from tests.benchmarks.hammer import KINDS
 from tests.benchmarks.web_port import Hammerers
 
 STEP_S = 0.003
-#: Steps are counted, so that a window has the same work in it however busy the machine is.
+#: Windows are counted in steps, so that each has the same work however busy the machine is.
 WINDOW_STEPS, SETTLED_STEPS = 120, 30
 
 
 def burn(seconds: float) -> None:
-    """Use so much CPU."""
+    """Use this much CPU."""
     until_s = thread_time() + seconds
     while thread_time() < until_s:
         pass
@@ -37,7 +36,7 @@ def burn(seconds: float) -> None:
 
 @asynccontextmanager
 async def folding() -> AsyncIterator[list[int]]:
-    """Work without an end; how many steps were done."""
+    """Endless work; yields the number of steps done."""
     done = [0]
 
     async def fold() -> None:
@@ -54,7 +53,7 @@ async def folding() -> AsyncIterator[list[int]]:
 
 
 async def cpu_a_step(done: list[int], steps: int = WINDOW_STEPS) -> float:
-    """CPU of this process for each of so many steps."""
+    """CPU of this process per step, over this many steps."""
     before, begun_s = done[0], process_time()
     while done[0] < before + steps:  # noqa: ASYNC110 - the work is not to tell anybody
         await asyncio.sleep(STEP_S)
@@ -62,7 +61,7 @@ async def cpu_a_step(done: list[int], steps: int = WINDOW_STEPS) -> float:
 
 
 async def price(kind: str, *, is_rationed: bool = True) -> tuple[float, int]:
-    """What a step costs while clients hammer, over what it costs between; and their answers."""
+    """The cost of a step while clients hammer, relative to the time between; and their answers."""
     time = WebTime(lambda: True)
     live = LiveCustomers(lambda _: b"{}" * 4_000, listed=_listed)
     site = routes(Metrics(), Readiness(list), live, lambda: None, time)
@@ -74,7 +73,7 @@ async def price(kind: str, *, is_rationed: bool = True) -> tuple[float, int]:
             async with folding() as done:
                 for _ in range(3):
                     quiet.append(await cpu_a_step(done))
-                    # What was saved up is spent.
+                    # Use up the saved ration.
                     for ration in (time.connections, time.health, time.answers):
                         ration.charge(SAVED_MAX_S)
                     hammerers.begin()

@@ -57,14 +57,14 @@ REPEATS = 40
 
 
 class Stopwatch:
-    """CPU time by stage, and how often each came by."""
+    """CPU time by stage, and how often each occurred."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
         self.times: Counter[str] = Counter()
 
     def timed(self, stage: str, call: Callable[..., Any], *, only: Any = None) -> Any:
-        """``call``, timed; ``only``: what its result must say to count."""
+        """``call``, timed; ``only``: counts only calls with this result."""
 
         def measured(*arguments: Any) -> Any:
             started = process_time()
@@ -81,7 +81,7 @@ class Stopwatch:
 
 
 def events_of(customers: int, parameters: Parameters, *, dense: bool) -> list[Event]:
-    """The shop's events that are taken, in the order in which they were published."""
+    """The shop's accepted events, in the order in which they were published."""
     shop = ShopConfig(seed=0, customers=customers, start_ms=START_MS, days=200)
     found: list[Event] = []
     for number, record in enumerate(simulate(shop)):
@@ -104,7 +104,7 @@ def _at(value: bytes, at_ms: int) -> bytes:
 
 @contextmanager
 def watched(stopwatch: Stopwatch) -> Iterator[None]:
-    """The engine with a stopwatch at each of its doors."""
+    """The engine with a stopwatch at each of its entry points."""
     step, run_due, run_timers, decide = (
         engine.step,
         engine.run_due,
@@ -133,7 +133,7 @@ def watched(stopwatch: Stopwatch) -> Iterator[None]:
 
 
 def fold(events: list[Event], parameters: Parameters) -> tuple[Stopwatch, CustomerRows]:
-    """Fold the events as a worker does; what each stage took, and the rows."""
+    """Fold the events as a worker does; returns the times by stage, and the rows."""
     stopwatch, rows = Stopwatch(), CustomerRows()
     trainer = Trainer(parameters, partitions=1)
     part = partition.Partition(
@@ -176,7 +176,7 @@ def _no_models(version: int, _sha256: str) -> Snapshot:
 def round_trip(rows: CustomerRows, parameters: Parameters) -> float:
     """Microseconds to unpack a stored row, step it through one page view, and pack it again.
 
-    Nearly every view goes on with a session; one that begins a session asks for a score too.
+    Nearly every view continues a session; one that begins a session also computes a score.
     """
     plan = plan_for(parameters)
     found = {name: row for name in rows.customers() if (row := rows.get(name)) is not None}
@@ -203,9 +203,10 @@ def _event(name: str, at_ms: int, message: str) -> Event:
 
 
 def unheard(parameters: Parameters) -> tuple[float, float]:
-    """Microseconds of an event that nobody listens to, and of the same with thirty parts more.
+    """Microseconds of an event to which no part listens, and of the same with thirty more parts.
 
-    In turn, a thousand events at a time: the difference is smaller than the noise of a second.
+    They take turns, a thousand events at a time: the difference is smaller than the noise of a
+    second.
     """
     plans = [plan_for(parameters, parts) for parts in (PARTS, (*PARTS, *empty_parts()))]
     context = plans[0].context(prior_snapshot(parameters))
@@ -222,7 +223,7 @@ def unheard(parameters: Parameters) -> tuple[float, float]:
 
 
 def empty_parts() -> tuple[Part[Any], ...]:
-    """Parts that keep nothing and hear nothing."""
+    """Parts that keep nothing and listen to nothing."""
     bare = replace(CONTACTS, dense_since=0, events={}, listens=frozenset(), offers=(), sections=())
     return tuple(
         replace(bare, name=f"empty-{number}", code=f"e{number}") for number in range(EMPTY_PARTS)

@@ -1,16 +1,17 @@
-"""How long a million customers are away when their worker dies, and what a worker needs for them.
+"""How long a million customers are unavailable when their worker dies, and what a worker needs for
+them.
 
     python -m tests.benchmarks.takeover [--customers 100000] [--rounds 1] [--refill]
                                         [--rows-dir DIR] [--source DIR] [--archive]
 
-Rows are made by the engine from a shop's 200 days, and written to the changelog under as many
-customers as one wants. One worker reads them all: rows/s, its memory. A second one joins and takes
-half; then the first is killed, and what counts is the time until the second has the last row of the
-other half. ``--refill``: after the store was emptied, how fast profiles come back.
+The engine makes rows from 200 days of a shop; they are written to the changelog under any number of
+customers. One worker reads them all: rows per second, and its memory. A second one joins and takes
+half. Then the first is killed, and what counts is the time until the second has the last row of the
+other half. ``--refill``: how fast profiles come back after the store was emptied.
 
-``--rows-dir`` runs them also with rows in scratch files there, ``--archive`` also with the archive
-on, where rows have their customers' keys, and ``--source`` also from another tree, all in turns:
-the machine has other things to do, and only figures side by side are worth comparing.
+``--rows-dir`` also runs them with rows in scratch files there, ``--archive`` with the archive on,
+where rows contain their customers' keys, and ``--source`` from another tree. All take turns: the
+machine has other things to do, so only figures side by side can be compared.
 """
 
 import argparse
@@ -47,16 +48,16 @@ from tests.kafka.worker import PRESENT, Program, Worker
 #: Shapes of rows: each is written under many ids.
 SHOPPERS = 150
 ROWS_PER_FLUSH = 10_000
-#: How long the refill of the store is watched.
+#: How long to watch the refill of the store.
 REFILL_S = 20.0
 LOOK_S = 0.05
-#: A limit for what hangs.
+#: A time-out for what hangs.
 PATIENCE_S = 900.0
 _READ = re.compile(r"partition \d+: (\d+) customers from (\d+) records in ([\d.]+) s")
 
 
 class Shapes(NamedTuple):
-    """Rows as the engine packs them, and the clock that they are of."""
+    """Rows as the engine packs them, and the clock at that time."""
 
     packed: list[bytes]
     clock_ms: int
@@ -81,7 +82,7 @@ def _of_first(row: Row) -> bytes:
 
 
 async def fill(deployment: Deployment, made: Shapes, customers: int) -> None:
-    """Write a log of one record a partition, and the rows and states that follow from it."""
+    """Write a log of one record per partition, and the matching rows and partition states."""
     settings = deployment.settings
     secrets = Secrets.drawn() if settings.has_archive else None
     async with running(new_outbox_producer(settings), settings) as producer:
@@ -114,7 +115,7 @@ def customers_of(worker: Worker) -> int:
 
 
 def await_customers(worker: Worker, least: int) -> None:
-    """Return when the worker has this many in its table."""
+    """Return when the worker has at least this many customers in its table."""
     started_s = monotonic()
     while customers_of(worker) < least:
         if monotonic() - started_s > PATIENCE_S:
@@ -123,7 +124,7 @@ def await_customers(worker: Worker, least: int) -> None:
 
 
 def read_by(worker: Worker) -> tuple[int, float]:
-    """Records of the changelog that it read so far, and the seconds that it says it took."""
+    """Records of the changelog that it has read, and the seconds that it reports for that."""
     found = _READ.findall(worker.log_text())
     return sum(int(records) for _, records, _ in found), sum(float(took) for *_, took in found)
 
@@ -153,7 +154,7 @@ class Way(NamedTuple):
 
 
 def measure(way: Way, deployment: Deployment, customers: int) -> Worker:
-    """Start, join, kill, take over; print what it took, and give the survivor."""
+    """Start, join, kill, take over; print the times, and return the survivor."""
     name, first = way.name, way.start(deployment)
     await_customers(first, customers)
     records, took_s = read_by(first)

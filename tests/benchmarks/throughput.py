@@ -1,10 +1,10 @@
-"""CPU that one worker spends on an event, ingest and profile together, at full speed.
+"""The CPU that one worker uses per event, ingest and profile together, at full speed.
 
     python -m tests.benchmarks.throughput [--customers 1500] [--rounds 3]
 
-Everything is published before the worker starts, so that it never waits for events; its CPU time
-is read from the system when it is ready and again when all is committed. The median counts: the
-machine has other things to do.
+Everything is published before the worker starts, so that it never waits for events. Its CPU time is
+read from the system when it is ready and again when everything is committed. The median counts,
+because the machine has other things to do.
 """
 
 import argparse
@@ -25,7 +25,7 @@ START_MS = 1_700_000_000_000
 
 
 def measure(kafka: EmbeddedKafka, valkey: EmbeddedValkey, customers: int, number: int) -> float:
-    """CPU microseconds an event, of one worker draining a shop's 200 days."""
+    """CPU microseconds per event, of one worker that folds 200 days of a shop."""
     shop = ShopConfig(seed=number, customers=customers, start_ms=START_MS, days=200)
     with tempfile.TemporaryDirectory() as directory:
         deployment = Deployment(

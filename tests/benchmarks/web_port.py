@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.web_port [--customers 1500] [--seconds 4] [--kinds profiles metrics]
 
-Everything is published before the worker starts. While it drains that, windows in which clients
-hammer and windows in which they are silent take turns: the CPU of the worker for each event of the
-ones is divided by that of the others, and so are the events a second. The clients have the same
-cores as the worker and its broker, so that the second figure is theirs, too.
+Everything is published before the worker starts. While it folds that, windows with and without
+hammering take turns. The worker's CPU per event in the former is divided by that in the latter, and
+so are the events per second. The clients share the cores with the worker and its broker, so the
+second figure includes their load.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from tests.kafka.worker import Worker
 
 
 class Window(NamedTuple):
-    """What a worker did in a stretch of time: ``answers`` that clients got of it meanwhile."""
+    """What a worker did in a stretch of time; ``answers`` that clients got in it."""
 
     events: float
     cpu_s: float
@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
 
 class Hammerers:
-    """A process of clients that hammer when they are told to."""
+    """A process of clients that hammer on command."""
 
     def __init__(self, port: int, kind: str) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
@@ -53,7 +53,7 @@ class Hammerers:
         self._pipe.send(True)
 
     def end(self) -> int:
-        """How many answers they got since they began."""
+        """Stop; returns how many answers they got."""
         self._pipe.send(False)
         answered: int = self._pipe.recv()
         return answered
@@ -64,8 +64,8 @@ class Hammerers:
 
 
 class Watched:
-    """A worker that drains a log. What it did is asked of the broker and the system, for its own
-    metrics are of the last second while it is hammered.
+    """A worker that folds a log. The broker and the system report what it did, because its own
+    metrics lag by up to a second while it is hammered.
     """
 
     def __init__(self, deployment: Deployment, worker: Worker) -> None:
@@ -92,7 +92,7 @@ class Watched:
 def compared(
     deployment: Deployment, worker: Worker, kind: str, *, events: int, seconds: float
 ) -> list[Window]:
-    """Windows in turn, silent ones first, until the worker has folded most of ``events``."""
+    """Windows in turn, a silent one first, until the worker has folded most of ``events``."""
     watched = Watched(deployment, worker)
     hammerers = Hammerers(worker.port, kind)
     found: list[Window] = []
@@ -108,10 +108,11 @@ def compared(
 
 
 def ratio(windows: Sequence[Window]) -> tuple[float, float]:
-    """CPU an event, and events a second, of a hammered window over those of the silent ones before
-    and after it: the median of all, since the machine has other things to do in some of them.
+    """CPU per event, and events per second, of a hammered window, relative to the silent ones
+    before and after it: the median of all, since the machine has other things to do in some of
+    them.
 
-    What an event costs changes while histories grow, so that sums of all windows would not do.
+    Sums over all windows would not do, because the cost of an event changes while histories grow.
     """
     triples = list(zip(windows[::2], windows[1::2], windows[2::2], strict=False))
 

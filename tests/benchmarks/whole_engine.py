@@ -1,5 +1,5 @@
-"""Workers as they are, everything on, measured from outside: acks from all replicas, a changelog,
-and what they wrote compared with a replay of the log at the end.
+"""Unchanged workers with everything on, measured from outside: acks from all replicas, a changelog,
+and their output compared with a replay of the log at the end.
 """
 
 import subprocess
@@ -28,17 +28,18 @@ from tests.kafka.deployment import PATIENT_MS, Deployment
 from tests.kafka.exactness import assert_exact
 from tests.kafka.worker import PRESENT, Program, Worker
 
-#: Of the events, so many are done before a worker is measured: what it loads once is not counted.
+#: This many events are folded before the measurement: what a worker loads once does not count.
 WARM_UP = 500
-#: What a worker does once when it has started is over by then.
+#: By then a worker has finished what it does once after its start.
 SETTLED_S = 3.0
 DONE_S = 400.0
 
 
 class Steady(NamedTuple):
-    """At a steady rate: µs of CPU an event, and ms from the broker's taking an event to its having
-    the trigger; ``idle``: afterwards, the share of a core with nothing to do. ``broker_us``: what
-    the broker spends on an event, and ``ingest_ms``: until ingest passes one on, trigger or not.
+    """At a steady rate: µs of CPU per event, and ms from the broker's receipt of an event to its
+    receipt of the trigger. ``idle``: the share of a core used afterwards with nothing to do.
+    ``broker_us``: CPU of the broker per event; ``ingest_ms``: until ingest forwards an event, with
+    or without a trigger.
     """
 
     event_us: float
@@ -49,7 +50,7 @@ class Steady(NamedTuple):
 
 
 class WholeEngine:
-    """A broker and a store, and on them one deployment a measurement."""
+    """A broker and a store, with one deployment for each measurement."""
 
     def __init__(self, kafka: EmbeddedKafka, valkey: EmbeddedValkey, directory: Path) -> None:
         self._kafka, self._valkey, self._directory = kafka, valkey, directory
@@ -72,7 +73,7 @@ class WholeEngine:
     def drained(
         self, records: Sequence[ShopRecord], *, workers: int = 1, program: Program = PRESENT
     ) -> Run:
-        """CPU of one or several workers for these events, all of them there when they begin."""
+        """CPU of one or several workers for these events, which are all there at the start."""
         with self.deployment() as deployment:
             started = deployment.start_workers(workers, program=program)
             run = _spent(deployment, records, started, deployment.publish)
@@ -87,9 +88,9 @@ class WholeEngine:
         is_in_log: bool = False,
         program: Program = PRESENT,
     ) -> Run:
-        """CPU of a worker that does the peers' job and no more. Raises `Differs` when it gives
-        other triggers. ``is_in_log``: another worker's ingest wrote the events to the log, which
-        is all that this one reads of them.
+        """CPU of a worker that only does the peers' job. Raises `Differs` when it writes other
+        triggers. ``is_in_log``: another worker's ingest wrote the events to the log, so this one
+        reads only that.
         """
         with self.deployment() as deployment:
             arguments = keepstream_job.rules(deployment.directory)
@@ -105,7 +106,7 @@ class WholeEngine:
         return run
 
     def _written(self, deployment: Deployment) -> int:
-        """Bytes that the broker has of all topics of a deployment, raw ones included."""
+        """Bytes of all topics of a deployment on the broker, raw ones included."""
         (node,) = self._kafka.nodes.values()
         names = f"{deployment.settings.topic_prefix}*/*.log"
         return sum(path.stat().st_size for path in node.data_dir.glob(names))
@@ -118,7 +119,9 @@ class WholeEngine:
         idle_s: float,
         program: Program = PRESENT,
     ) -> Steady:
-        """Events of now, published as time passes; the first of them are not counted."""
+        """Events with the present time, published as time passes; the first of them do not
+        count.
+        """
         with self.deployment() as deployment:
             (worker,) = deployment.start_workers(1, program=program)
             _publish_in_time(deployment, records[:WARM_UP], per_s)
@@ -138,7 +141,7 @@ class WholeEngine:
                 if (caused_at := dict(record.headers).get("ce_causedat")) is not None
             ]
             ingest_ms = _ingest_ms(deployment)
-            # Its clock moves on, so that profiles change while they are compared.
+            # Its clock moves on, so profiles would change while they are compared.
             worker.stop()
             assert_exact(deployment, published=len(records), is_live=False)
         events = len(records) - WARM_UP
@@ -151,7 +154,7 @@ class WholeEngine:
 
 
 def _ingest_ms(deployment: Deployment) -> list[int]:
-    """How long each event took to get to its turn, in ascending order."""
+    """How long each event took to be forwarded, in ascending order."""
     found = []
     for record in deployment.records(CUSTOMER_EVENTS):
         source = decode_log_line(record.value).source
@@ -166,7 +169,7 @@ def _spent(
     workers: Sequence[Worker],
     publish: Callable[[Sequence[ShopRecord]], object],
 ) -> Run:
-    """Some of the events are done before, and workers are halted while the others are published."""
+    """Some events are folded before; workers are halted while the others are published."""
     publish(records[:WARM_UP])
     deployment.wait("workers are ready", lambda: all(worker.is_ready() for worker in workers))
     deployment.wait("the first events are done", deployment.is_drained)
@@ -180,7 +183,7 @@ def _spent(
         worker.resume()
     _await_done(deployment)
     return Run(
-        # Of all events, as if those before had cost as much.
+        # Scaled to all events, as if the first ones had cost as much.
         (_cpu_s(workers) - before_s) * len(records) / (len(records) - WARM_UP),
         time.monotonic() - began_s,
         max(memory_mb(_pid(worker)) for worker in workers),
@@ -188,7 +191,7 @@ def _spent(
 
 
 def _await_done(deployment: Deployment) -> None:
-    """Ask the broker, and the workers at the end alone: their answers would count as work."""
+    """Poll the broker, and the workers only at the end: their answers would count as work."""
     deployment.wait(
         "the log is folded",
         lambda: deployment.is_committed(*RAW_TOPICS, CUSTOMER_EVENTS),
@@ -227,12 +230,14 @@ def _at(value: bytes, at_s: float) -> bytes:
 
 
 def _publish_in_time(deployment: Deployment, records: Sequence[ShopRecord], per_s: int) -> None:
-    """Publish each record when it is due, and some at once if it is late; they are of then."""
+    """Publish each record when it is due, or at once if it is late, with that time as its
+    timestamp.
+    """
     with EventPublisher(deployment.settings, topic_of) as publisher:
         start_s = time.time()
         for number, record in enumerate(records):
             due_s = start_s + number / per_s
-            # Made now: to make all of them before would take seconds, and then be caught up with.
+            # Encoded only now: encoding all of them first would take seconds, and cause a backlog.
             value = _at(record.value, due_s)
             if (ahead_s := due_s - time.time()) > 0.001:
                 time.sleep(ahead_s)

@@ -1,5 +1,5 @@
-"""Whom a company has among its customers: one for whom everything that can be said is said, and one
-of whom it must not be, although it nearly could.
+"""The named customers of a company: for everything that can be reported, one customer of whom it
+must be, and one of whom it must not be, although it nearly could.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,8 @@ _HOUR = 1 / 24
 
 
 class Said(NamedTuple):
-    """An event of the story: on which day, of whom, under which ids. ``sent_day``: when it came,
-    where that is not when it happened.
+    """An event of the story: its day, its content, and its ids. ``sent_day``: when it was sent, if
+    that is not when it happened.
     """
 
     day: float
@@ -86,8 +86,8 @@ def _page(visitor: str, day: float, user: str | None = None, channel: str = "web
 
 
 def shoppers() -> Iterator[Said]:
-    """Those who buy, and stop, and come back."""
-    # Once a week for all of the time: nothing is ever wrong, and everything is a little late.
+    """Customers who buy, and stop, and come back."""
+    # Once a week throughout: nothing is ever wrong, and everything is a little late.
     yield from _bought("rita", *_every(7.0, 3.4, DAYS))
     # Every third day, then away for ten weeks, then back.
     yield from _bought("wes", *_every(3.0, 40.5, 130), *_every(3.0, 205.5, 240))
@@ -95,7 +95,7 @@ def shoppers() -> Iterator[Said]:
     yield from _bought("olga", *_every(10.0, 20.3, 100))
     # Once a year.
     yield from _bought("yves", 15.6, 380.6)
-    # A great spender who stops; one who goes on; one with one great order; one who gives it back.
+    # A big spender who stops; one who continues; one with a single large order; one who returns it.
     yield from _bought("vera", *_every(6.0, 30.2, 150), paid=160.0)
     yield from _bought("walt", *_every(6.0, 30.4, DAYS), paid=170.0)
     yield from _bought("hugo", 150.3, paid=5_000.0)
@@ -104,7 +104,9 @@ def shoppers() -> Iterator[Said]:
 
 
 def bargain_hunters() -> Iterator[Said]:
-    """By the price alone, once at full price, and in the sale for all alone."""
+    """One who buys only at low prices, one who paid full price once, one who only buys in public
+    sales.
+    """
     yield from _bought("pia", *_every(20.0, 60.7, 200), paid=60.0, off=40.0)
     yield from _bought("paul", *_every(20.0, 60.8, 180), paid=60.0, off=40.0)
     yield from _bought("paul", 185.2, paid=100.0)
@@ -144,7 +146,7 @@ def who_wants_no_more() -> Iterator[Said]:
 
 
 def who_ran_into_something() -> Iterator[Said]:
-    """Over the product, before it was improved and after."""
+    """One with a bad product before it was improved, and one after."""
     yield from _bought("ida", 150.1, 170.1, 190.1)
     yield _did("ida", 195.1, "Product Reviewed", rating=1, scale_max=5)
     yield Said(215.0, "Improvement Released", {"topic": "product"})
@@ -153,7 +155,7 @@ def who_ran_into_something() -> Iterator[Said]:
 
 
 def on_points() -> Iterator[Said]:
-    """Earned and forgotten; spent; given back; and a fraud: bought, spent, and given back."""
+    """Points earned and forgotten; spent; returned; and a fraud: bought, spent, and returned."""
     yield from _bought("lena", 12.5, paid=180.0)
     yield from _bought("leo", 12.6, paid=180.0)
     yield _did("leo", 40.6, "Points Redeemed", redemption_id="r-1", points=180)
@@ -178,12 +180,14 @@ def people() -> Iterator[Said]:
 
 
 def dear() -> Iterator[Said]:
-    """Who is worth a call: by what they spend and owe, by the way they come, by what they did."""
+    """Customers who deserve a call, for what they spend and owe, how they come, or what they
+    did.
+    """
     yield from _bought("kate", *_every(6.0, 30.6, DAYS), paid=200.0)
     yield _answered("kate", 60.5, 10)
     yield _did("kate", 61.5, "Credit Assessed", score=90)
     yield _did("kate", 300.5, "Credit Assessed", score=10)
-    # From the web to a social network; and now and then there.
+    # One moves from the web to a social network; one is only there now and then.
     yield from (*_bought("shana", 101.6), *_bought("sid", 101.7))
     for day in _every(2.0, 100.5, 130):
         yield Said(day, "page", {}, user="shana", channel="web")
@@ -204,19 +208,21 @@ def erased() -> Iterator[Said]:
     for number, (who, mode) in enumerate(ERASED.items()):
         yield from _bought(who, 60.1 + number, 70.1 + number)
         yield _did(who, 150.5 + number, "User Erase Requested", mode=mode)
-    # Of whom nothing may come again, and of whom something may.
+    # Eva is suppressed, so nothing may come again; of Emil something may.
     yield from _bought("eva", 200.1)
     yield from _bought("emil", 200.2)
 
 
 def others() -> Iterator[Said]:
-    """Costs, a paper that is downloaded, somebody who does nothing, a till that falls silent."""
+    """Costs, a downloaded paper, a customer who does nothing, a till that is offline for a
+    while.
+    """
     for month in range(0, DAYS, 30):
         said = {"channel": "web", "amount": 300.0, "currency": "EUR"}
         yield Said(month + 0.3, "Campaign Cost", said)
     yield _did("dana", 160.5, "Asset Downloaded", channel="web")
     yield _did("mute", 160.6, "Email Delivered", email_id="m-1")
-    # For nine days the store sends nothing, and then all of it at once: too late.
+    # For nine days the store sends nothing, and then everything at once: too late.
     for number in range(4):
         said = {"order_id": f"till-{number}", "revenue": 20.0, "currency": "EUR"}
         late = Said(400.4 + number, "Order Completed", said, user=f"till-{number}", channel="store")
@@ -224,7 +230,7 @@ def others() -> Iterator[Said]:
 
 
 def cast() -> list[Said]:
-    """All that they do, in the order in which it comes."""
+    """Everything they do, in the order in which it is sent."""
     said: Iterable[Said] = (
         *shoppers(),
         *bargain_hunters(),

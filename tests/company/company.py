@@ -1,7 +1,7 @@
-"""A company of eighteen months: a simulated shop, and among its customers a cast by name.
+"""A company of eighteen months: a simulated shop, and a cast of named customers among its own.
 
-Most of it is the shop of the demo, from which models learn; the cast (`tests.company.cast`) is for
-what must be said of somebody, and must not be of somebody else.
+Most of it is the demo's shop, from which models learn. The cast (`tests.company.cast`) is for what
+must be reported of one customer and must not be of another.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,11 +23,11 @@ from models.replay import Output, Replay
 from tests.company.cast import DAYS, START_MS, cast
 from tests.models.lines import SHIPPED, watermark
 
-#: How rules are called that listen to each moment, whatever it is.
+#: The prefix of the rules that listen to each moment.
 HEARD = "heard-"
-#: A dozen others, of whom most is never said. The cast alone is enough to learn from.
+#: A dozen other customers; most reports never concern them. The cast alone is enough to learn from.
 SHOP = ShopConfig(seed=12, customers=12, start_ms=START_MS, days=DAYS, late=0.0)
-#: Rules of the moment `time` have a condition of their own, and those of events name them.
+#: Rules of the moment `time` need a condition, and those of events name them.
 _WHEN = {TIME: "silent_days >= 40"}
 _ON = {EVENT: ("Asset Downloaded",)}
 
@@ -46,7 +46,9 @@ def _listening(moment: str) -> TriggerRule:
 
 
 def parameters_of_the_company() -> Parameters:
-    """As shipped, with ids linked, models that learn from few once a week, and a rule a moment."""
+    """As shipped, with ids linked, models that learn from few customers once a week, and a rule for
+    each moment.
+    """
     rules = (*SHIPPED.triggers.triggers, *map(_listening, MOMENTS))
     return replace(
         SHIPPED,
@@ -62,7 +64,7 @@ PARAMETERS = parameters_of_the_company()
 
 
 def log(shop: ShopConfig | None = SHOP) -> list[bytes]:
-    """The company's events in the order in which they come, with a watermark a day."""
+    """The company's events in the order in which they are sent, with a watermark a day."""
     return [*with_days(_lines(shop))]
 
 
@@ -74,8 +76,8 @@ def _lines(shop: ShopConfig | None) -> Iterable[tuple[float, bytes]]:
 
 
 def with_days(lines: Iterable[tuple[float, bytes]], days: int = DAYS) -> Iterator[bytes]:
-    """The lines, by the day on which they come, with a watermark a day."""
-    # An hour after the end of a day all of it has come, but for what is a minute out of order.
+    """The lines, each with the day on which it is sent, with a watermark a day."""
+    # An hour after the end of a day all its events have come, but for those a minute out of order.
     day = 1
     for arrives_day, line in lines:
         while arrives_day > day + 1 / 24:
@@ -87,7 +89,7 @@ def with_days(lines: Iterable[tuple[float, bytes]], days: int = DAYS) -> Iterato
 
 
 class Told(NamedTuple):
-    """What was said of whom, and the replay that says the rest."""
+    """The triggers of each customer, and the replay with everything else."""
 
     heard: frozenset[tuple[str, str]]
     fired: frozenset[tuple[str, str]]
@@ -95,7 +97,7 @@ class Told(NamedTuple):
     replay: Replay
 
     def of(self, kind: str) -> list[tuple[str, str]]:
-        """The triggers of a kind, in their order: when, and of whom."""
+        """The triggers of a kind, in order: when, and of which customer."""
         return [
             (one.timestamp, one.user_id)
             for one in self.decisions
@@ -117,5 +119,5 @@ def replayed(lines: Iterable[bytes], parameters: Parameters = PARAMETERS) -> Tol
 
 @cache
 def told() -> Told:
-    """What the company's log makes its customers' rules say; once for all tests."""
+    """The triggers that the company's log causes; computed once for all tests."""
     return replayed(log())

@@ -1,7 +1,7 @@
-"""Of somebody in the company everything is said that can be, and nothing of whom it must not be.
+"""For each customer of the cast, everything is reported that must be, and nothing that must not.
 
-The tables in examples.toml name every moment and every trigger that there is: a new one has to say
-who shows it, and who nearly does.
+The tables in examples.toml name every moment and every trigger: a new one needs a customer who
+shows it, and one who nearly does.
 """
 
 import ast
@@ -22,7 +22,7 @@ from tests.company.company import SHIPPED, Told, log, replayed, told
 
 
 class Example(NamedTuple):
-    """Of whom it is said, and of whom it must not be, and why not."""
+    """The customers who show it, those who must not, and why not."""
 
     said_of: str
     silent: str
@@ -45,14 +45,14 @@ RULES = [rule.name for rule in SHIPPED.triggers.triggers]
 
 
 def test_every_moment_and_every_trigger_has_its_example() -> None:
-    """Whoever adds one says who shows it: see `tests.company.cast`."""
+    """A new one needs a customer who shows it: see `tests.company.cast`."""
     assert set(MOMENTS) == set(OF_MOMENTS)
     assert set(RULES) == set(OF_TRIGGERS)
     assert [str(stage) for stage in LifeStage] == list(OF_STAGES)
 
 
 def test_every_part_has_a_test_of_whom_it_must_say_nothing() -> None:
-    """Whoever adds one names it in examples.toml, and the catalogue shows it."""
+    """A new part is named in examples.toml, and the catalogue shows it."""
     assert [part.name for part in PARTS] == list(OF_PARTS)
     missing = []
     for place in OF_PARTS.values():

@@ -1,9 +1,9 @@
-"""What must not matter does not: when it all happened, what customers are called, in what money
-they pay, and under how many ids they are known.
+"""What must not matter does not: the dates of the story, the customers' names, the currency, and
+the number of ids they are known by.
 
-Of models that learn the last digits differ: which decision points are kept for labels follows from
-a hash of when they were, and the order in which customers of one moment teach from their names. So
-what hangs on what is learnt is left out, and all else is the same to the millisecond.
+With learnt models the last digits differ: a hash of the time decides which decision points are kept
+for labels, and names decide the order in which customers of one moment teach. So whatever depends
+on learning is left out, and everything else is equal to the millisecond.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ SEVEN_WEEKS_MS = 49 * DAY_MS
 
 
 def _with_moments(*names: str) -> frozenset[str]:
-    """Triggers by their names, and the moments that are heard under them."""
+    """Triggers by their names, and the moments at which they are evaluated."""
     return frozenset({*names, *(f"{HEARD}{name}" for name in names)})
 
 
@@ -57,7 +57,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def story() -> list[Said]:
-    """What the cast does until then. Everybody is introduced before they do anything."""
+    """The cast's events until then. Each customer is introduced before they do anything."""
     said = [one for one in cast() if one.arrives_day < DAYS]
     first: dict[str, float] = {}
     for one in said:
@@ -87,7 +87,7 @@ def as_it_was() -> Told:
 
 
 def triggers(told: Told, but: frozenset[str] = frozenset()) -> Counter[tuple[str, str, int]]:
-    """What was said, of whom and when; without what hangs on what is learnt, and these."""
+    """The triggers, with customer and time; without these, and those that depend on learning."""
     return Counter(
         (one.kind, one.user_id, _ms(one.timestamp))
         for one in told.decisions
@@ -113,7 +113,7 @@ def test_seven_weeks_later_all_of_it_is_said_seven_weeks_later() -> None:
 
 
 def test_days_later_everybody_is_who_they_were() -> None:
-    """On other days of the week, and of the month."""
+    """On other days of the week and of the month."""
     later_ms = 3 * DAY_MS
 
     def later(said: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def test_days_later_everybody_is_who_they_were() -> None:
 
 
 def test_in_a_zone_two_hours_behind_everybody_is_who_they_were_two_hours_later() -> None:
-    """By the clock of the shop it is the same hour; days of purchases end at midnight in UTC."""
+    """On the shop's clock it is the same hour; purchase days end at midnight in UTC."""
     later_ms = 2 * HOUR_MS
     time = replace(PARAMETERS.time, zone="Etc/GMT+2")
 
@@ -151,14 +151,14 @@ def test_by_other_names_the_same_is_said_of_the_same_people() -> None:
         (kind, _other(who), at_ms) for kind, who, at_ms in triggers(as_it_was(), SPREAD).elements()
     )
     before, facts = (facts_of_value(one, is_spread=False) for one in (as_it_was(), told))
-    # What is nobody's has no name.
+    # Events that belong to no customer have no name.
     assert {_other(who): known for who, known in before.items() if known} == {
         who: known for who, known in facts.items() if known
     }
 
 
 def _ids_in(said: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """Where an event speaks of other customers."""
+    """Where an event names other customers."""
     properties = said.get("properties", {})
     if said.get("event") == "Customer Merged":
         return [(properties, "from_user_id")]
@@ -166,8 +166,8 @@ def _ids_in(said: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
 
 
 def of_half_the_worth() -> Parameters:
-    """The same in a currency of which everything costs twice as much: no amount is a limit of
-    nature.
+    """The same in a currency in which everything costs twice as much: no amount may be a fixed
+    limit.
     """
     tiers, points = PARAMETERS.of(TierParameters), PARAMETERS.of(LoyaltyParameters)
     rfm, value = PARAMETERS.rfm, PARAMETERS.value
@@ -204,8 +204,8 @@ def test_in_another_money_the_same_is_said_and_ranks_and_tiers_are_the_same() ->
 
 
 def standings(told: Told) -> dict[str, Any]:
-    """RFM, ranks, who is a VIP, and points of each customer. How much is expected of somebody is
-    left out: it is learnt, and of a fit to bins of spend, which do not double.
+    """RFM, ranks, who is a VIP, and the points of each customer. Expected spend is left out: it is
+    learnt, and fitted to bins of spend, which do not double.
     """
     return {
         view.user_id: (
@@ -220,10 +220,10 @@ def standings(told: Told) -> dict[str, Any]:
 def facts_of_value(
     told: Told, later_ms: int = 0, looked_later_ms: int | None = None, *, is_spread: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """Who each customer is to the shop, and since when, ``later_ms`` taken off; what looks found is
-    as of the ends of days, which are ``looked_later_ms`` later. Without what hangs on what is
-    learnt: ``potential`` customers, and so when a contact is due that is no VIP; and if it is not
-    ``is_spread``, without the minute of that, which is of a hash of the name.
+    """What each customer is to the shop, and since when, less ``later_ms``. Results of looks are as
+    of the ends of days, which are ``looked_later_ms`` later. Without what depends on learning:
+    ``potential`` customers, and so when a contact is due for customers other than VIPs. Unless
+    ``is_spread``, also without the minute of that time, which depends on a hash of the name.
     """
     at_looks_ms = later_ms if looked_later_ms is None else looked_later_ms
     found: dict[str, dict[str, Any]] = {}
@@ -256,8 +256,8 @@ def facts_of_value(
 
 
 def under_two_ids(said: list[Said], rng: Random) -> list[Said]:
-    """Everybody was a visitor before, who goes on doing half of what they do. All news of one order
-    come under one id: loyalty and prices see a refund under the order's id alone.
+    """Every customer was a visitor before, who still does half of their events. All news of one
+    order come under one id: loyalty and prices see a refund only under the order's id.
     """
     homes: dict[str, bool] = {}
     found = []

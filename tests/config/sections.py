@@ -2,7 +2,7 @@
 
 from config.parameters import Parameters, Section
 
-#: What is no section of the file.
+#: Fields of the parameters that are no section of the file.
 _NO_SECTIONS = {"parts", "triggers", "actions"}
 
 

@@ -1,4 +1,4 @@
-"""What is named as a file of rules, parameters or a secret is read as that, or refused."""
+"""A file given as rules, parameters or a secret is read as that, or refused."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from models.parameters import load_parameters
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """A pipe that nobody writes to: to open it would wait for ever."""
+    """A pipe without a writer: opening it would wait for ever."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     return path
@@ -75,7 +75,7 @@ def test_aliases_that_stand_for_more_than_memory_holds_are_refused(tmp_path: Pat
 def test_nothing_of_a_file_that_holds_something_else_is_in_the_error(
     tmp_path: Path, content: str
 ) -> None:
-    """Named by mistake, it may be a file of passwords, and the error goes to a log."""
+    """A file named by mistake may contain passwords, and the error goes to a log."""
     path = tmp_path / "secret"
     path.write_text(content)
     for load in (load_triggers, load_actions):

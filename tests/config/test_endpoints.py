@@ -1,4 +1,4 @@
-"""The file of endpoints: what can't be used is refused with the line and what to do."""
+"""The file of endpoints: errors name the line and the fix."""
 
 from base64 import b64encode
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Limits stand at the fields that they hold for, and an error names field and limit."""
+"""Limits stand at their fields, and errors name field and limit."""
 
 from collections.abc import Iterator
 from math import inf, nan
@@ -57,7 +57,7 @@ class Inner(msgspec.Struct):
 
 
 class Everything(msgspec.Struct):
-    """A field for each way in which a limit can be stated."""
+    """A field for each way to state a limit."""
 
     count: PositiveInt = 1
     size: Positive = 1.0
@@ -124,7 +124,7 @@ def test_nothing_is_wrong_with_values_within_their_limits() -> None:
 
 
 def limits_in(hint: Any) -> Iterator[Limit]:
-    """The limits stated in a type, those of the values in it included."""
+    """The limits stated in a type, including those of the values in it."""
     if get_origin(hint) is Annotated:
         hint, *stated = get_args(hint)
         yield from (limit for limit in stated if isinstance(limit, Limit))

@@ -1,4 +1,4 @@
-"""What an operator may tune: read, merged and checked, with errors that name the fix."""
+"""Parameters are read, merged and checked, with errors that name the fix."""
 
 import tomllib
 from importlib import resources

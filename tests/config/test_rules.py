@@ -49,7 +49,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def refusal(file: Path, text: str) -> str:
-    """What is said of a file with this text; one line, so that it reads in a log."""
+    """The error for a file with this text; one line, so that it fits in a log."""
     file.write_text(text, "utf-8")
     load = load_triggers if "triggers:" in text else load_actions
     with pytest.raises(RuleError) as refused:

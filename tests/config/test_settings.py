@@ -1,4 +1,4 @@
-"""Settings are read in full or refused with the fix; secrets are shown nowhere."""
+"""Settings are read completely or refused with the fix; secrets are never shown."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The collector's sources: read from a file and the environment, and refused with what to do."""
+"""The collector's sources: read from a file and the environment; errors name the fix."""
 
 from pathlib import Path
 from typing import Any

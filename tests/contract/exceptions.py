@@ -27,13 +27,13 @@ from models.customer.tiers import TIERS, Tiered
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 
-#: Whether the union of some ids' states has all of what it must have.
+#: Whether the union of some ids' states contains what it must.
 Holds = Callable[[Sequence[Any], Any, Parameters], bool]
 
 
 class NotOfEvents(NamedTuple):
-    """C6: a state that timers or decisions make. ``reason`` stands, in these words, in what the
-    part says of ``united``.
+    """C6: a state that timers or decisions make. ``reason`` must stand, word for word, in the
+    part's docstring of ``united``.
     """
 
     reason: str
@@ -41,7 +41,7 @@ class NotOfEvents(NamedTuple):
 
 
 def _has_every_contact(states: Sequence[Contacts], one: Contacts, _parameters: Parameters) -> bool:
-    """As many as there is room for, the latest firing of each trigger, and every threshold."""
+    """As many contacts as fit in, the latest firing of each trigger, and every threshold."""
     contacts = [contact.id for state in states for contact in state.latest]
     fired = {name for state in states for name in state.fired_ms}
     at_risk = {name for state in states for name in state.at_risk}
@@ -59,7 +59,7 @@ def _has_every_contact(states: Sequence[Contacts], one: Contacts, _parameters: P
 
 
 def _has_the_earliest_labels(states: Sequence[Labels], one: Labels, parameters: Parameters) -> bool:
-    """The earliest of each horizon, and the cells of one id."""
+    """The earliest labels of each horizon, and the cells of one id."""
     waiting = [waited for state in states for waited in state.waiting()]
     horizons = {waited.horizon_days for waited in waiting}
     earliest = []
@@ -72,7 +72,7 @@ def _has_the_earliest_labels(states: Sequence[Labels], one: Labels, parameters: 
 
 
 def _is_in_all(states: Sequence[Memberships], one: Memberships, _parameters: Parameters) -> bool:
-    """In what any id was in, since the first of them was."""
+    """A member of every segment of any id, since the first of them entered it."""
     since: dict[str, int] = {}
     for state in states:
         for name, standing in state.standings.items():
@@ -82,7 +82,7 @@ def _is_in_all(states: Sequence[Memberships], one: Memberships, _parameters: Par
 
 
 def _is_one_of_them(states: Sequence[Tiered], one: Tiered, _parameters: Parameters) -> bool:
-    """The latest of the states."""
+    """One of the states, with the latest time."""
     packed = [TIERS.pack(state) for state in states if state.tier or state.bins]
     latest_ms = max((state.since_ms for state in states), default=0)
     return TIERS.pack(one) in (packed or [TIERS.empty]) and one.since_ms == latest_ms
@@ -91,7 +91,7 @@ def _is_one_of_them(states: Sequence[Tiered], one: Tiered, _parameters: Paramete
 def _is_the_latest(
     states: Sequence[ChannelPreference], one: ChannelPreference, _parameters: Parameters
 ) -> bool:
-    """The latest preference of any id, and the hour of one."""
+    """The latest preference of any id, and the hour of one of them."""
     known = [(state.since_ms, state.preferred, state.before) for state in states]
     hours = {state.hour for state in states}
     latest = max(known, default=(0, "", ""))
@@ -101,7 +101,7 @@ def _is_the_latest(
 def _follows_each_action_once(
     states: Sequence[FollowedActions], one: FollowedActions, _parameters: Parameters
 ) -> bool:
-    """As many as there is room for, none that no id has, and nobody's who is left out."""
+    """As many actions as fit in, only those of some id; left out if any id is."""
     known = {(a.at_ms, a.action) for state in states for a in state.latest}
     return (
         {(a.at_ms, a.action) for a in one.latest} <= known
@@ -136,9 +136,9 @@ NOT_OF_EVENTS = {
 
 
 class NotAdditive(NamedTuple):
-    """C6: a state of which a union of ids knows less, or says it otherwise. ``reasons`` stand, in
-    these words, in what the part says of ``united``. ``rest``: the state without what differs, even
-    when all news of an order came under one id; ``holds`` for what does.
+    """C6: a state of which a union of ids has less, or has it in another form. ``reasons`` must
+    stand, word for word, in the part's docstring of ``united``. ``rest``: the state without what
+    differs, even when all news of an order came under one id; ``holds`` checks what differs.
     """
 
     reasons: tuple[str, ...]
@@ -147,7 +147,7 @@ class NotAdditive(NamedTuple):
 
 
 def _was_told_all(states: Sequence[Loyalty], one: Loyalty, _parameters: Parameters) -> bool:
-    """All that was told of any id was told of the person."""
+    """The sums of all ids are those of the person."""
     told = [sum(amounts) for amounts in zip(*(state.told for state in states), strict=True)]
     return told == list(one.told)
 
@@ -206,7 +206,7 @@ NOT_ADDITIVE = {
 
 
 def _aged(state: Purchases) -> Purchases:
-    """The purchases with their levels as they have decayed by the latest news of the orders."""
+    """The purchases, with their levels decayed to the latest news of the orders."""
     aged = PURCHASES.unpack(PURCHASES.pack(state))
     news = (max(one.placed_at_ms, one.priced_at_ms, one.ended_at_ms) for one in aged.orders)
     as_of_ms = max(news, default=aged.as_of_ms)
@@ -218,7 +218,7 @@ def _aged(state: Purchases) -> Purchases:
 
 
 #: C1: states that are compared as of one moment. Levels are as of the latest order that was a
-#: purchase when it was heard of, which may be another when news comes in another order.
+#: purchase when its news came; with another order of arrival this may be another one.
 AGED: dict[str, Callable[[Any], Any]] = {"purchases": _aged}
 
 #: C4: timers that no event sets, by their code.
@@ -228,15 +228,15 @@ SET_BY_DECISIONS = {
     "lift": "a decision sets it, for when it is known whether the customer bought",
 }
 
-#: C8: timers of other parts that a part sets, through a reading of theirs.
+#: C8: timers of other parts that a part sets, through one of their readings.
 TIMERS_OF_OTHERS = {
     ("churn", "overdue"): "at a check-in, the end of a silence is set by what is usual by then"
 }
 
-#: C6: parts that keep nothing of a customer.
+#: C6: parts that store nothing about a customer.
 STATELESS = {"identities": "what events say of ids is told between rows (models.links)"}
 
-#: C7: what is known of somebody who did nothing.
+#: C7: facts that are known of a customer who did nothing.
 KNOWN_OF_NOBODY = {
     "margin_share": "of somebody who has bought nothing the shop's margin is expected",
     "typical_gap_days": "a newcomer's usual gap is the population's until they have one",
@@ -250,8 +250,8 @@ KNOWN_OF_NOBODY = {
 
 
 class Refunded(NamedTuple):
-    """C13: what somebody is like who got everything back, given their events and those by which
-    they did.
+    """C13: the events of a customer with the same state as one who returned everything, given their
+    events and those that returned it.
     """
 
     reason: str
@@ -297,7 +297,7 @@ REFUNDS = {
     ),
 }
 
-#: C11: the texts of events that travel as they are, by the event's name and the field.
+#: C11: texts of events that are stored as they are, by the event's name and the field.
 TEXTS_THAT_TRAVEL = {
     ("Campaign Cost", "channel"): "costs are told by channel, and they are nobody's",
 }

@@ -1,4 +1,4 @@
-"""Parts that are in no registry."""
+"""Parts that are not in the registry."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,12 +22,12 @@ def count_one(state: Count, _event: Event, _scene: Scene) -> None:
 
 
 def united(states: Sequence[Count], _parameters: Parameters) -> Count:
-    """They add up."""
+    """Counts add up."""
     return Count(sum(state.times for state in states))
 
 
 def fake(name: str, code: str | None = None, **more: Any) -> Part[Any]:
-    """A part that counts what it listens to, which is nothing unless it is said."""
+    """A part that counts the events it listens to; by default none."""
     return Part(
         **{
             "name": name,

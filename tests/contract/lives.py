@@ -1,7 +1,7 @@
-"""Lives of customers made from nothing but what the parts declare of events, so that a new part's
-events are in them as soon as the part is in the registry.
+"""Lives of customers, made only from what the parts declare about events, so that a new part's
+events are in them as soon as it is in the registry.
 
-What fails is made small by leaving events out: hypothesis draws a seed, and which events to keep.
+Hypothesis draws a seed and which events to keep, so a failing life is shrunk by leaving out events.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,12 +30,12 @@ from models.plan import Plan, plan_for
 from tests.contract.parts import ALL_ON, STRANGE, present
 from tests.models.lines import START_MS, line
 
-#: All that comes within this time is in time, whatever comes first.
+#: All events within this time are in time, in any order of arrival.
 SPAN_MS = ALL_ON.time.lateness - HOUR_MS
-#: Few ids, so that news of one thing meets, and few numbers, so that some are equal.
+#: Few ids, so that several events concern one thing, and few numbers, so that some are equal.
 IDS = ("A-1", "A-2", "A-3")
 WORDS = ("agent", "customer", "billing", "too_expensive", "EUR", "web", "I am Ada")
-#: What is said in fields that only take words of their own, or mean something only by them.
+#: Values for fields that only accept certain words, or only mean something with them.
 WORDS_OF = {
     "priority": ("urgent", "High", "p3", "low"),
     "status": ("open", "pending", "solved", "spam", "with the night shift"),
@@ -45,7 +45,7 @@ WORDS_OF = {
     "company_size": ("1-9", "50-249", "unknown"),
     "plan": ("pro", "I am Ada", "unknown"),
 }
-#: What is said in fields that take anything, and are refused if nobody understands it.
+#: Values for fields that accept anything, and are refused if it is not understood.
 ANY_OF: Mapping[str, Sequence[Any]] = {
     **dict.fromkeys(("purpose", "purposes"), ("marketing", ["analytics", "marketing"], "service")),
     **dict.fromkeys(("channel", "channels"), ("email", ["sms", "Web Push"], "all")),
@@ -54,25 +54,25 @@ ANY_OF: Mapping[str, Sequence[Any]] = {
 CURRENCIES = (ALL_ON.money.currency, *ALL_ON.money.rates, " usd")
 NUMBERS = (0.0, 1.0, 5.0, 9.0, 19.99, 100.0, 499.5, -5.0, 0.01, 1985.0)
 CHANNELS = (None, "web", "store", "a channel with quite a long name of its own")
-#: One that is nearly a known one.
+#: A name that is nearly a known one.
 MISWRITTEN = "Order Complete"
-#: How often an event is drawn until its part's own check takes it.
+#: How often an event is drawn until its part's own check accepts it.
 _TRIES = 3
 _SIZE_MAX = 16
 
-#: What a text says that stands in the field of this name.
+#: Draws a text for a field of this name.
 Texts = Callable[[str, Random], str]
 
 
 def few_texts(ids: Sequence[str] = IDS) -> Texts:
-    """Ids for what is called an id, and words that parts may know for the rest."""
+    """Ids for id fields, and words that parts may know for the others."""
     return lambda name, rng: rng.choice(
         ids if name.endswith(("id", "sku")) else WORDS_OF.get(name, WORDS)
     )
 
 
 def said(shape: shapes.Type, rng: Random, texts: Texts, name: str = "") -> Any:
-    """A value of a declared type, as JSON has it."""
+    """A value of a declared type, as in JSON."""
     match shape:
         case shapes.StructType(fields=fields):
             return {
@@ -119,20 +119,20 @@ def shape_of(kind: Kind) -> shapes.Type:
 
 @cache
 def heard_by(part: Part[Any]) -> tuple[Kind, ...]:
-    """The kinds of events that a part listens to, by the table that the engine goes by."""
+    """The kinds of events that a part listens to, by the engine's own table."""
     routes = plan_for(ALL_ON, (part,)).routes
     return tuple(kind for kind in KINDS if routes[kind.number])
 
 
 @cache
 def _heard() -> tuple[Kind, ...]:
-    """Every kind that means something to some part; the more so the more parts listen."""
+    """Every kind to which a part listens, once for each of these parts."""
     return tuple(kind for part in PARTS for kind in heard_by(part))
 
 
 def kind_for(part: Part[Any], rng: Random) -> Kind:
-    """Mostly what the part listens to, or what brings its looks; and what any other part does,
-    each as often.
+    """Mostly a kind that the part listens to, or that causes its looks; sometimes one of any other
+    part, each with the same chance.
     """
     own = heard_by(part) or (heard_by(CHURN) if part.look is not None else ())
     if own and rng.random() < 0.7:
@@ -149,7 +149,7 @@ def event_line(
 
 
 def admitted(raw: bytes) -> Event | None:
-    """The event, unless its part's own check refuses it: a shape alone does not say everything."""
+    """The event, unless its part's own check refuses it: a shape does not express everything."""
     try:
         return decode_event(raw, message_id="none")
     except Rejected:
@@ -164,7 +164,7 @@ def some_event(
     texts: Texts | None = None,
     tries: int = _TRIES,
 ) -> Event | None:
-    """An event of this kind; None if all that was drawn is refused."""
+    """An event of this kind; None if everything that was drawn is refused."""
     texts = texts or few_texts()
     for _ in range(tries):
         properties = said(shape_of(kind), rng, texts)
@@ -184,7 +184,7 @@ def life(
     texts: Texts | None = None,
     message: str = "m",
 ) -> list[Event]:
-    """At most ``size`` events in the order of time, most of which ``part`` listens to."""
+    """At most ``size`` events in the order of time; ``part`` listens to most of them."""
     some_time = _one_of_two_times if rng.random() < 0.2 else _some_time
     times_ms = sorted(begin_ms + some_time(rng, span_ms) for _ in range(size))
     drawn = (
@@ -195,7 +195,7 @@ def life(
 
 
 def _some_time(rng: Random, span_ms: int) -> int:
-    """Anywhere in the span, or in its first hours, where sessions and moments meet."""
+    """Anywhere in the span, or in its first hours, where sessions and moments coincide."""
     if rng.random() < 0.3:
         return rng.randint(0, 12) * 10 * MINUTE_MS
     return rng.randint(0, 24) * (span_ms // 24)
@@ -206,7 +206,7 @@ def _one_of_two_times(rng: Random, span_ms: int) -> int:
 
 
 class Chance:
-    """What a test draws from: a seed, and which of a life's events to keep."""
+    """The source of a test's draws: a seed, and which of a life's events to keep."""
 
     def __init__(self, seed: int, kept: list[bool]) -> None:
         self.seed = seed
@@ -225,7 +225,7 @@ by_chance = given(
 
 
 def some_life(part: Part[Any], chance: Chance, **how: Any) -> list[Event]:
-    """A life by chance, which is told when something fails."""
+    """A random life; it is printed when the test fails."""
     whole = life(part, chance.rng, size=_SIZE_MAX, **how)
     events = [event for event, keep in zip(whole, chance.kept, strict=False) if keep]
     for event in events:
@@ -234,7 +234,7 @@ def some_life(part: Part[Any], chance: Chance, **how: Any) -> list[Event]:
 
 
 def shuffled(events: Sequence[Event], chance: Chance) -> list[Event]:
-    """The same events in another order, which is told when something fails."""
+    """The same events in another order; it is printed when the test fails."""
     other = list(events)
     chance.rng.shuffle(other)
     note(f"in the order of {[events.index(event) for event in other]}")
@@ -242,7 +242,7 @@ def shuffled(events: Sequence[Event], chance: Chance) -> list[Event]:
 
 
 def folded(events: Iterable[Event], clock_ms: int, row: Row | None = None) -> Row:
-    """The row after its parts have recorded ``events``: no timer runs, and nothing is decided."""
+    """The row after its parts have recorded ``events``, without timers or decisions."""
     row, within = row or Row(), present(clock_ms)
     for event in events:
         engine.record(row, event, within.present, within.plan)
@@ -252,7 +252,7 @@ def folded(events: Iterable[Event], clock_ms: int, row: Row | None = None) -> Ro
 def stepped(
     events: Iterable[Event], row: Row, plan: Plan | None = None, *, clock_ms: int | None = None
 ) -> list[Effect]:
-    """What the engine makes of ``events``, in place. The clock is at each, or stands still."""
+    """The engine's effects of ``events``, in place. The clock is at each event's time, or fixed."""
     effects: list[Effect] = []
     plan = plan or present().plan
     for event in events:
@@ -263,8 +263,8 @@ def stepped(
 
 
 class Past(NamedTuple):
-    """A customer of some months: the row, when it was last touched, and the ids by which the world
-    may speak of what was decided for them.
+    """A customer of some months: the row, when it was last touched, and the ids with which outside
+    events may refer to their decisions.
     """
 
     stored: bytes
@@ -278,7 +278,7 @@ class Past(NamedTuple):
 
 @cache
 def past_of(part: Part[Any], number: int = 0) -> Past:
-    """Full of the part's events, and the same every time."""
+    """A row full of the part's events, the same every time."""
     row, rng = Row(), Random(f"past {number} of {part.name}")
     events = life(part, rng, size=150, span_ms=120 * DAY_MS, message=f"past-{number}")
     decided = [one.id for one in stepped(events, row) if isinstance(one, Decision)]
@@ -286,7 +286,7 @@ def past_of(part: Part[Any], number: int = 0) -> Past:
 
 
 def some_past(part: Part[Any], chance: Chance) -> Past:
-    """None at all, or some months."""
+    """No past at all, or one of some months."""
     nobody = Past(encode_row(Row()), START_MS, IDS)
     number = chance.rng.randint(-1, 2)
     return nobody if number < 0 else past_of(part, number)

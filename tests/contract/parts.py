@@ -1,4 +1,4 @@
-"""What the rules of the contract are asked of, and how states and facts are compared."""
+"""The parts and settings under test, and how their states and facts are compared."""
 
 from functools import reduce
 from math import isclose, isnan
@@ -22,12 +22,12 @@ from tests.models.lines import PARAMETERS, Within, context
 every_part = pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])
 
 
-#: A name that nothing is declared of.
+#: A name that no part declares.
 STRANGE = "Confetti Thrown"
 #: So that there are orders in several currencies.
 _RATES: dict[str, float | dict[str, float]] = {"USD": 0.92, "JPY": {"2025-01-01": 0.006}}
-#: No rule that is shipped names an event. These are of all kinds: with an amount, with a code,
-#: passive, an event type, and nobody's but the shop's own.
+#: No shipped rule names an event. These are of all kinds: with an amount, with a code, passive, an
+#: event type, and one of the shop's own that no part knows.
 NAMING = TriggerRule(
     name="named",
     version=1,
@@ -43,7 +43,7 @@ _CALENDAR = msgspec.structs.replace(
     **dict.fromkeys(("vip", "potential", "ordinary"), DurationMs(6 * DAY_MS)),
     days={"pay-day": ("01-28", "last friday of march + 2"), "new-year": "01-01"},
 )
-#: A part that is shipped switched off keeps the contract too.
+#: Parts that are shipped switched off must keep the contract, too.
 ALL_ON = reduce(
     lambda parameters, part: part.switched(parameters, on=True),
     (part for part in PARTS if part.has_switch),
@@ -71,7 +71,7 @@ def _as_it_is(state: Any) -> Any:
 
 
 def plain(part: Part[Any], state: Any) -> Any:
-    """The state as plain values; bytes of a part that packs them in a way of its own."""
+    """The state as plain values; bytes for a part with its own way of packing."""
     packed = part.pack(AGED.get(part.name, _as_it_is)(state))
     try:
         return msgspec.msgpack.decode(packed)
@@ -80,15 +80,15 @@ def plain(part: Part[Any], state: Any) -> Any:
 
 
 def timers_of(row: Row, part: Part[Any]) -> list[tuple[int, int]]:
-    """When each of the part's timers is due, and until when it was dealt with."""
+    """When each of the part's timers is due, and until when it was handled."""
     dues = [row.due(timer.code) for timer in part.timers]
     return [(due.due_ms, due.handled_ms) for due in dues]
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Equal, but for the last bits of numbers that were added in another order.
+    """Equal, except for the last bits of numbers that were added in another order.
 
-    What is left of a hundred thousand minor units once they are taken back is nothing.
+    What remains of a hundred thousand minor units after they are subtracted again counts as 0.
     """
     if isinstance(one, int | float) and isinstance(other, int | float):
         both_unknown = isnan(one) and isnan(other)
@@ -103,7 +103,7 @@ def alike(one: Any, other: Any) -> bool:
 def facts_of(
     part: Part[Any], row: Row, at_ms: int, event: Event | None = None
 ) -> dict[str, float | str]:
-    """Every fact of the part at a moment, as rules know them."""
+    """Every fact of the part at a moment, as rules see them."""
     scene = Scene(row, "ada", at_ms, present(at_ms).present, event)
     return {name: scene[name] for name in part.facts}
 

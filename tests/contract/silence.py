@@ -1,4 +1,4 @@
-"""Silence: what time alone does to a customer, by clocks that take steps of any length."""
+"""Silence: what time alone does to a customer, with clocks that advance in steps of any length."""
 
 from collections.abc import Callable
 from random import Random
@@ -13,15 +13,15 @@ from models.engine import Effect
 from models.plan import Plan
 from tests.contract.parts import present
 
-#: How far a clock may go at once.
+#: How far a clock may advance at once.
 _STEPS_MS = (1, 1_000, MINUTE_MS, HOUR_MS, DAY_MS, 9 * DAY_MS, 31 * DAY_MS)
 _FAR_MS = 1_000 * DAY_MS
-#: From a customer and the time it is to when the clock moves next.
+#: From a customer and the present time to the clock's next time.
 Clock = Callable[[Row, int], int]
 
 
 class Ran(NamedTuple):
-    """A timer that was run, and the moments that it raised."""
+    """A timer that ran, and the moments that it raised."""
 
     code: str
     at_ms: int
@@ -29,7 +29,7 @@ class Ran(NamedTuple):
 
 
 def watched(plan: Plan, ran: list[Ran]) -> Plan:
-    """The same plan, which notes in ``ran`` what its timers do; none may stand still."""
+    """The same plan, which records in ``ran`` what its timers do; fails if one does not advance."""
 
     def noted(timer: Timer) -> Callable[[Scene], None]:
         def run(scene: Scene) -> None:
@@ -47,7 +47,7 @@ def watched(plan: Plan, ran: list[Ran]) -> Plan:
 def silence(
     row: Row, until_ms: int, clock: Clock, plan: Plan | None = None
 ) -> tuple[list[Ran], list[Effect]]:
-    """What was run and what came of it while a clock went on to ``until_ms``; changes the row."""
+    """The timers that ran and the effects until the clock reached ``until_ms``; changes the row."""
     ran: list[Ran] = []
     effects: list[Effect] = []
     plan, clock_ms = watched(plan or present().plan, ran), row.latest_ms
@@ -59,21 +59,23 @@ def silence(
 
 
 def at_once(_row: Row, now_ms: int) -> int:
-    """A clock that was away."""
+    """A clock that was stopped, and jumps to the end."""
     return now_ms + _FAR_MS
 
 
 def month_by_month(_row: Row, now_ms: int) -> int:
-    """A clock that moves rarely."""
+    """A clock that advances rarely."""
     return now_ms + 31 * DAY_MS
 
 
 def to_the_millisecond(row: Row, now_ms: int) -> int:
-    """A clock that stops just before what is due, and goes on by a millisecond at a time."""
+    """A clock that stops just before each deadline, and then advances by a millisecond at a
+    time.
+    """
     return max((row.next_due_ms or now_ms + _FAR_MS) - 1, now_ms + 1)
 
 
 def anyhow(seed: int) -> Clock:
-    """A clock of any steps."""
+    """A clock with random steps."""
     rng = Random(seed)
     return lambda _row, now_ms: now_ms + rng.choice(_STEPS_MS)

@@ -1,7 +1,7 @@
-"""A part that an earlier release did not know, or that was off for a while, is compared exactly.
+"""A part that an earlier release did not know, or that was off for a while, is audited exactly.
 
-An operator upgrades, and the audit is right: a fold of the whole log, with the parts that the state
-says were in force, gives the same bytes, decisions and lessons. So of whatever part comes next.
+After an upgrade the audit must be right: folding the whole log, with the parts that the state says
+were in force, gives the same bytes, decisions and lessons. So it must be with any future part.
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,7 +65,7 @@ class Left(NamedTuple):
 
 
 def log_of(part: Part[Any], seed: int) -> list[bytes]:
-    """Half a year of three customers, and the time that passes."""
+    """Half a year of three customers, with clock records."""
     rng, records = Random(seed), [live_record(START_MS)]
     for month in range(6):
         begin_ms = START_MS + month * 30 * DAY_MS
@@ -85,7 +85,9 @@ def told(effects: Iterable[Effect]) -> list[bytes]:
 
 
 def worked(log: Sequence[bytes], turns: Sequence[tuple[int, Plan]]) -> Left:
-    """What workers leave that take turns: each up to an offset, by a plan of its own."""
+    """What several workers leave behind, each of which folds up to an offset, with a plan of its
+    own.
+    """
     rows, state, effects = StoredRows({}), encode_state(rehearsing_state()), list[bytes]()
     graves: dict[str, Grave] = {}
     for until, plan in turns:
@@ -98,7 +100,7 @@ def worked(log: Sequence[bytes], turns: Sequence[tuple[int, Plan]]) -> Left:
 
 
 def folded(log: Sequence[bytes], state: PartitionState, plan: Plan) -> tuple[Refold, list[bytes]]:
-    """The log once more, as an audit folds it."""
+    """The log folded again, as an audit does it."""
     every = refolds(0, state, plan, SNAPSHOTS, "")
     effects: list[bytes] = []
     for offset, record in enumerate(log):
@@ -112,16 +114,14 @@ def folded(log: Sequence[bytes], state: PartitionState, plan: Plan) -> tuple[Ref
 
 
 def earlier(part: Part[Any]) -> Plan:
-    """The plan of a release that does not know the part; neither its rules nor its parts ask for
-    what it knows.
-    """
+    """The plan of a release without the part; its rules and other parts do not refer to it."""
     without = part.switched(ALL_ON, on=False)
     plan = plan_for(without, tuple(one for one in PARTS if one is not part))
     return plan._replace(facts=plan_for(without).facts)
 
 
 def test_a_part_that_is_new_can_be_folded_without() -> None:
-    """A part of another name has to have `enabled` among its parameters."""
+    """Any other part needs `enabled` among its parameters."""
     assert {part.name for part in PARTS if not part.has_switch} == _ALWAYS
 
 

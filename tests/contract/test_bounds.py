@@ -1,4 +1,4 @@
-"""C3: a part's state has a limit, whatever comes and however much of it."""
+"""C3: a part's state has a limit, whatever events come, and however many."""
 
 from contextlib import suppress
 from random import Random
@@ -31,7 +31,7 @@ STATE_BYTES_MAX = _ITEM_BYTES_MAX * _KEPT_MAX
 
 
 def limited(section: Struct) -> Struct:
-    """The section with none of its numbers of things higher than `_KEPT_MAX`."""
+    """The section with all its limits at `_KEPT_MAX` or below."""
     values = {name: getattr(section, name) for name in section.__struct_fields__}
     # Times and points have types of their own.
     many = {name: _KEPT_MAX for name, value in values.items() if type(value) is int}
@@ -39,7 +39,7 @@ def limited(section: Struct) -> Struct:
 
 
 def always_new() -> Any:
-    """Every text is one that was not said before, and as long as may be: a code, or anything."""
+    """Each text is new, and as long as allowed: a code, or free text."""
     said = 0
 
     def text(_name: str, rng: Random) -> str:

@@ -1,5 +1,5 @@
-"""What the sums of all customers hold of one, whatever they agree to and refuse meanwhile: what
-their row says while they may be learnt from, and nothing else of it.
+"""A customer's share in the sums over all customers, whatever they agree to and refuse in between:
+the state of their row while they may be learnt from, and nothing else.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ PLANS = {word: plan_for(_opting(word)) for word in ("granted", "denied")}
 
 
 def _with_words(events: list[Event], rng: Random) -> list[Event]:
-    """The same, between which analytics are refused and agreed to."""
+    """The same events, with refusals and grants of analytics in between."""
     said: list[Event] = []
     for number, event in enumerate(events):
         said.append(event)

@@ -1,4 +1,4 @@
-"""C7, C13: facts are known or say that they are not, and money that was given back is no money."""
+"""C7, C13: facts are known or say that they are not, and refunded money does not count."""
 
 from collections.abc import Iterable, Iterator
 from math import isfinite, isnan
@@ -28,7 +28,7 @@ _BUYS = [part for part in PARTS if _ORDERS.intersection(kind.name for kind in he
 
 
 def scenes(events: Iterable[Event]) -> Iterator[Scene]:
-    """A customer at each of their events, because of it and in silence before and after."""
+    """A customer at each of their events: with the event, and in silence before and after it."""
     row, within = Row(), present(START_MS)
     for event in events:
         engine.step(row, event, within.present, within.plan)

@@ -1,4 +1,4 @@
-"""C5: what a fact says of how time alone changes it is so."""
+"""C5: facts change by time alone exactly as they declare."""
 
 from math import inf, isnan
 
@@ -18,7 +18,7 @@ _LATER_MS = (1, 17 * 60_000, 5 * HOUR_MS, 3 * DAY_MS, 40 * DAY_MS, 400 * DAY_MS)
 
 
 def moving(part: Part[object]) -> dict[str, Fact]:
-    """The facts that say how they move, known at any moment."""
+    """The facts that declare how they move and are known at any moment."""
     return {
         name: fact
         for name, fact in part.facts.items()
@@ -67,7 +67,7 @@ def test_most_of_what_rules_ask_for_can_be_timed() -> None:
 
 @every_part
 def test_edges_come_one_after_the_other(part: Part[object]) -> None:
-    """Somebody who is looked at at each of a fact's times gets to the last of them."""
+    """Looks at each of a fact's times reach the last of them."""
     past = past_of(part)
     for name, fact in moving(part).items():
         at_ms: float = past.until_ms

@@ -1,4 +1,4 @@
-"""C1, C2, C6: neither the order of arrival, nor repeats, nor several ids change what is known."""
+"""C1, C2, C6: the order of arrival, repeats, and several ids do not change what is known."""
 
 from random import Random
 from typing import Any
@@ -78,8 +78,8 @@ def test_an_event_that_comes_twice_counts_once(part: Part[Any], chance: Chance) 
 
 
 def spread(part: Part[Any], events: list[Event], chance: Chance) -> list[list[Event]]:
-    """The events as they came under three ids. Where a part cannot do without, all news of an order
-    came under one.
+    """The events under three ids, in order of arrival. Where a part needs it, all news of an order
+    come under one id.
     """
     ids: list[list[Event]] = [[], [], []]
     homes: dict[str, list[Event]] = {}

@@ -1,7 +1,7 @@
-"""C11: nothing that a person may have written enters a row or leaves it.
+"""C11: no text that a person may have written enters a row or leaves it.
 
-What may: codes (choices of somebody's list), names of channels, names of events that some part
-declares, and the names by which triggers, actions and scorers are told, which are the operator's.
+Allowed are: codes (choices from a list), names of channels, names of events that a part declares,
+and the operator's names for triggers, actions and scorers.
 """
 
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ _TRIES = 30
 
 
 class Told(NamedTuple):
-    """What is left of a customer, what was told of them, and where a canary showed up meanwhile, by
-    whose state or whose facts it was.
+    """What is left of a customer, what was emitted about them, and where a canary appeared in
+    between, with the part whose state or facts it was in.
     """
 
     row: Row
@@ -48,13 +48,13 @@ class Told(NamedTuple):
 
 
 def traces(content: bytes) -> str:
-    """Where a canary shows up, with some of what stands around it; nothing if there is none."""
+    """Where a canary appears, with some text around it; empty if it does not."""
     place = content.lower().find(_TRACE)
     return "" if place < 0 else repr(content[max(place - 60, 0) : place + 80])
 
 
 def texts_of(kind: Kind) -> Any:
-    """A canary in every text but those that travel by agreement; each says where it stood."""
+    """A canary in every text except those that may be stored; each names its place."""
 
     def text(name: str, rng: Random) -> str:
         if (kind.name, name) in TEXTS_THAT_TRAVEL:
@@ -65,7 +65,7 @@ def texts_of(kind: Kind) -> Any:
 
 
 def with_canaries(kind: Kind, at_ms: int, rng: Random) -> Event | None:
-    """An event whose every text, and every field that is not declared, is a canary."""
+    """An event in which every text and every undeclared field is a canary."""
     for _ in range(_TRIES):
         properties = {
             **said(shape_of(kind), rng, texts_of(kind)),
@@ -84,7 +84,7 @@ def with_canaries(kind: Kind, at_ms: int, rng: Random) -> Event | None:
 
 
 def _contents(row: Row, event: Event) -> Iterator[tuple[str, bytes]]:
-    """All that is known of the customer right after an event."""
+    """Everything known about the customer right after an event."""
     yield "row", encode_row(row)
     at_ms = event.occurred_at_ms
     for part in PARTS:
@@ -94,7 +94,9 @@ def _contents(row: Row, event: Event) -> Iterator[tuple[str, bytes]]:
 
 @cache
 def told() -> Told:
-    """Of a customer to whom everything happened several times, and then nothing for long."""
+    """Results for a customer to whom everything happened several times, followed by long
+    silence.
+    """
     row, rng, at_ms = Row(), Random(11), START_MS
     effects: list[Effect] = []
     taken, seen = set(), dict.fromkeys(("row", *(part.name for part in PARTS)), "")

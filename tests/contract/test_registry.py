@@ -1,4 +1,4 @@
-"""What the registry refuses, and that a part costs nothing where it has nothing to do."""
+"""What the registry refuses, and that a part without events to hear costs nothing."""
 
 from random import Random
 from typing import Any
@@ -33,12 +33,12 @@ _UNHEARD = "Lead Lost"
 
 
 def first(_scene: Scene) -> float:
-    """A reading that a part offers."""
+    """A reading offered by one part."""
     return 1.0
 
 
 def second(_scene: Scene) -> float:
-    """A reading that another part offers."""
+    """A reading offered by another part."""
     return 2.0
 
 

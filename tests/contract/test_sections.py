@@ -1,4 +1,4 @@
-"""What a profile says of its sections: what they are made of, and until when they stand."""
+"""What a profile says about its sections: their basis, and until when they are valid."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -43,7 +43,7 @@ STEPS: dict[str, Callable[[Any], Any]] = {
 
 @cache
 def learnt() -> Snapshot:
-    """A snapshot that says of all customers what the shipped parameters do not."""
+    """A snapshot whose figures differ from the shipped parameters."""
     before = present().snapshot
     population = msgspec.structs.replace(
         before.of(Population),

@@ -1,4 +1,4 @@
-"""C4, C5: time is an argument. What silence does depends on no clock's steps, and no state ages."""
+"""C4, C5: time is an argument. Silence has the same effects with any clock, and no state ages."""
 
 from typing import Any
 

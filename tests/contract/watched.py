@@ -1,5 +1,5 @@
-"""Rows that notice who reads what: of the functions that are being called, those that parts offer
-say whose reading it is.
+"""Rows that notice which part reads what. The reader is found on the call stack: an offered reading
+that is being called belongs to the part that offers it.
 """
 
 import sys
@@ -19,7 +19,7 @@ _OFFERED = {reading.__code__: (part, reading) for part in PARTS for reading in p
 
 
 class WatchedRow(Row):
-    """A row while ``reader`` is at work on it; ``problems``: what it had no right to."""
+    """A row while ``reader`` uses it; ``problems``: the accesses that it was not allowed."""
 
     __slots__ = ("problems", "reader")
 
@@ -58,7 +58,9 @@ class WatchedRow(Row):
             self.problems.add(f"{self.reader.name} {otherwise}")
 
     def _look(self, state_of: Kept[Any], root: Part[Any]) -> None:
-        """From the state outwards, whoever asks for what another part has must declare it."""
+        """Each caller, from the state outwards, must declare the readings of other parts that it
+        uses.
+        """
         owner, asked_for = state_of.name, None
         for reader, reading in [*_readings(), (root, None)]:
             if reader.name != owner:
@@ -75,7 +77,7 @@ def _code(part: Part[Any] | None) -> str:
 
 
 def _readings() -> Iterator[tuple[Part[Any], Reading[Any]]]:
-    """The offered readings that are being called, the innermost first."""
+    """The offered readings on the call stack, the innermost first."""
     frame = sys._getframe(2)
     while frame is not None:
         found = _OFFERED.get(frame.f_code)
@@ -85,7 +87,9 @@ def _readings() -> Iterator[tuple[Part[Any], Reading[Any]]]:
 
 
 class FreshScene(Scene):
-    """Computes every reading anew, so that nobody profits from what another one asked for."""
+    """Computes every reading anew, so that no part benefits from a reading that another one
+    used.
+    """
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""A collector without Kafka, to look at its sites."""
+"""A collector without Kafka, for tests of its sites."""
 
 from agents.collector.taking import Collector
 from config.sources import Senders
@@ -8,6 +8,6 @@ from tests.agents.test_collector import FakeOutbox
 
 
 def a_collector() -> tuple[Collector, CollectorMetrics, FakeOutbox]:
-    """One that nobody may send to."""
+    """A collector without sources."""
     senders, outbox, metrics = Senders({}), FakeOutbox(), CollectorMetrics(())
     return Collector(senders, load_parameters(), {}, outbox, metrics), metrics, outbox

@@ -1,4 +1,4 @@
-"""docs/openapi.json and docs/asyncapi.json are what their specifications ask for, and complete."""
+"""docs/openapi.json and docs/asyncapi.json meet their specifications, and are complete."""
 
 import json
 import lzma
@@ -49,7 +49,7 @@ def operations(tag: str) -> set[tuple[str, str]]:
 
 
 def routed(site: web.Application) -> set[tuple[str, str]]:
-    """What a site has a route for; an address with a slash at its end is the one without."""
+    """The routes of a site; an address with a final slash counts as the one without."""
     found = set()
     for route in site.router.routes():
         path = route.resource.canonical if route.resource is not None else ""

@@ -1,8 +1,8 @@
-"""Real programs answer as docs/openapi.json says, whatever they are asked.
+"""Real programs answer as docs/openapi.json says, whatever the request.
 
-Schemathesis asks a running collector and a running worker what the document allows and what it does
-not, and judges statuses, headers and bodies by the document. A failure prints the request as a
-command.
+Schemathesis sends a running collector and a running worker requests that the document allows and
+ones that it does not, and checks statuses, headers and bodies against the document. A failure
+prints the request as a command.
 """
 
 import json
@@ -35,7 +35,9 @@ OTHERS = r"^/(api/|beacon/|v1/(?!batch$|track$|projects/))"
 
 
 def fuzz(url: str, directory: Path, *options: str, examples: int) -> None:
-    """Ask the operations that ``options`` choose, so many times each besides the edge cases."""
+    """Send requests to the operations that ``options`` select, this many each besides edge
+    cases.
+    """
     command = [
         Path(sys.executable).with_name("schemathesis"), "run", ROOT / "docs/openapi.json",
         "--url", url, "--phases", "coverage,fuzzing", "--max-examples", str(examples),
@@ -62,7 +64,7 @@ def collector(
 def worker_url(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Where a worker with a few customers is, and a token."""
+    """The URL of a worker with a few customers, and a token."""
     directory = tmp_path_factory.mktemp("fuzzed-worker")
     with Deployment(
         kafka.bootstrap_servers,
@@ -103,8 +105,8 @@ def test_a_collector_answers_as_its_document_says(
 
 
 def fuzz_webhooks(collector: CollectorProcess, *, examples: int) -> None:
-    """Post what is like documented webhooks, and what is not, signed as the vendor does or not, and
-    judge each answer by the document. Schemathesis can't sign.
+    """Post webhooks that resemble documented ones, and others, signed or not, and check each answer
+    against the document. Schemathesis can't sign.
     """
     told = json.loads((ROOT / "docs/openapi.json").read_text())
     answers = told["paths"]["/webhooks/{source}"]["post"]["responses"]

@@ -11,8 +11,7 @@ from agents.cli import app
 def unknown_words(command: list[str]) -> list[str]:
     """The subcommands and options in `command` that `keepstream` does not have.
 
-    `command` begins with the word keepstream. Arguments and the values of options are not looked
-    at.
+    `command` begins with the word keepstream. Arguments and the values of options are not checked.
     """
     assert command[0] == "keepstream"
     node = _tree()

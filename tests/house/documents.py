@@ -1,4 +1,4 @@
-"""The documents of the repository, taken apart."""
+"""The documents of the repository, parsed."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ from tests.house.repository import ROOT
 
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
-#: What is for users: the README, and the pages that go into detail.
+#: The pages for users: the README, and the pages that go into detail.
 GUIDE = [
     README,
     *(
@@ -35,7 +35,7 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 class Block(NamedTuple):
-    """A fenced block: the language it says it is in, and its lines."""
+    """A fenced block: its language, and its lines."""
 
     language: str
     text: str
@@ -59,7 +59,7 @@ def links(text: str) -> list[str]:
 
 
 def broken_links(document: Path, root: Path = ROOT) -> list[str]:
-    """Links that lead nowhere within ``root``; those to other hosts are not followed."""
+    """Links that lead nowhere within ``root``; links to other hosts are not checked."""
     broken = []
     for link in links(document.read_text()):
         if re.match(r"https?://", link):
@@ -73,7 +73,7 @@ def broken_links(document: Path, root: Path = ROOT) -> list[str]:
 
 
 def code(text: str) -> Iterator[str]:
-    """What is shown as code: the lines of shell blocks, and what stands between backticks."""
+    """Everything shown as code: the lines of shell blocks, and texts between backticks."""
     for block in blocks(text):
         if block.language == "sh":
             yield from block.text.splitlines()
@@ -81,7 +81,7 @@ def code(text: str) -> Iterator[str]:
 
 
 def commands(text: str, program: str) -> list[list[str]]:
-    """The command lines of ``program``, without the variables that are set before it."""
+    """The command lines of ``program``, without the variables set before it."""
     found = []
     for line in code(text):
         words = shlex.split(line, comments=True) if program in line.split() else []
@@ -97,5 +97,5 @@ def _has_part(document: Path, fragment: str) -> bool:
 
 
 def _anchor(heading: str) -> str:
-    # As forges make them.
+    # As code hosting sites build anchors.
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

@@ -1,4 +1,4 @@
-"""promtool and amtool, which try the alert rules and Alertmanager's routes."""
+"""promtool and amtool, which check the alert rules and Alertmanager's routes."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from tests.house.repository import ROOT
 
 
 def run(tool: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run ``tool``, which is fetched if it is not on the path."""
+    """Run ``tool``; it is downloaded if it is not on the path."""
     found = subprocess.run(
         [ROOT / ".ci/prometheus-tools"], capture_output=True, text=True, check=False
     )

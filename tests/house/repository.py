@@ -1,4 +1,4 @@
-"""The files of the repository, as the tests of the house see them."""
+"""The files of the repository, for the tests of the house."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("config", "models", "streams", "agents")
 
-# What running things leaves behind; see .gitignore.
+# What running programs leaves behind; see .gitignore.
 _LEFT_BEHIND = {
     ".git",
     ".hypothesis",
@@ -28,7 +28,7 @@ _LEFT_BEHIND = {
 
 
 def files(*rooms: str) -> Iterator[Path]:
-    """Every file of the repository, or of the named folders in it, in a steady order."""
+    """Every file of the repository, or of the named folders in it, in a stable order."""
     for room in rooms or (".",):
         for path in sorted((ROOT / room).rglob("*")):
             parts = path.relative_to(ROOT).parts

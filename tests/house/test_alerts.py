@@ -1,4 +1,4 @@
-"""Alerts fire when they should and are silent when they should be; each has a way out."""
+"""Alerts fire when they should and only then; each has a way out."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ every_rule = pytest.mark.parametrize("rule", RULES, ids=NAMES)
 
 
 def firing(look: dict[str, Any]) -> set[str]:
-    """The alerts that a look of a story expects to fire."""
+    """The alerts that a story expects at one time."""
     return {re.findall(r'"(\w+)"', sample["labels"])[0] for sample in look.get("exp_samples", [])}
 
 
@@ -48,8 +48,9 @@ def test_a_threshold_that_is_moved_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_source_is_silent_against_its_own_days_and_weeks(tmp_path: Path) -> None:
-    """In half hours, over nine days: one that is closed on that day of the week, one that falls
-    silent, one with an event in two hours that does, and one with too few to tell.
+    """In half hours, over nine days: a source that is closed on that day of the week, one that
+    falls silent, one with an event in two hours that falls silent, and one with too few events to
+    tell.
     """
     (tmp_path / "alerts.yml").write_text((FOLDER / "alerts.yml").read_text())
     # Each goes on for eight days, but for the closed day, the second.

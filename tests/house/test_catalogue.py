@@ -1,4 +1,4 @@
-"""The pages that are made of the code are what the code says."""
+"""The generated pages match the code."""
 
 from functools import cache
 
@@ -14,13 +14,13 @@ catalogue = cache(pages.catalogue)
 
 
 def test_the_page_is_what_the_registries_say() -> None:
-    """If it is not: `make catalogue`, and read the difference."""
+    """If not: `make catalogue`, and read the difference."""
     assert (ROOT / "docs/catalogue.md").read_text() == catalogue()
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_of_the_reference_is_what_the_code_says(name: str) -> None:
-    """If it is not: `make reference`, and read the difference."""
+    """If not: `make reference`, and read the difference."""
     assert (ROOT / f"docs/reference/{name}.md").read_text() == PAGES[name]()
 
 

@@ -1,4 +1,6 @@
-"""The compiled core: it says what the interpreted one says, and none that is old is used."""
+"""The compiled core gives the same results as the interpreted one; an outdated build is not
+used.
+"""
 
 import shutil
 import subprocess
@@ -27,7 +29,7 @@ def tree() -> Path:
 
 @pytest.fixture
 def copy(tree: Path, tmp_path: Path) -> Path:
-    """The packages with their build, to be changed."""
+    """The packages with their build, free to be changed."""
     for package in ("config", "models"):
         shutil.copytree(tree / package, tmp_path / package)
     return tmp_path

@@ -1,4 +1,4 @@
-"""docker-compose.yml says what Compose understands and what this repository has."""
+"""docker-compose.yml is valid for Compose, and matches this repository."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ every_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVIC
 
 
 def validate(path: Path) -> subprocess.CompletedProcess[str]:
-    """Check one file against the Compose specification's own schema, without the network."""
+    """Validate one file against the Compose specification's own schema, without the network."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     return subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
 
@@ -32,7 +32,7 @@ def words(command: str | list[str]) -> list[str]:
 
 
 def host_paths(service: dict[str, Any]) -> list[str]:
-    """What a service mounts from the repository; named volumes are not paths."""
+    """The paths that a service mounts from the repository; named volumes are not paths."""
     mounts = service.get("volumes", [])
     sources = [m.split(":")[0] if isinstance(m, str) else m["source"] for m in mounts]
     return [source for source in sources if source.startswith((".", "/", "~"))]
@@ -89,7 +89,7 @@ def test_keepstream_variables_are_settings(service: dict[str, Any]) -> None:
 
 
 def test_every_setting_may_be_in_one_file() -> None:
-    """What a service sets by itself is what a container's network demands."""
+    """A service sets by itself only what a container's network requires."""
     ours = {name: s for name, s in SERVICES.items() if s["image"].startswith("keepstream:")}
     assert {"topics", "worker", "collector", "deliverer", "console"} == ours.keys()
     for service in ours.values():

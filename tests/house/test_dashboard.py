@@ -1,4 +1,4 @@
-"""The dashboard asks for metrics that there are, in words that Prometheus understands."""
+"""The dashboard's queries are valid PromQL and use existing metrics."""
 
 import json
 import re

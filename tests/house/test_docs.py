@@ -1,4 +1,4 @@
-"""What the documents name exists."""
+"""Everything that the documents name exists."""
 
 import re
 import tomllib

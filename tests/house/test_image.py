@@ -1,6 +1,6 @@
-"""The Dockerfile's steps, in a folder of their own: there need be no container engine for that.
+"""The Dockerfile's steps, in a folder of their own, without a container engine.
 
-What only an engine can show is not shown: the base image, its users, and what the kernel confines.
+Not covered is what needs an engine: the base image, its users, and the kernel's confinement.
 """
 
 import fnmatch
@@ -112,7 +112,7 @@ class Build:
             shutil.copyfile(path, place)
 
     def run(self, *command: str) -> str:
-        """What a command prints that is run in the image's own folder."""
+        """The output of a command, run in the image's own folder."""
         done = subprocess.run(
             command,
             env=self.environment,

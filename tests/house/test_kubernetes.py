@@ -1,4 +1,4 @@
-"""deploy/kubernetes says what Kubernetes understands and what this repository has."""
+"""deploy/kubernetes is valid for Kubernetes, and matches this repository."""
 
 import subprocess
 import sys
@@ -29,13 +29,13 @@ every_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
 
 
 def validate(path: Path) -> subprocess.CompletedProcess[str]:
-    """Check one file against the schemas of Kubernetes, without the network."""
+    """Validate one file against the schemas of Kubernetes, without the network."""
     command = [sys.executable, "-m", "kubernetes_validate", "--strict", str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def told() -> dict[str, str]:
-    """The settings that all pods have."""
+    """The settings of all pods."""
     lines = (FOLDER / "settings.env").read_text().splitlines()
     pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
     return {name: value for name, _, value in pairs}
@@ -81,8 +81,8 @@ def test_a_pod_runs_a_command_that_there_is(pod: dict[str, Any]) -> None:
 
 @every_pod
 def test_a_pod_gets_no_settings_that_nobody_gave(pod: dict[str, Any]) -> None:
-    """Kubernetes makes variables of Services; those named keepstream-… would look like ours, and
-    an unknown one refuses to start.
+    """Kubernetes makes variables of Services; those named keepstream-… would look like settings,
+    and a program with an unknown setting refuses to start.
     """
     assert pod["enableServiceLinks"] is False
     [container] = pod["containers"]
@@ -123,7 +123,7 @@ def test_a_worker_comes_back_under_its_own_name() -> None:
 
 
 def test_a_job_that_has_ended_is_not_in_the_way_of_new_settings() -> None:
-    """A Job can't be changed, and the name of its settings has a hash of them."""
+    """A Job can't be changed, and the name of its settings contains a hash of them."""
     jobs = [found for found in OBJECTS if found["kind"] == "Job"]
 
     assert jobs

@@ -1,4 +1,4 @@
-"""What docs/learning.md tells a sceptic to do can be done, and comes out as it says."""
+"""The steps for sceptics in docs/learning.md work, and give the figures of the page."""
 
 import os
 import re
@@ -26,7 +26,7 @@ TOLERANCE = 0.005
 
 
 def figures(text: str) -> list[tuple[str, list[float]]]:
-    """Each line of a judgement: the kind of decisions, and its numbers."""
+    """Each line of the figures: the kind of decisions, and its numbers."""
     lines = [line for line in text.splitlines() if "decisions, AUC" in line]
     return [(line.split()[0], [float(n) for n in re.findall(r"\d+\.?\d*", line)]) for line in lines]
 

@@ -1,4 +1,4 @@
-"""The client libraries that docs/collector.md says were tried are those that tests send with."""
+"""Tests send with all client libraries that docs/collector.md lists as tested."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The locks are whole, agree with each other and with pyproject.toml, and name no host."""
+"""The lock files are complete, agree with each other and with pyproject.toml, and name no host."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ every_lock = pytest.mark.parametrize(
 
 
 def entries(lock: Path) -> list[str]:
-    """One text a requirement, its hashes included."""
+    """One text per requirement, including its hashes."""
     lines = [line for line in lock.read_text().splitlines() if not line.lstrip().startswith("#")]
     return re.split(r"\n(?=\S)", "\n".join(lines).strip())
 
@@ -39,7 +39,7 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 def asked(requirements: list[str], lock: Path) -> list[str]:
-    """Those of `requirements` that `lock` does not fulfil."""
+    """The `requirements` that `lock` does not meet."""
     locked = pins(lock)
     wanted = [Requirement(text) for text in requirements]
     versions = [(r, locked.get(r.name.lower().replace("_", "-"))) for r in wanted]

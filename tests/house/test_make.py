@@ -1,6 +1,6 @@
-"""What a target of the Makefile runs is installed by that target.
+"""Each Makefile target installs what it runs.
 
-A checkout in which `make setup-dev` ran has everything, and hides what a new one lacks.
+After `make setup-dev` a checkout has everything, which hides what a new one lacks.
 """
 
 import re
@@ -40,13 +40,13 @@ def imports() -> grimp.ImportGraph:
 
 
 def others(imports: grimp.ImportGraph, module: str) -> set[str]:
-    """The packages that are neither ours nor Python's, of `module` and all that it imports."""
+    """The third-party packages that `module` imports, directly or through others."""
     reached = {found.partition(".")[0] for found in imports.find_upstream_modules(module)}
     return reached - {*PACKAGES, "tests"} - OPTIONAL - sys.stdlib_module_names
 
 
 def missing(packages: set[str], lock: str) -> dict[str, list[str]]:
-    """The distributions that would bring `packages`, where `lock` has none of them."""
+    """The distributions with these `packages` that are not in `lock`."""
     pinned = pins(ROOT / f"requirements/{lock}.txt")
     named = {
         package: [name.lower().replace("_", "-") for name in DISTRIBUTIONS.get(package, [])]
@@ -63,7 +63,7 @@ def test_a_target_installs_what_it_runs(
 
 
 def test_a_file_with_tests_on_a_broker_says_so_itself() -> None:
-    """`make test-on-broker` looks for the mark in files of tests, and collects no other."""
+    """`make test-on-broker` looks for the mark in test files, and collects no others."""
     elsewhere = [
         path.name
         for path in (ROOT / "tests").rglob("*.py")

@@ -1,4 +1,4 @@
-"""The tests that docs/faults.md names are there, and the mutants that it counts on name tests."""
+"""The tests that docs/faults.md names exist, and its mutants name existing tests."""
 
 import ast
 import re

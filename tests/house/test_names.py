@@ -1,4 +1,4 @@
-"""One name is one thing: a public class is not named as another is."""
+"""One name, one thing: no two public classes have the same name."""
 
 import ast
 from collections import defaultdict

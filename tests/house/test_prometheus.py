@@ -1,4 +1,4 @@
-"""The alert rules ask for metrics that exist and tell people what to do."""
+"""The alert rules query existing metrics, and tell people what to do."""
 
 import re
 from typing import Any
@@ -77,7 +77,7 @@ def test_commands_it_names_exist(rule: dict[str, Any]) -> None:
 
 @every_rule
 def test_labels_are_ones_the_metric_has(rule: dict[str, Any]) -> None:
-    """A rule that asks for a label which a metric lacks never fires, and nobody hears of it."""
+    """A rule with a label that a metric lacks never fires, and nobody notices."""
     asked = re.findall(r"(keepstream_\w+)\{([^}]*)\}", rule["expr"])
     missing = [
         (name, label)
@@ -125,7 +125,7 @@ def test_the_alert_of_refusals_has_the_limits_that_the_commands_have() -> None:
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
 def test_recorded_counts_hold_what_was_not_there_before(name: str) -> None:
-    """In this order: an increase of what was not there before is nothing."""
+    """In this order: for Prometheus, a series that was not there before has no increase."""
     [expr] = [rule["expr"] for rule in ALL_RULES if rule.get("record") == name]
     form = r"\((\w+) unless last_over_time\(\1\[6h\] offset (\w+)\)\) or increase\(\1\[\2\]\)"
 
@@ -133,7 +133,7 @@ def test_recorded_counts_hold_what_was_not_there_before(name: str) -> None:
 
 
 def test_the_form_of_metrics() -> None:
-    """Base units, and a time of day is a timestamp; no series of when a counter began."""
+    """Base units; times of day are timestamps; no series for when a counter was created."""
     for registry in REGISTRIES:
         for metric in registry.collect():
             assert not metric.name.endswith(("_ms", "_milliseconds", "_created"))

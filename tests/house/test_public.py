@@ -1,8 +1,8 @@
-"""What others build on stays as it is: names, types, options, defaults, and what fields mean.
+"""The public interface stays stable: names, types, options, defaults, and the meaning of fields.
 
-Everything here goes in by the command line and by files, as its users do, so that it holds whatever
-is done to the code. `tests/house/public/*.json` say what is public; things may be added to it, and
-nothing in it may change or go. `python -m tests.house.public.record` writes down what was added.
+All tests here use the command line and files, as users do, so they hold whatever is done to the
+code. `tests/house/public/*.json` record the public interface; it may be extended, but nothing in it
+may change or go. `python -m tests.house.public.record` records additions.
 """
 
 import json
@@ -159,7 +159,7 @@ def test_every_parameter_has_its_name_and_its_default() -> None:
 
 
 def another(value: Any) -> Any:
-    """A value of the same kind that is as good; texts and lists stay as they are."""
+    """An equally good value of the same kind; texts and lists stay as they are."""
     if isinstance(value, str) and (duration := re.fullmatch(r"(\d+)(d|h|min|s|ms)", value)):
         return f"{int(duration[1]) + 1}{duration[2]}"
     if isinstance(value, int):
@@ -180,7 +180,7 @@ def test_every_parameter_can_be_set() -> None:
 
 
 def key_of(file: str, line: dict[str, Any]) -> str:
-    """What the table calls a line."""
+    """A line's key in the table."""
     match file:
         case "customers.jsonl":
             return str(line["userId"])
@@ -211,7 +211,7 @@ def schema_of(file: str, line: dict[str, Any]) -> str:
 
 
 def public(file: str, written: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines of kinds that are recorded: others are not public yet."""
+    """The lines of recorded kinds: others are not public yet."""
     return [line for line in written if schema_of(file, line) in WRITTEN]
 
 
@@ -223,7 +223,9 @@ def test_the_story_has_the_lines_it_should(story: Outcome) -> None:
 
 
 def test_every_field_has_a_right_value(story: Outcome) -> None:
-    """The table leaves no recorded field out, but for what is learnt and what is free."""
+    """The table has every recorded field, except those that are learnt and those with free
+    names.
+    """
     left = {name: set(fields) for name, fields in WRITTEN.items()}
     for row in RIGHT:
         [line] = [line for line in story[row.file] if key_of(row.file, line) == row.line]
@@ -259,7 +261,7 @@ def test_what_is_written_is_as_recorded(log: str, request: pytest.FixtureRequest
 
 
 def test_every_field_is_seen(story: Outcome, learnt: Outcome) -> None:
-    """Between them the two logs fill every recorded field, so that none of it is only promised."""
+    """Together, the two logs fill every recorded field, so that each is really seen."""
     unseen = {f"{name}: {path}" for name, fields in WRITTEN.items() for path in fields}
     for outcome in (story, learnt):
         seen = [(f, line) for f in outcome for line in public(f, outcome[f])]
@@ -294,7 +296,7 @@ def test_what_was_learnt_is_said_of_every_horizon(learnt: Outcome) -> None:
 
 
 def test_what_was_learnt_can_be_added_up(learnt: Outcome) -> None:
-    """An explanation is the log odds of its score; a receipt's contributions are those of its."""
+    """An explanation adds up to its score's log odds, and so do a receipt's contributions."""
     for customer in buyers(learnt):
         for churn, parts in zip(customer["churn"], customer["explanations"], strict=True):
             added = parts["base"] + sum(group["contribution"] for group in parts["groups"])
@@ -311,7 +313,7 @@ def test_what_was_learnt_can_be_added_up(learnt: Outcome) -> None:
 
 
 def test_what_was_learnt_answers_questions(learnt: Outcome) -> None:
-    """A question is answered as the profile has it."""
+    """The answer to a question equals the profile."""
     profiles = {customer["userId"]: customer for customer in buyers(learnt)}
     assert len(profiles) * len(habits.HORIZONS_DAYS) == len(learnt["scores.jsonl"])
     for score in learnt["scores.jsonl"]:
@@ -359,7 +361,9 @@ def test_what_was_learnt_is_judged(learnt: Outcome) -> None:
 
 
 def test_what_was_learnt_tells_fewer_days_from_more(learnt: Outcome) -> None:
-    """Deviations are below zero for less than usual, and a ratio is lately over usual."""
+    """Deviations are below zero for less than usual; a ratio is recent days divided by usual
+    ones.
+    """
     found = [
         customer[name]
         for customer in buyers(learnt)

@@ -1,4 +1,4 @@
-"""What the README and its pages show is what happens."""
+"""What the README and its pages show really happens."""
 
 import shlex
 import subprocess
@@ -47,7 +47,7 @@ TEXT = "\n".join(page.read_text() for page in GUIDE)
 
 
 def example(language: str, holding: str) -> str:
-    """The one block of all pages in ``language`` that has ``holding`` in it."""
+    """The only block of all pages in ``language`` that contains ``holding``."""
     [text] = [b.text for b in blocks(TEXT) if b.language == language and holding in b.text]
     return text
 
@@ -71,7 +71,7 @@ def fed(replay: Replay, lines: list[str]) -> list[Output]:
 
 
 def replayed(assignments: list[str]) -> list[Output]:
-    """What the README's log brings about under these parameters."""
+    """The outcome of the README's log with these parameters."""
     replay = Replay(load_parameters(assignments=assignments))
     return fed(replay, example("json", '"watermark"').splitlines())
 
@@ -138,7 +138,7 @@ def steps(heading: str) -> list[Block]:
 
 
 def done(line: str) -> str:
-    """What a line of a shell block prints, run in the working directory."""
+    """The output of a line of a shell block, run in the working directory."""
     words = shlex.split(line)
     if words[0] != "keepstream":
         return subprocess.run(["sh", "-c", line], check=True, capture_output=True, text=True).stdout
@@ -174,7 +174,7 @@ def test_the_log_fires_nothing_with_the_parameter_that_is_shown() -> None:
 
 
 class Program:
-    """Runs the README's programs on the servers of a test, under names of their own."""
+    """Runs the README's programs on the servers of a test, with their own names."""
 
     def __init__(self, settings: Settings) -> None:
         self._replaced = {
@@ -256,7 +256,7 @@ def written(store: "redis.Redis", settings: Settings, *decisions: Decision) -> N
 
 
 def pending(store: "redis.Redis", settings: Settings) -> list[int]:
-    """What the program read and did not acknowledge, by stream."""
+    """The entries that the program read and did not acknowledge, by stream."""
     streams = [trigger_stream(settings, kind) for kind in (NEXT_BEST_ACTION, ACTION_WITHDRAWN)]
     return [store.xpending(stream, "marketing")["pending"] for stream in streams]
 
@@ -301,7 +301,7 @@ def test_the_program_that_reads_redis_acts_once_in_time_and_only_where_it_may(
 
 
 def _let_the_night_end(store: "redis.Redis") -> None:
-    """Make what waits as if the end of the quiet hours had come."""
+    """Change waiting entries as if the quiet hours had ended."""
     for content in store.zrange("mailer:later", 0, -1):
         store.zrem("mailer:later", content)
         store.zadd("mailer:later", {content.replace(b"2999-01-01", b"2000-01-01"): 0})

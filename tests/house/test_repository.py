@@ -1,6 +1,6 @@
-"""The repository can be read and run by anybody: it names no registry and nobody's machine.
+"""Anybody can read and run the repository: it names no registry and no private machine.
 
-Where packages come from is for whoever installs them to say, in their own pip and Maven settings.
+Users configure the sources of packages themselves, in their pip and Maven settings.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The page on rights knows every topic, and gives a worker what it declares."""
+"""The page on rights lists every topic, and gives a worker the rights for what it declares."""
 
 import re
 
@@ -39,7 +39,7 @@ def test_the_page_has_the_rights_that_programs_ask_for() -> None:
 
 
 def row(program: str) -> tuple[set[str], set[str]]:
-    """What a program reads and writes, as the page has it."""
+    """A program's reads and writes, according to the page."""
     [found] = [line for line in PAGE.splitlines() if line.startswith(f"| `keepstream {program}`")]
     _, _, reads, writes, *_ = found.split("|")
     names = {topic.name for topic in topics(1, 1, has_archive=True)}

@@ -1,4 +1,4 @@
-"""The recipes of docs/segments.md are files that can be used, and do what the page says."""
+"""The recipes of docs/segments.md are valid files, and do what the page says."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ actions:
 
 
 def lived(directory: Path, segments: str, actions: str = "") -> Life:
-    """A customer by these segments alone."""
+    """A customer, with only these segments."""
     file = directory / "segments.yaml"
     file.write_text(segments if segments.startswith("segments:") else f"segments:\n{segments}")
     declared = load_segments(file)
@@ -51,7 +51,7 @@ def lived(directory: Path, segments: str, actions: str = "") -> Life:
 
 
 def recipe(*names: str) -> str:
-    """The block that declares these."""
+    """The block that declares these segments."""
     [found] = [block for block in BLOCKS if re.findall(r"- name: (\S+)", block) == list(names)]
     return found
 

@@ -1,4 +1,4 @@
-"""The site that `make docs` makes: whole, and of use without a network."""
+"""The site that `make docs` builds: complete, and usable without a network."""
 
 import re
 import subprocess

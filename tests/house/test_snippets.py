@@ -1,6 +1,6 @@
-"""Whatever the pages show can be used as it stands: events, rules, files and programs.
+"""Everything that the pages show works as it stands: events, rules, files and programs.
 
-Command lines are looked at by test_docs, the README's own steps by test_readme.
+test_docs checks command lines, and test_readme the README's own steps.
 """
 
 import re

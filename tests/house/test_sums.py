@@ -45,7 +45,7 @@ MODULES = [path for path in files("models", "streams") if path.suffix == ".py"]
 
 
 def sums(text: str) -> Iterator[ast.Call]:
-    """The calls of ``sum`` in a module; ``numpy``'s and other objects' are theirs."""
+    """The calls of ``sum`` in a module; not those of ``numpy`` and other objects."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and _name(node.func) == "sum":
             if isinstance(node.func, ast.Name):
@@ -53,7 +53,7 @@ def sums(text: str) -> Iterator[ast.Call]:
 
 
 def refused(text: str) -> list[str]:
-    """What a module adds up that may be floats."""
+    """The calls that may add floats."""
     tree = ast.parse(text)
     called = list(sums(text))
     found = [
@@ -84,7 +84,7 @@ def _adds_integers(call: ast.Call) -> bool:
 
 
 def _is_integer(node: ast.expr) -> bool:
-    """Whether the text alone says that it is one."""
+    """Whether the source alone shows that it is an integer."""
     match node:
         case ast.Constant(value):
             return isinstance(value, int)
@@ -98,7 +98,7 @@ def _is_integer(node: ast.expr) -> bool:
 
 
 def _name(node: ast.AST) -> str:
-    """The last name of ``a`` or ``a.b``; nothing of anything else."""
+    """The last name of ``a`` or ``a.b``; empty for anything else."""
     return str(getattr(node, "attr", getattr(node, "id", "")))
 
 

@@ -29,7 +29,7 @@ PROGRAMS = (ROOT / "tests/benchmarks", ROOT / "tests/kafka/soak.py")
 
 
 def refused(text: str) -> list[str]:
-    """The places of a module that measure how long something takes, or compare it with a limit."""
+    """The places where a module measures how long something takes, or compares it with a limit."""
     found = []
     tree = ast.parse(text)
     deadlines = {id(node) for part in ast.walk(tree) for node in _reads_for_deadline(part)}
@@ -52,7 +52,7 @@ def refused(text: str) -> list[str]:
 
 def _reads_for_deadline(node: ast.AST) -> Iterator[ast.AST]:
     """The clock readings in ``deadline_s = monotonic() + 60``, and in ``monotonic() < deadline_s``
-    where it is asked again and again.
+    inside loops.
     """
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
         value = node.value
@@ -65,7 +65,7 @@ def _reads_for_deadline(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _compared(node: ast.Compare) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """What is compared with what, each both ways round."""
+    """The operands of comparisons, as pairs in both orders."""
     sides = [node.left, *node.comparators]
     for one, operator, other in zip(sides, node.ops, sides[1:], strict=False):
         if isinstance(operator, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
@@ -73,14 +73,14 @@ def _compared(node: ast.Compare) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _is_duration(node: ast.expr) -> bool:
-    """Whether a name in it is that of a duration, or it has a difference of clock readings."""
+    """Whether it contains a name of a duration, or a difference of clock readings."""
     names = (_name(part) for part in ast.walk(node))
     return any(DURATION.search(name) or name == "time" for name in names)
 
 
 def _is_limit(node: ast.expr) -> bool:
-    """Whether it is made of numbers and constants alone, and isn't 0: that a time is above 0 may
-    be said.
+    """Whether it consists only of numbers and constants, and isn't 0: a test may assert that a time
+    is above 0.
     """
     names = {_name(part) for part in ast.walk(node)} - {""}
     is_zero = isinstance(node, ast.Constant) and not node.value
@@ -92,7 +92,7 @@ def _called(node: ast.AST) -> str:
 
 
 def _name(node: ast.AST) -> str:
-    """The last name of ``a`` or ``a.b``; nothing of anything else."""
+    """The last name of ``a`` or ``a.b``; empty for anything else."""
     return str(getattr(node, "attr", getattr(node, "id", "")))
 
 

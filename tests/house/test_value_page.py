@@ -1,4 +1,4 @@
-"""The recipes for marketers, step by step: what the page shows is what happens."""
+"""The recipes for marketers, step by step: what the page shows really happens."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ STORIES = [command[2] for command in COMMANDS]
 def replayed(
     command: list[str], parameters: Parameters | None = None
 ) -> tuple[Replay, list[Output]]:
-    """What the command of the page replays, with what it sets."""
+    """The replay of the page's command, with its settings."""
     sets = command[command.index("--set") + 1 :] if "--set" in command else []
     replay = Replay(parameters or load_parameters(assignments=sets))
     lines = (ROOT / command[2]).read_bytes().splitlines()
@@ -33,7 +33,7 @@ def replayed(
 
 
 def told(outputs: list[Output]) -> list[str]:
-    """Each trigger in a line, and in another with what is done about the first of a moment."""
+    """Each trigger in a line, followed by the decision about the first one of a moment."""
     answers = {
         (out.user_id, out.timestamp, out.triggers[0]): out.action or "nothing"
         for out in outputs
@@ -69,7 +69,7 @@ def test_there_are_four_recipes() -> None:
 
 
 def added(rules: str, name: str, tmp_path: Path) -> Path:
-    """The shipped file with the page's block at its end."""
+    """The shipped file, with the page's block appended."""
     [block] = [b.text for b in BLOCKS if b.language == "yaml" and name in b.text]
     mine = tmp_path / rules
     mine.write_text(f"{(ROOT / 'config' / rules).read_text()}\n{block}")

@@ -1,4 +1,4 @@
-"""What the page of vendors declares can be used as it stands."""
+"""The declarations on the page of vendors work as they stand."""
 
 import re
 from pathlib import Path

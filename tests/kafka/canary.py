@@ -1,4 +1,4 @@
-"""A person with unmistakable values in every kind of event, and where they may be looked for."""
+"""A person with unmistakable values in every kind of event, and the places to search for these."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -21,13 +21,13 @@ from models.events.times import iso
 from tests.kafka.deployment import START_MS
 
 USER, VISITOR = "canary-user", "canary-visitor"
-#: What is in everything that is of the person, and in nothing else.
+#: Everything that belongs to the person contains this, and nothing else does.
 MARK = b"canary"
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
-#: What is said about who is whose is said apart.
+#: Events about whose id is whose are published separately.
 _ACTS = {MERGED, SPLIT, ERASE_REQUESTED, "alias"}
-#: What cannot be any word.
+#: Values for fields that accept only some words.
 _KNOWN: dict[str, Any] = {
     "currency": "EUR",
     "channel": "email",
@@ -52,7 +52,7 @@ _FREE = {
 
 
 def every_kind() -> list[Kind]:
-    """Each kind of event that somebody may do or have done to them."""
+    """Each kind of event that a customer can do or experience."""
     kinds = {kind.name: kind for kind in KIND_BY_NAME.values()}
     return [
         kind
@@ -62,7 +62,9 @@ def every_kind() -> list[Kind]:
 
 
 def life(first_ms: int = START_MS) -> Iterator[ShopRecord]:
-    """Every kind of event, as a visitor and as a user, an hour apart; and what is refused."""
+    """Every kind of event, as a visitor and as a user, an hour apart; and events that are
+    refused.
+    """
     at_ms = first_ms
     for kind in every_kind():
         at_ms += _HOUR_MS
@@ -73,7 +75,7 @@ def life(first_ms: int = START_MS) -> Iterator[ShopRecord]:
         if kind.name == "identify":
             both = {"userId": USER, "anonymousId": VISITOR, "messageId": "canary-both"}
             yield _record("identify", at_ms + 5, both, {})
-    # An event that nobody knows, one that is refused, one that comes too late, and no event.
+    # An unknown event, a refused one, one that is too late, and bytes that are no event.
     whose = {"userId": USER, "messageId": "canary-unknown"}
     yield _record("Canary Fed", at_ms, whose, _FREE)
     bad = {"userId": USER, "messageId": "canary-bad"}
@@ -84,16 +86,18 @@ def life(first_ms: int = START_MS) -> Iterator[ShopRecord]:
 
 
 def cart_left_alone(at_ms: int) -> Iterator[ShopRecord]:
-    """About which something is decided, an hour later."""
+    """An abandoned cart, which causes a decision an hour later."""
     said = {"userId": USER, "messageId": f"canary-cart-{at_ms}"}
     cart = {"product_id": "canary-product", "price": 30.0, "quantity": 2, "name": "Canary food"}
     yield _record("Product Added", at_ms, said, cart)
 
 
 def of_somebody_else(number: int, at_ms: int, partitions: int = 16) -> Iterator[ShopRecord]:
-    """Somebody in every partition, so that each has news: segments end, and clocks go on."""
+    """Events of one customer in every partition, so that segments are closed, and clocks
+    advance.
+    """
     for who in range(partitions):
-        # New ones, so that keys are written, too.
+        # New customers, so that keys are written, too.
         said = {"userId": f"zoe-{number}-{who}", "messageId": f"zoe-{number}-{who}"}
         yield _record("page", at_ms, said, {})
         order = {"order_id": f"zoe-{number}-{who}", "revenue": 9.0}
@@ -154,13 +158,13 @@ def _value(found: inspect.Type, name: str = "") -> Any:
 
 
 def told_by(record: ConsumerRecord) -> bytes:
-    """All that a record says: its key, its value, its headers."""
+    """The content of a record: its key, value and headers."""
     headers = [part for name, value in record.headers for part in (name.encode(), value or b"")]
     return b"\n".join([record.key or b"", record.value or b"", *headers])
 
 
 def in_segments(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """What each record on a broker's disk says, in segments that wait to be deleted, too."""
+    """The content of each record on a broker's disk, also in segments that wait to be deleted."""
     for path in sorted(folder.rglob("*")):
         if not (path.is_file() and ".log" in path.name and path.parent != folder):
             continue
@@ -174,7 +178,7 @@ def in_segments(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def in_store(url: str) -> Iterator[tuple[str, bytes]]:
-    """Every key of a store, of whatever type, with what it holds."""
+    """Every key of a store, of any type, with its content."""
     with redis.Redis.from_url(url) as store:
         for key in store.scan_iter(count=1_000):
             match store.type(key):
@@ -196,7 +200,7 @@ def in_store(url: str) -> Iterator[tuple[str, bytes]]:
 
 
 def in_files(folders: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    """All files as they are."""
+    """All files, with their bytes."""
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

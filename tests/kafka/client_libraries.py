@@ -1,7 +1,7 @@
-"""Sends events as a shop does: by a client library, from a process of its own.
+"""Sends events as a shop does: with a client library, from a process of its own.
 
 ``python -m tests.kafka.client_libraries NAME URL KEY COUNT`` sends ``COUNT`` orders, each of
-another customer whose id begins with ``NAME``, and an identify of the first of them.
+another customer with an id that begins with ``NAME``, and an identify of the first one.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A collector under test: a process of its own, told everything by its environment."""
+"""A collector under test: a process of its own, configured by its environment."""
 
 import json
 import os
@@ -79,7 +79,7 @@ class CollectorProcess:
             return answer.status, json.loads(answer.read())
 
     def published(self, topics: Iterable[str] = (*RAW_TOPICS, DEAD_LETTERS)) -> list[Any]:
-        """Every record so far of these topics."""
+        """All records of these topics so far."""
         partitions = [
             TopicPartition(self.settings.topic(topic), number)
             for topic in topics
@@ -96,7 +96,7 @@ class CollectorProcess:
             return found
 
     def stop(self) -> int | None:
-        """Tell it to end; its exit code."""
+        """Ask it to end; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_S)
 
@@ -108,7 +108,7 @@ def collecting(
     directory: Path,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[CollectorProcess]:
-    """A collector that runs, on topics that are made."""
+    """A running collector, with its topics created."""
     collector = CollectorProcess(bootstrap_servers, prefix, directory)
     create_topics(collector.settings)
     with killed_on_failure([collector.process]):

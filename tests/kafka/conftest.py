@@ -1,6 +1,6 @@
 """A deployment for each test: topics of its own on the shared broker, no workers yet.
 
-Batches are small, so that a fault finds some in every stage.
+Batches are small, so that a fault hits some in every stage.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.kafka.deployment import PATIENT_MS, Deployment
 def deployment(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> Iterator[Deployment]:
-    """For workers that nothing happens to: they have time, however busy the machine is."""
+    """For workers without faults: sessions are long, however busy the machine is."""
     with _deployment(kafka, valkey, tmp_path, session_timeout_ms=PATIENT_MS) as deployment:
         yield deployment
 
@@ -26,7 +26,7 @@ def deployment(
 def hard_times(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> Iterator[Deployment]:
-    """For workers that die or stand still: others soon take over."""
+    """For workers that die or stall: others take over soon."""
     with _deployment(kafka, valkey, tmp_path) as deployment:
         yield deployment
 

@@ -1,4 +1,4 @@
-"""A console under test, and a browser that reads it as somebody would."""
+"""A console under test, and a browser that reads it as a user would."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ READY_S = 60.0
 STOP_S = 30.0
 #: An event that is refused.
 BAD = b'{"type": "track", "event": 7}'
-#: Another, which can be mended: an order without an amount.
+#: Another one, which can be corrected: an order without an amount.
 UNFINISHED = {
     "type": "track",
     "event": "Order Completed",
@@ -43,13 +43,13 @@ UNFINISHED = {
     "userId": "mel",
     "properties": {"order_id": "o-mel"},
 }
-#: What the pictures of the docs may weigh together.
+#: The limit for all pictures of the docs together.
 PICTURES_BYTES_MAX = 400_000
-#: What a page with all that it loads may weigh.
+#: The limit for a page with everything that it loads.
 PAGE_BYTES_MAX = 150_000
 _WEIGHT = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
     .reduce((bytes, entry) => bytes + entry.decodedBodySize, 0)"""
-#: Numbers and links of the menu that stand on more than one line.
+#: Numbers and links of the menu that are broken into several lines.
 _BROKEN = """[...document.querySelectorAll("nav a, td.right")].filter((one) => {
     const range = document.createRange();
     range.selectNodeContents(one);
@@ -60,7 +60,7 @@ _RUN_AXE = """async () => (await axe.run()).violations.map(
 
 
 class ConsoleProcess:
-    """One `keepstream console` of a deployment with a worker; a viewer and an operator may log
+    """One `keepstream console` of a deployment with a worker; a viewer and an operator can log
     in.
     """
 
@@ -83,7 +83,7 @@ class ConsoleProcess:
         wait_until_ready([self.process], self.is_ready, READY_S)
 
     def is_ready(self) -> bool:
-        """Whether it hears of decisions."""
+        """Whether it receives decisions."""
         try:
             with urlopen(f"{self.url}/health/ready", timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -95,7 +95,7 @@ class ConsoleProcess:
 
 
 class Stand(NamedTuple):
-    """A shop with its console, and a decision that is worth a look."""
+    """A shop with its console, and an interesting decision."""
 
     deployment: Deployment
     console: ConsoleProcess
@@ -103,7 +103,9 @@ class Stand(NamedTuple):
 
 
 def contested(decisions: Iterable[Decision]) -> NextBestAction:
-    """The latest decision with the most to tell: what it outranked, and what gates kept back."""
+    """The latest decision with the most details: actions that it outranked or that gates
+    rejected.
+    """
     found = [
         one
         for one in decisions
@@ -152,14 +154,14 @@ def running_browser() -> Iterator[Browser]:
     chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
     assert chromium is not None, "install Chromium"
     with sync_playwright() as playwright:
-        # As root, which containers are, Chromium has no sandbox.
+        # Chromium has no sandbox for root, and containers run as root.
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
 def axe_source(folder: Path) -> str:
-    """axe-core, as its lock names it."""
+    """axe-core, in the version of its lock file."""
     for path in (ROOT / "tests/kafka/axe").iterdir():
         copy(path, folder)
     npm = which("npm")
@@ -170,9 +172,9 @@ def axe_source(folder: Path) -> str:
 
 
 class Reader:
-    """Somebody in front of the console: the page they are on, and everything it has loaded.
+    """A user of the console: the page they are on, and everything it has loaded.
 
-    Whatever the browser complains of is an error of ours.
+    Any error that the browser reports is an error of ours.
     """
 
     def __init__(self, context: BrowserContext) -> None:
@@ -194,19 +196,19 @@ class Reader:
         self.page.wait_for_url(f"{console.url}/")
 
     def weight(self, url: str) -> int:
-        """Bytes of a page with all that it loads, as if nothing were kept from before."""
+        """Bytes of a page with everything that it loads, without a cache."""
         self.page.goto(url, wait_until="load")
         return int(self.page.evaluate(_WEIGHT))
 
     def barriers(self, axe: str) -> list[str]:
-        """What keeps somebody from reading the page, as axe finds it."""
-        # Straight into the page: its own policy lets no foreign script in.
+        """The accessibility problems that axe finds on the page."""
+        # Injected directly, because the page's own policy allows no foreign script.
         self.page.evaluate(axe)
         found: list[str] = self.page.evaluate(_RUN_AXE)
         return found
 
     def broken(self) -> list[str]:
-        """Words and numbers that should be read at a glance, and are broken into lines."""
+        """Words and numbers that should be on one line, and are broken."""
         found: list[str] = self.page.evaluate(_BROKEN)
         return found
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/console.md anew: ``python -m tests.kafka.console_pictures``."""
+"""Takes the pictures of docs/console.md: ``python -m tests.kafka.console_pictures``."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,8 +1,8 @@
 """Images and containers without a daemon: buildah builds, crun runs.
 
-That needs root, and no registry of images: the base image is made of Debian's own packages, with
-the same release of Python. Containers share the machine's network, where the broker of the tests
-is, and no cgroups, so the limits of memory are not tried.
+This needs root, but no registry of images: the base image is made from Debian's own packages, with
+the same release of Python. Containers share the machine's network, where the tests' broker is, and
+have no cgroups, so memory limits are not tested.
 """
 
 import json
@@ -19,23 +19,23 @@ from streams.embedded.process import ServerProcess
 from tests.house.repository import ROOT
 from tests.house.test_image import context, instructions
 
-#: Debian has each in a package of its name.
+#: Debian has each in a package of the same name.
 PROGRAMS = ("buildah", "crun", "debootstrap")
-#: As this machine reaches registries of packages, if in a way of its own.
+#: This machine's settings for reaching package registries, where it has any.
 OF_THIS_MACHINE = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
-#: What Debian must have for the base image's Python, which has its headers.
+#: The Debian packages for the base image's Python, with its headers.
 PACKAGES = "python3,python3-dev,python3-venv,ca-certificates"
-#: A Python where the official image has it, and nothing else on the path before it.
+#: Python where the official image has it, with nothing before it on the path.
 BASE_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-#: crun refuses machines that mount both versions of cgroups, and is to use neither. Folders that it
-#: makes to mount something are readable for all, as those of an engine are.
+#: crun refuses machines that mount both versions of cgroups, so it gets neither. The umask makes
+#: folders that it creates for mounts readable for all, as an engine does.
 _WITHOUT_CGROUPS = 'umask 022; mount -t tmpfs none /sys/fs/cgroup; exec "$@"'
-#: A value that `.env` may have, and what it is where there is none, as here.
+#: A variable that `.env` may set, with its default, which is used here.
 _UNLESS = re.compile(r"\$\{\w+:-([^}]*)\}")
 
 
 def require_programs() -> None:
-    """Fail, and say what is not covered then, where containers can't be run."""
+    """Fail where containers can't be run, and say what is then not covered."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     says = "the image and the services of docker-compose.yml are NOT tried as containers here"
     assert [] == missing, f"{says}: apt-get install {' '.join(missing)}"
@@ -50,7 +50,7 @@ class Images:
         self._flags = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
 
     def __call__(self, *arguments: str) -> str:
-        """What a command of buildah prints."""
+        """The output of a buildah command."""
         return _said("buildah", *self._flags, *arguments, BUILDAH_ISOLATION="chroot")
 
     def make_base(self, name: str) -> None:
@@ -66,7 +66,7 @@ class Images:
         shutil.rmtree(root)
 
     def build(self, tag: str) -> None:
-        """Build the Dockerfile, with nothing but what .dockerignore lets in."""
+        """Build the Dockerfile, with only the files that .dockerignore allows."""
         [base] = {text.partition(" ")[0] for name, text in instructions() if name == "FROM"}
         self.make_base(base)
         sent = self.folder / "context"
@@ -79,20 +79,22 @@ class Images:
         self("build", "--pull-never", "--layers=false", *mounts, "--tag", tag, str(sent))
 
     def mounted(self, tag: str) -> tuple[Path, dict[str, Any]]:
-        """The files of a new container of an image, and what the image says of how it is run."""
+        """The files of a new container from an image, and the image's configuration for running
+        it.
+        """
         container = self("from", "--pull-never", f"localhost/{tag}")
         described = json.loads(self("inspect", container))
         return Path(self("mount", container)), described["OCIv1"]["config"]
 
     def remove(self) -> None:
-        """Unmount and remove all of it."""
+        """Unmount and remove everything."""
         self("umount", "--all")
         self("rm", "--all")
         self("rmi", "--all", "--force")
 
 
 class Container:
-    """One service of docker-compose.yml, confined as it says there."""
+    """One service of docker-compose.yml, confined as specified there."""
 
     def __init__(
         self,
@@ -122,11 +124,13 @@ class Container:
         self.process.start([*self._crun, *run])
 
     def run(self, *command: str) -> str:
-        """What a command prints in the running container, as its user; its code must be 0."""
+        """The output of a command in the running container, as its user; its exit code must be
+        0.
+        """
         return _said(*self._crun, "exec", *self._as_its_user, self._id, *command)
 
     def is_healthy(self, port: int) -> bool:
-        """What its health check says, asked of the port that it has here."""
+        """The result of its health check, asked at the port that it has here."""
         self.process.require_alive()
         [kind, *command] = self.service["healthcheck"]["test"]
         assert "CMD" == kind
@@ -137,12 +141,12 @@ class Container:
         return False
 
     def stop(self) -> int | None:
-        """Tell it to end, as an engine does; its exit code."""
+        """Ask it to end, as an engine does; its exit code."""
         _said(*self._crun, "kill", self._id, "TERM")
         return self.process.wait(float(self.service["stop_grace_period"].removesuffix("s")))
 
     def remove(self) -> None:
-        """End it at once, if it is still there."""
+        """Kill it, if it is still there."""
         self.process.kill()
         subprocess.run([*self._crun, "delete", "--force", self._id], check=False)
 
@@ -153,7 +157,7 @@ def _described(
     environment: Mapping[str, str],
     volumes: Sequence[str],
 ) -> dict[str, Any]:
-    """The OCI runtime's own description of a service."""
+    """The OCI runtime configuration of a service."""
     root, config = image
     user, _, group = config["User"].partition(":")
     own = {name: _UNLESS.sub(r"\1", value) for name, value in service["environment"].items()}
@@ -177,7 +181,7 @@ def _described(
             *map(_in_memory, service["tmpfs"]),
             *map(_bound, [*service["volumes"], *volumes]),
         ],
-        # Not of the network: the broker is at 127.0.0.1.
+        # No network namespace: the broker is at 127.0.0.1.
         "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]},
     }
 

@@ -30,25 +30,25 @@ from streams.worker_group import GroupUnanswered, committed_offsets
 from tests.kafka.worker import PRESENT, ROOT, Program, Worker
 
 START_MS = 1_700_000_000_000
-#: How long a test waits for what must come before it says that it does not. A limit for what hangs,
-#: not for what is slow: a machine that is busy with other things takes its time.
+#: How long a test waits for something before it fails. A time-out for what hangs, not for what is
+#: slow: a busy machine takes its time.
 LIVENESS_S = 240.0
-#: Between looks at what is waited for: each asks workers and brokers, who have the same cores.
+#: Time between polls: each asks workers and brokers, which share the cores.
 LOOK_S = 0.2
-#: The same where each look starts a command, which takes a processor for about that long.
+#: The same where each poll starts a command, which uses a core for about that long.
 ASK_S = 1.0
-#: The session of workers that die or stand still, so that others soon take over; and of those that
-#: nothing happens to: a machine that is busy with other tests must not end them.
+#: The session time-out of workers that die or stall, so that others soon take over; and of workers
+#: without faults, which other tests on a busy machine must not end.
 MISSED_SOON_MS, PATIENT_MS = 6_000, 30_000
-#: What follows from examples: the log once more, for the models, and what it decides.
+#: The topics that depend on examples: the log again, for its model records, and its decisions.
 DECIDED_TOPICS = (topics.CUSTOMER_EVENTS, topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
 
 def orderly_shop(customers: int, *, days: int = 200, start_ms: int = START_MS) -> list[ShopRecord]:
-    """What a shop sends that never sends anything late.
+    """The events of a shop that sends nothing late.
 
-    Published before there are workers, none of it may become late. While they run, what takes the
-    shop days takes the publisher milliseconds, so that one topic may well be days ahead.
+    Published before there are workers, none of them may become late. While workers run, days of the
+    shop take the publisher milliseconds, so one topic may well be days ahead of another.
     """
     return list(
         simulate(ShopConfig(seed=3, customers=customers, start_ms=start_ms, days=days, late=0))
@@ -67,7 +67,7 @@ class Deployment:
         programs: Sequence[Program] = (PRESENT,),
         **overrides: int | str,
     ) -> None:
-        """``programs``: what workers run in turn that are not told what to run."""
+        """``programs``: run in turn by workers for which no program is given."""
         self.settings = load_settings(
             {},
             bootstrap_servers=bootstrap_servers,
@@ -82,22 +82,22 @@ class Deployment:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process of this deployment is told."""
+        """The environment of every process of this deployment."""
         settings = self.settings
         return {
             **{k: v for k, v in os.environ.items() if not k.startswith("KEEPSTREAM_")},
-            # What a killed process leaves behind goes with the test's directory.
+            # A killed process leaves its files in the test's directory.
             "TMPDIR": str(self.directory),
             "KEEPSTREAM_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "KEEPSTREAM_REDIS_URL": settings.redis_url,
             "KEEPSTREAM_TOPIC_PREFIX": settings.topic_prefix,
             "KEEPSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
             "KEEPSTREAM_MAX_BATCH_RECORDS": str(settings.max_batch_records),
-            # Only where it is asked for: earlier releases do not know it.
+            # Only where requested: earlier releases do not know it.
             **({"KEEPSTREAM_SET_ASIDE": settings.set_aside} if settings.set_aside else {}),
             **({"KEEPSTREAM_ARCHIVE": "on"} if settings.has_archive else {}),
             **({"KEEPSTREAM_PARAMETERS": str(settings.parameters)} if settings.parameters else {}),
-            # The tests' events are of years ago.
+            # The tests' events are years old.
             "KEEPSTREAM_DELIVER_MAX_AGE": "0",
         }
 
@@ -108,7 +108,7 @@ class Deployment:
         program: Program | None = None,
         **environment: str,
     ) -> Worker:
-        """Start a worker, for which all is aloud unless ``is_live`` is False."""
+        """Start a worker; it is live and writes triggers unless ``is_live`` is False."""
         if is_live:
             arguments = ("--live", *arguments)
         program = program or next(self._programs)
@@ -126,7 +126,9 @@ class Deployment:
         return workers
 
     def restart_ended(self) -> int:
-        """Start a worker for each one that ended by itself, as a supervisor would; how many."""
+        """Start a worker for each one that ended by itself, as a supervisor would; returns how
+        many.
+        """
         ended = [w for w in self.workers if not w.process.pid and not w.is_over]
         for worker in ended:
             worker.wait()
@@ -152,14 +154,14 @@ class Deployment:
         return sum(worker.metric(name, **labels) for worker in self.alive)
 
     def folded(self) -> float:
-        """Events that the workers alive have folded."""
+        """Events that the running workers have folded."""
         return self.metric(
             "keepstream_events_total", fate=("applied", "duplicate", "late", "erased")
         )
 
     @contextmanager
     def under_load(self, records: Sequence[ShopRecord], *, per_second: int) -> Iterator[None]:
-        """Publish at a steady rate during the block, and what is left at its end."""
+        """Publish at a steady rate during the block, and the rest at its end."""
         ended = threading.Event()
 
         def run() -> None:
@@ -188,7 +190,7 @@ class Deployment:
         asyncio.run(_write(self.settings, topic, partition, written, headers))
 
     def publish(self, records: Iterable[ShopRecord]) -> int:
-        """Publish and wait for every acknowledgement; how many there were."""
+        """Publish and wait for every acknowledgement; returns how many there were."""
         published = 0
         with EventPublisher(self.settings, topic_of) as publisher:
             for record in records:
@@ -199,27 +201,28 @@ class Deployment:
     def wait(
         self, what: str, condition: Callable[[], bool], *, timeout_s: float = LIVENESS_S
     ) -> None:
-        """Wait until ``condition``; fail with the ends of the workers' logs when it isn't.
+        """Wait until ``condition`` holds; if it doesn't in time, fail with the ends of the workers'
+        logs.
 
-        Workers that the machine let stand still are started again meanwhile.
+        Workers that ended because the machine stalled them are started again meanwhile.
         """
         processes = [worker.process for worker in self.workers]
 
         def holds() -> bool:
             for worker in self.workers:
                 if worker.has_stood_still:
-                    # As its supervisor would: on a machine that is too busy, it was right to end.
+                    # As a supervisor would: on an overloaded machine, the worker was right to end.
                     worker.start()
             return condition()
 
         wait_until(holds, what, timeout_s, processes, every_s=LOOK_S)
 
     def wait_for_kill(self, what: str, worker: Worker) -> None:
-        """Wait until ``worker`` meets the SIGKILL that it was told of."""
+        """Wait until ``worker`` reaches the point at which it kills itself with SIGKILL."""
 
         def is_killed() -> bool:
             code = worker.process.exit_code
-            # One that stood still has ended as well, and is started again before the next look.
+            # A worker that was stalled has ended, too, and is started again before the next poll.
             expected = code in {None, -signal.SIGKILL} or worker.has_stood_still
             assert expected, worker.log_text()[-2_000:]
             return code == -signal.SIGKILL
@@ -250,10 +253,10 @@ class Deployment:
     def is_drained(self) -> bool:
         """Whether everything is done, in the order of the flow.
 
-        Examples are committed only up to a snapshot, so the trainer is asked; and what it
-        announces is read by everybody once more.
+        Examples are committed only up to a snapshot, so the trainer is asked; and everybody reads
+        once more what it announces.
         """
-        # The workers know most of it, and are asked at no cost.
+        # The workers know most of it, and asking them costs little.
         return self._lag() == 0 and (
             self.is_committed(*topics.RAW_TOPICS, topics.CUSTOMER_EVENTS)
             and self._is_learnt()
@@ -261,24 +264,26 @@ class Deployment:
         )
 
     def _is_learnt(self) -> bool:
-        """Whether the trainer is at the end of the examples. Where that is is asked of the broker:
-        a trainer that has not heard of the last examples yet knows of none that wait.
+        """Whether the trainer is at the end of the examples. The broker is asked for that end: a
+        trainer that has not seen the last examples yet does not know of any that wait.
         """
         name, told = topics.LABELLED_EXAMPLES, list[float]()
         end = self.ends(name)[0]
         for worker in self.alive:
             offsets = worker.by_partition("keepstream_consumer_offset", name).values()
-            # A worker of an earlier state tells only of what it has heard.
+            # A worker of an earlier release only reports what it has seen.
             told += offsets or [end - lag for lag in worker.lag(name).values()]
         return bool(told) and min(told) >= end
 
     def is_drained_by(self, size: int) -> bool:
-        """The same, by so many workers; those that ended by themselves are replaced meanwhile."""
+        """The same, with this many workers; those that ended by themselves are replaced
+        meanwhile.
+        """
         self.restart_ended()
         return len(self.alive) == size and self.is_drained()
 
     def _lag(self, *names: str) -> float:
-        """Records of these topics, or of all, that the workers alive know of and have not done."""
+        """The lag on these topics, or on all, as far as the running workers know."""
         labels = {"topic": names} if names else {}
         return self.metric("keepstream_consumer_lag_records", **labels)
 
@@ -303,8 +308,8 @@ class Deployment:
         return folds
 
     def run(self, *arguments: str, allowed: Collection[int] = (0,), **environment: str) -> str:
-        """Run the command line against this deployment; its standard output. It must end with one
-        of the exit codes ``allowed``.
+        """Run the command line against this deployment; returns its standard output. It must end
+        with one of the exit codes ``allowed``.
         """
         done = subprocess.run(
             [sys.executable, "-m", "agents.cli", *arguments],
@@ -322,13 +327,13 @@ class Deployment:
         """Delete ``topic`` with all its records, and create it again, empty."""
         with closing(new_admin(self.settings)) as admin:
             admin.delete_topics([self.settings.topic(topic)])
-        # What is being deleted is still there for a moment.
+        # A topic that is being deleted still exists for a moment.
         self.wait(
             "it is there again", lambda: any(made.is_new for made in create_topics(self.settings))
         )
 
     def live_customer(self, customer: str) -> bytes | None:
-        """The customer as the worker that owns them sees them now."""
+        """The customer's profile, as the worker that owns them sees it now."""
         for worker in self.alive:
             status, body = worker.get(f"/customers/{customer}")
             if status == 200:

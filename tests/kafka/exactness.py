@@ -1,8 +1,9 @@
-"""What every fault test ends with: live state, changelog and decisions are the oracle's.
+"""The checks at the end of every fault test: live state, changelog and decisions equal the
+oracle's.
 
-The oracle is the log itself, folded again, with no batches and no faults, by `keepstream audit`.
-What live workers hold is what a recovery from the changelog gives, which the audit has compared.
-Some tests also replay an export, for what a file of the log gives.
+The oracle is the log itself, folded again without batches and without faults, by `keepstream
+audit`. The state of live workers must equal a recovery from the changelog, which the audit has
+compared. Some tests also replay an export, to check files of the log.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ FOREIGN_ROWS = "records of the changelog are damaged, or not by Keepstream"
 
 
 class Replayed(NamedTuple):
-    """What a file of the log gave, for whoever wants to look closer."""
+    """The results of replaying a file of the log, for further checks."""
 
     summary: Summary
     triggers: list[Decision]
@@ -70,24 +71,24 @@ def assert_exact(
     is_live: bool = True,
     worded_by_several: bool = False,
 ) -> Counter[str]:
-    """Everything is what the oracle says, once `Deployment.is_drained`; how much was compared.
+    """Everything equals the oracle, once `Deployment.is_drained`; returns how much was compared.
 
     ``assignments`` are the workers' ``--set``; ``quarantined`` the foreign records in the
-    changelog; without ``is_live`` nobody is asked for live profiles, since there is nobody. With
-    ``worded_by_several`` releases, decisions are the same but for the words in which they say it,
-    and snapshots are those of whichever drew them, which this one may not learn again.
+    changelog. Without ``is_live``, no live profiles are read, since no worker runs. With
+    ``worded_by_several`` releases, decisions are equal except for their words, and snapshots are
+    those of whichever release drew them, which this one may not learn again.
     """
     parameters = load_parameters(assignments=assignments)
     outcome = audited(deployment, parameters)
     if _lacks_profiles(outcome):
-        # They come last, in the time that folding leaves.
+        # Profiles are written last, in the time that folding leaves.
         deployment.wait(
             "profiles are in Redis", lambda: not _lacks_profiles(audited(deployment, parameters))
         )
         outcome = audited(deployment, parameters)
     foreign = sum(d.count for d in outcome.differences if d.words == FOREIGN_ROWS)
     assert quarantined == foreign
-    # Whatever a test wrote that is not ours was left out by everybody.
+    # Foreign records that a test wrote were ignored everywhere.
     assert [] == [
         d
         for d in outcome.differences
@@ -109,7 +110,7 @@ def _lacks_profiles(outcome: Audit) -> bool:
 def assert_replayed(
     deployment: Deployment, *, assignments: Iterable[str] = (), worded_by_several: bool = False
 ) -> Replayed:
-    """A replay of an export gives the rows and the decisions that there are."""
+    """A replay of an export gives the stored rows and decisions."""
     parameters = load_parameters(assignments=assignments)
     log, models = deployment.directory / "log.jsonl", deployment.directory / "models"
     deployment.run("export", "--out", str(log), "--models", str(models))
@@ -118,7 +119,7 @@ def assert_replayed(
     stored = stored_rows(deployment)
     assert expected.keys() == stored.keys()
     if worded_by_several:
-        # Rows that were not written since are packed as the earlier release did.
+        # Rows that were not written since are packed as the earlier release packed them.
         stored = {
             c: expected[c] if has_content(stored[c], expected[c]) else stored[c] for c in stored
         }
@@ -133,8 +134,8 @@ def assert_replayed(
 
 
 def audited(deployment: Deployment, parameters: Parameters) -> Audit:
-    """What `keepstream audit` finds: raw topics, log, rows and effects, each against the one before
-    it.
+    """The findings of `keepstream audit`: raw topics, log, rows and effects, each compared with the
+    one before it.
     """
     directory = deployment.directory / f"audit-{len(list(deployment.directory.iterdir()))}"
     directory.mkdir()
@@ -147,7 +148,7 @@ def stored_rows(deployment: Deployment) -> dict[str, bytes]:
 
 
 def replayed(log: Path, models: Path, parameters: Parameters) -> tuple[Replay, list[Output]]:
-    """Replay an export in this process: the engine after it, and everything it put out."""
+    """Replay an export in this process; returns the engine afterwards, and all its outputs."""
 
     def snapshot(version: int, sha256: str) -> Snapshot:
         return decode_snapshot((models / f"{version}.json").read_bytes(), sha256)
@@ -161,7 +162,7 @@ def replayed(log: Path, models: Path, parameters: Parameters) -> tuple[Replay, l
 
 
 def _assert_live(deployment: Deployment, parameters: Parameters) -> None:
-    """I2 once more: what workers hold in memory is that state, too."""
+    """I2 once more: the workers' state in memory is that state, too."""
     deployment.wait("all are ready", lambda: all(w.is_ready() for w in deployment.alive))
     profiles = asyncio.run(_recovered(deployment.settings, parameters))
     live = {customer: deployment.live_customer(customer) for customer in profiles}
@@ -170,7 +171,7 @@ def _assert_live(deployment: Deployment, parameters: Parameters) -> None:
 
 
 async def _recovered(settings: Settings, parameters: Parameters) -> dict[str, bytes]:
-    """Every customer's profile, as a worker has it that starts now."""
+    """Every customer's profile, as a worker that starts now recovers it."""
     store = SnapshotStore(settings, prior_snapshot(parameters))
     partitions = OwnedPartitions(store, settings, plan_for(parameters), Metrics())
     found: dict[str, bytes] = {}
@@ -192,7 +193,7 @@ def _decisions(deployment: Deployment, *topics: str) -> list[Decision]:
 
 
 def _content(decision: Decision, worded_by_several: bool) -> object:
-    """A decision's fields, without the words in which facts are told if several releases did."""
+    """A decision's fields; without the words for facts if several releases wrote decisions."""
 
     def without(value: Any) -> Any:
         if isinstance(value, dict):
@@ -204,7 +205,7 @@ def _content(decision: Decision, worded_by_several: bool) -> object:
 
 
 def _of_lessons(difference: Difference) -> bool:
-    """A record that is read again after a crash may tell a lesson under another index; the trainer
-    drops it, and what was learnt is compared by snapshots.
+    """A record that is read again after a crash may repeat a lesson under another index. The
+    trainer drops it; what was learnt is compared by snapshots.
     """
     return all(one.startswith("labelled-examples ") for one in difference.examples)

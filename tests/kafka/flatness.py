@@ -1,18 +1,18 @@
-"""Whether what was measured over time stays flat, and how it looks."""
+"""Whether measurements over time stay flat, and a plot of them."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, linear_regression
 from typing import NamedTuple
 
-#: The part of the time in which caches fill and heaps find their size.
+#: The share of the time in which caches fill and heaps reach their size.
 WARM_UP = 0.4
-#: What a fitted line may rise over the rest of the time, as a part of the mean.
+#: How far a fitted line may rise over the rest of the time, as a share of the mean.
 RISE_MAX = 0.15
 WIDTH, HEIGHT, MARGIN = 640, 90, 24
 
 
 class Series(NamedTuple):
-    """One measure over time."""
+    """One measurement over time."""
 
     name: str
     unit: str
@@ -28,7 +28,7 @@ class Series(NamedTuple):
 
     @property
     def rise(self) -> float:
-        """What the fitted line rises after the warm-up, as a part of the mean."""
+        """The rise of the fitted line after the warm-up, as a share of the mean."""
         at_s, values = self.settled
         mean = fmean(values)
         if len(values) < 2 or not mean:
@@ -48,7 +48,7 @@ class Series(NamedTuple):
 
 
 def plot(series: Sequence[Series], faults: Mapping[str, Sequence[float]]) -> str:
-    """All series under each other as an SVG; a mark for each fault."""
+    """All series below each other as an SVG, with a mark for each fault."""
     end_s = max(one.at_s[-1] for one in series)
     height = len(series) * (HEIGHT + MARGIN) + MARGIN
     view = f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11"'

@@ -1,9 +1,9 @@
-"""A worker that a signal meets at a named point: ``python -m tests.kafka.points worker ...``.
+"""A worker that gets a signal at a named point: ``python -m tests.kafka.points worker ...``.
 
-FAULT in its environment says where, at which passage and how: ``after rows:2:SIGKILL``. The hooks
-wrap methods from here; the product knows nothing of them. Which methods have a point is the table
-`METHODS`; what a worker writes has four points each: before it, when some of it is durable, when
-all of it is on its way, and after it.
+FAULT in its environment says where, at which passage and which signal: ``after rows:2:SIGKILL``.
+The hooks wrap methods from here; the product does not know about them. The table `METHODS` lists
+the methods with points. Each kind of write has four points: before it, when some of it is durable,
+when all of it is in flight, and after it.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from config.topics import CUSTOMER_EVENTS, CUSTOMERS, MODEL_SNAPSHOTS
 from tests.kafka.worker import PRESENT
 
 VARIABLE = "FAULT"
-#: What a test starts instead of the worker as it is.
+#: What a test starts instead of the unmodified worker.
 BREAKING = PRESENT._replace(module="tests.kafka.points")
 
 Method = Callable[..., Any]
@@ -28,7 +28,7 @@ AsyncMethod = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Hooked(NamedTuple):
-    """A method whose call is a point: before it, and after it where ``has_after``."""
+    """A method with a point before each call, and one after it if ``has_after``."""
 
     module: str
     owner: str
@@ -41,7 +41,7 @@ def _is_of_the_log(batch: Any) -> bool:
     return bool(batch.topic.endswith(CUSTOMER_EVENTS))
 
 
-#: Points around a call, by what is done there.
+#: Points around a call, by what the call does.
 METHODS = {
     "the ack": Hooked("streams.record_batches", "RecordBatch", "ack", _is_of_the_log),
     "the positions": Hooked("agents.ingest", "IngestAgent", "_commit"),
@@ -64,7 +64,7 @@ METHODS = {
         "streams.profile_views", "ProfileViews", "write_some", lambda views, *_: bool(views.waiting)
     ),
 }
-#: What is written, each by one flush of an outbox.
+#: The kinds of writes, each by one flush of an outbox.
 WRITES = ("effects", "rows", "events", "the snapshot", "the announcement")
 MOMENTS = ("before", "amid", "with all in flight of", "after")
 POINTS = (
@@ -94,12 +94,12 @@ class Fault:
 
 
 def reached(point: str) -> str:
-    """What the worker's log says when it is there."""
+    """The line in the worker's log when it reaches the point."""
     return f"the fault comes {point}"
 
 
 def install(fault: Fault) -> None:
-    """Wrap what has points, in this process."""
+    """Wrap the methods with points, in this process."""
     for done, hooked in METHODS.items():
         owner = getattr(import_module(hooked.module), hooked.owner)
         method = getattr(owner, hooked.method)
@@ -166,7 +166,8 @@ def _install_writes(fault: Fault) -> None:
             await asyncio.shield(durable)
         if what is not None:
             fault.pass_by(f"amid {what}")
-            # Gathered as soon as all are handed over: the next turn of the loop is too late.
+            # Runs as soon as everything is handed over: the next turn of the loop would be too
+            # late.
             asyncio.get_running_loop().call_soon(fault.pass_by, f"with all in flight of {what}")
         return durable
 
@@ -176,7 +177,7 @@ def _install_writes(fault: Fault) -> None:
 
 
 def _written(outbox: Any, *, is_trainer: bool) -> str | None:
-    """What a flush is about to write, by the topics it is for."""
+    """What a flush is about to write, by its topics."""
     names = {name for name, _ in outbox._buffers}
     if not names:
         return None

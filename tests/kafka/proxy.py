@@ -1,4 +1,4 @@
-"""A network that can be trusted with nothing: a proxy in front of a broker or a store."""
+"""An unreliable network: a proxy in front of a broker or a store."""
 
 import asyncio
 import threading
@@ -14,9 +14,9 @@ CLOSE_S = 5.0
 
 
 class Proxy:
-    """Passes bytes on to ``target()``, a port on this machine, until it is told otherwise.
+    """Forwards bytes to ``target()``, a port on this machine, until a fault is set.
 
-    Each fault holds for all connections, those to come included, until `heal`.
+    Each fault applies to all connections, including new ones, until `heal`.
     """
 
     def __init__(self, target: Callable[[], int]) -> None:
@@ -31,11 +31,11 @@ class Proxy:
         self._is_closed_to_new = False
         self._delay_s = 0.0
         self._bytes_per_s = 0.0
-        #: Bytes that may still come back from the target; None for any number.
+        #: How many bytes may still come back from the target; None for any number.
         self._answer_left: int | None = None
 
     def cut(self) -> None:
-        """Break every connection once; new ones are taken."""
+        """Break every connection once; new ones are accepted."""
         self._call(self._cut())
 
     def refuse(self) -> None:
@@ -44,23 +44,25 @@ class Proxy:
         self.cut()
 
     def swallow(self) -> None:
-        """Keep connections and take new ones, and let nothing through: a black hole."""
+        """Keep connections and accept new ones, but forward nothing: a black hole."""
         self._call(self._set_passing(is_open=False))
 
     def delay(self, seconds: float) -> None:
-        """Let every piece take this much longer, both ways."""
+        """Delay each piece by this much, in both directions."""
         self._delay_s = seconds
 
     def throttle(self, bytes_per_s: float) -> None:
-        """Let each connection have this much, each way."""
+        """Limit each connection to this rate, in each direction."""
         self._bytes_per_s = bytes_per_s
 
     def break_off_answers(self, after_bytes: int) -> None:
-        """Let this many bytes come back from the target, and then nothing: it hangs half way."""
+        """Forward this many bytes from the target, and then nothing: an answer that hangs half
+        way.
+        """
         self._answer_left = after_bytes
 
     def heal(self) -> None:
-        """Pass everything on again. What was kept back is lost, with its connection."""
+        """Forward everything again. Bytes that were held back are lost, with their connection."""
         self._is_closed_to_new = False
         self._delay_s = self._bytes_per_s = 0.0
         was_whole = self._passes.is_set() and self._answer_left is None
@@ -71,7 +73,7 @@ class Proxy:
 
     @property
     def has_broken_off(self) -> bool:
-        """Whether an answer came only in part."""
+        """Whether an answer was only forwarded in part."""
         return self._answer_left == 0
 
     def __enter__(self) -> Self:
@@ -96,7 +98,7 @@ class Proxy:
 
     async def _cut(self) -> None:
         for writer in list(self._writers):
-            # Without a farewell, as a network does.
+            # Without a clean close, as a broken network does.
             writer.transport.abort()
         for pump in list(self._pumps):
             pump.cancel()

@@ -1,8 +1,8 @@
-"""A deployment under random faults for as long as one likes, with what it uses measured.
+"""A deployment under random faults for any time, with its use of resources measured.
 
 ``python -m tests.kafka.soak --seconds 1800 --out DIR`` prints the figures and writes a plot. It
-ends with 1 when something was lost, or something that must stay flat does not. Linux only: what
-processes use is read from /proc.
+exits with 1 when something was lost, or when something that must stay flat does not. Linux only:
+the processes' use is read from /proc.
 """
 
 import argparse
@@ -35,21 +35,22 @@ from tests.kafka.exactness import assert_exact
 from tests.kafka.flatness import Series, plot
 from tests.kafka.worker import Worker
 
-#: The same customers all the time: what is kept of each has its bounds.
+#: The same customers all the time: the state of each is bounded.
 SHOP = ShopConfig(seed=17, customers=150, start_ms=START_MS, days=200, late=0, malformed=0)
 SAMPLE_S = 3.0
 CALM_S = (4.0, 15.0)
 OUTAGE_S = (0.5, 4.0)
-#: Beyond the session: others take over, and it wakes as a zombie.
+#: Longer than the session: others take over, and the worker wakes as a zombie.
 SUSPENSION_S = 8.0
 MB = 1e6
 EVENTS, DISK, CHANGELOG = "events published", "disk of the broker", "disk of the changelog"
-#: The log is kept for ever, so these grow with the events; the changelog until it is compacted.
+#: The log is kept for ever, so these grow with the events; the changelog grows until it is
+#: compacted.
 GROWING = frozenset({EVENTS, DISK, CHANGELOG})
 
 
 class Traffic:
-    """Publishes at a steady rate until it is told to end; goes on through every fault."""
+    """Publishes at a steady rate until stopped, through every fault."""
 
     def __init__(self, deployment: Deployment, per_second: int) -> None:
         self._before = 0
@@ -61,7 +62,7 @@ class Traffic:
 
     @property
     def acknowledged(self) -> int:
-        """How many events are known to have arrived, so far."""
+        """How many events were acknowledged so far."""
         publisher = self._publisher
         return self._before + (publisher.acknowledged if publisher else 0)
 
@@ -93,15 +94,15 @@ class Traffic:
 
 
 def _endless_shop() -> Iterator[ShopRecord]:
-    """One shop after the other, of the same customers, each beginning where the last one ended."""
+    """One shop after the other, with the same customers, each starting where the last one ended."""
     for number in count():
         start_ms = SHOP.start_ms + number * SHOP.days * 86_400_000
         yield from simulate(replace(SHOP, start_ms=start_ms, seed=SHOP.seed + number))
 
 
 class Nemesis:
-    """Strikes workers, the broker and the store at random. The first worker is never struck, so
-    that somebody lives long.
+    """Kills or suspends workers, the broker and the store at random. It spares the first worker, so
+    that one process lives long.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Nemesis:
         }
 
     def strike(self, began_s: float) -> None:
-        """Wait a while, strike, and replace who is gone."""
+        """Wait a while, strike, and replace processes that ended."""
         sleep(self._chance.uniform(*CALM_S))
         name = self._chance.choice(list(self._blows))
         self.struck[name].append(monotonic() - began_s)
@@ -129,7 +130,7 @@ class Nemesis:
         self.replace()
 
     def replace(self) -> None:
-        """As a supervisor does; the steady one is started again under its name."""
+        """As a supervisor does; the spared worker is started again under its name."""
         steady = self._deployment.workers[0]
         if not steady.process.pid:
             steady.start()
@@ -164,7 +165,7 @@ def _stop(worker: Worker) -> None:
 
 
 class Meter:
-    """Samples what the steady worker, the broker and the store use."""
+    """Samples what the spared worker, the broker and the store use."""
 
     def __init__(
         self,
@@ -218,18 +219,18 @@ class Meter:
 
 
 def _used_by(pid: int) -> tuple[float, int] | None:
-    """Resident memory in MB, and open descriptors; None when it is gone."""
+    """Resident memory in MB, and open descriptors; None if the process has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except OSError:
         return None
-    # What was killed a moment ago has no memory any more, and may still have a process id.
+    # A process that was just killed has no memory any more, but may still have an id.
     return (pages * os.sysconf("SC_PAGE_SIZE") / MB, descriptors) if pages else None
 
 
 def _disk_mb(directory: Path, pattern: str) -> float:
-    """What its files take. Allocated blocks, because index files are long and empty."""
+    """The size of its files: allocated blocks, because index files are sparse."""
     total = 0
     for path in directory.rglob(pattern):
         try:
@@ -240,7 +241,7 @@ def _disk_mb(directory: Path, pattern: str) -> float:
 
 
 class Soak:
-    """One run: `run` gives what it found."""
+    """One run; `run` returns its findings."""
 
     def __init__(self, directory: Path, *, seconds: float, per_second: int, seed: int) -> None:
         self._directory = directory
@@ -254,7 +255,7 @@ class Soak:
         self.settled_s = 0.0
 
     def run(self) -> None:
-        """Raises `AssertionError` when something is not what the log says."""
+        """Raises `AssertionError` when something differs from the log."""
         with ExitStack() as stack:
             kafka = stack.enter_context(EmbeddedKafka(self._directory / "kafka"))
             valkey = stack.enter_context(EmbeddedValkey(self._directory / "valkey"))
@@ -274,7 +275,7 @@ class Soak:
                 deployment.wait("all is read", lambda: _is_drained(nemesis, deployment))
                 self.settled_s = monotonic() - quiet_s
             self.series = meter.series
-            # A publisher that took a new producer may have repeated what counts once.
+            # A publisher that got a new producer may have sent an event twice, which counts once.
             raw = sum(sum(deployment.ends(topic).values()) for topic in RAW_TOPICS)
             assert raw >= traffic.acknowledged > 0
             checked = assert_exact(deployment, published=raw)
@@ -282,7 +283,7 @@ class Soak:
 
     @property
     def bytes_per_event(self) -> tuple[float, float]:
-        """What the broker's disk grew by each event, in the first and the second half."""
+        """The growth of the broker's disk per event, in the first and the second half."""
         by_name = {one.name: one.values for one in self.series}
         disk, events = by_name[DISK], by_name[EVENTS]
         middle, last = len(disk) // 2, len(disk) - 1
@@ -294,7 +295,7 @@ class Soak:
 
     @property
     def rising(self) -> list[Series]:
-        """What must stay flat and does not."""
+        """The series that must stay flat and do not."""
         return [one for one in self.series if not one.is_flat and one.name not in GROWING]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A seeded storm: processes are killed at random, also while they recover, and replaced."""
+"""A seeded storm: processes are killed at random, also during their recovery, and replaced."""
 
 import random
 import signal
@@ -12,19 +12,19 @@ from tests.kafka.exactness import assert_commits_are_durable
 from tests.kafka.points import BREAKING, VARIABLE
 from tests.kafka.worker import STOOD_STILL, Worker
 
-#: Between blows: some find a rebalance, some a recovery, and some a worker at work.
+#: Between kills: some hit a rebalance, some a recovery, and some a worker at work.
 CALM_S = (0.1, 4.0)
 OUTAGE_S = (0.2, 3.0)
-#: Still running, told to stop, or killed.
+#: Still running, asked to stop, or killed.
 _EXPECTED = {None, 0, -signal.SIGKILL}
-#: How many records a partition's changelog has at least when it is recovered in a storm.
+#: A partition's changelog has at least this many records when it is recovered in a storm.
 ROWS_MIN = 20
 
 
 class Storm:
-    """Blows to a deployment, drawn by a seed; ``struck`` counts the kills of each kind.
+    """Kills in a deployment, drawn from a seed; ``struck`` counts each kind.
 
-    ``kafka`` is killed as well if it is given, and so must be the deployment's own.
+    ``kafka`` is killed as well if it is given; it must then be the deployment's own.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Storm:
         return self.struck.total()
 
     def rage(self, kills: int) -> None:
-        """Kill ``kills`` processes at least. All kinds of blows have their turn, in an order that
-        is drawn anew each time.
+        """Kill at least ``kills`` processes. All kinds take turns, in an order that is drawn anew
+        for each turn.
         """
         while self.kills < kills:
             for name in self._chance.sample(list(self._blows), len(self._blows)):
@@ -67,14 +67,14 @@ class Storm:
                     self.replace()
 
     def replace(self) -> None:
-        """Start a worker for each one that is gone, as a supervisor does."""
+        """Start a worker for each one that ended, as a supervisor does."""
         self._deployment.restart_ended()
         while len(self._deployment.alive) < self._size:
             self._deployment.start_worker()
 
     def unexplained(self) -> list[str]:
-        """The last words of workers that ended by themselves, but for those that the machine let
-        stand still.
+        """The last log lines of workers that ended by themselves, except those that the machine
+        stalled.
         """
         ended = [w for w in self._deployment.workers if w.process.exit_code not in _EXPECTED]
         return [w.log_text()[-2_000:] for w in ended if STOOD_STILL not in w.log_text()]
@@ -99,7 +99,7 @@ class Storm:
         return self._kill(*learning[:1]) or self._kill_any()
 
     def _kill_recovering(self) -> int:
-        """One that comes in addition, and dies over the rows of what it is given."""
+        """Start an additional worker, which dies while it reads the rows of its partitions."""
         passages = self._chance.randint(1, ROWS_MIN)
         fault = f"before a recovered record:{passages}:SIGKILL"
         worker = self._deployment.start_worker(program=BREAKING, **{VARIABLE: fault})

@@ -1,4 +1,4 @@
-"""What the log has no more is in the archive: state, decisions and audits go on as if it were."""
+"""The archive has what the log no longer has: state, decisions and audits continue from it."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ CANARY = b"canary-of-a-topic"
 
 
 def cut_log(deployment: Deployment) -> None:
-    """As retention does in time: nothing that was folded is in the log any more."""
+    """Cut the log as retention does over time: nothing that was folded is in it any more."""
     name = deployment.settings.topic(CUSTOMER_EVENTS)
     with closing(new_admin(deployment.settings)) as admin:
         admin.delete_records(
@@ -46,7 +46,7 @@ def cut_log(deployment: Deployment) -> None:
 
 
 def rebuilt(deployment: Deployment) -> list[Rebuilt]:
-    """What a rebuild of all would write."""
+    """The rows that a full rebuild would write."""
     rebuilding = Rebuilding(deployment.settings, load_parameters(), writes=False)
     return asyncio.run(rebuilding.run(whole=True, on_progress=lambda *_: None))
 
@@ -141,7 +141,7 @@ def test_a_deployment_without_an_archive_gets_one_that_has_everything(
 
 
 def readable(deployment: Deployment) -> list[bytes]:
-    """All that the keys open in the archive: what frames say, and what they seal."""
+    """Everything in the archive that the keys open: the content of frames, and what they seal."""
     found: list[bytes] = []
     for number in range(deployment.settings.partitions):
         keys = Keys()
@@ -190,7 +190,7 @@ def test_who_was_erased_is_not_in_the_archive(
 
 
 def _added_up(told: str) -> str:
-    """The records of all partitions, as one would be told."""
+    """The records of all partitions, added up to one report."""
     found = re.findall(r"(\d+) records of (\d+) erased", told)
     records, customers = (sum(map(int, column)) for column in zip(*found, strict=True))
     return f"{records} records of {customers} erased customers"

@@ -1,4 +1,4 @@
-"""Brokers that die together, or have no room left: what was acknowledged is there afterwards."""
+"""Brokers that die together, or run out of disk space: what was acknowledged is still there."""
 
 import resource
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_two_of_three_brokers_die_and_nothing_acknowledged_is_lost(
 
 
 def _are_both_ready(deployment: Deployment) -> bool:
-    """Whoever ended by itself is replaced meanwhile."""
+    """Workers that ended by themselves are replaced in between."""
     deployment.restart_ended()
     return _ready(deployment) == 2
 
@@ -82,7 +82,7 @@ def test_a_broker_without_room_ends_and_loses_nothing(
 
 
 def _take_the_room(kafka: EmbeddedKafka) -> None:
-    """As a full disk does: writes fail in the middle of a record, whatever it is."""
+    """Like a full disk: writes fail in the middle of any record."""
     (pid,) = kafka.pids
     logs = kafka.directory.rglob("*.log")
     largest = max(path.stat().st_size for path in logs if path.parent != kafka.directory)

@@ -1,9 +1,9 @@
-"""Somebody is in everything that a deployment has, is erased, and is nowhere after those times.
+"""A customer whose data is everywhere in a deployment is erased, and after some time is nowhere.
 
-The times are made short on the broker, which then deletes and compacts as it does in weeks; nothing
-of the product is told. What is looked through: every record of every topic as a consumer reads it,
-and as it is on the broker's disk, every key of Redis of whatever type, what opens of the archive,
-the rows' scratch files, and the logs of all processes.
+The broker's retention and compaction are set to be short; the product is not told. The test
+searches every record of every topic as a consumer reads it and as it is on the broker's disk, every
+key of Redis of any type, everything in the archive that can be opened, the rows' scratch files, and
+the logs of all processes.
 """
 
 import signal
@@ -55,7 +55,7 @@ FOR_EVER = (topics.CUSTOMER_ARCHIVE, topics.LABELLED_EXAMPLES, topics.MODEL_SNAP
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Deployment]:
-    """Servers of its own, whose disks have nothing of other tests."""
+    """Servers for this test only, whose disks have nothing from other tests."""
     with (
         EmbeddedKafka(tmp_path / "kafka", properties=OFTEN) as kafka,
         EmbeddedValkey(tmp_path / "valkey", keeps_data=True, options=STORE_OPTIONS) as valkey,
@@ -124,7 +124,7 @@ def _decided(place: Deployment) -> bool:
 
 
 def _assert_is_everywhere(place: Deployment) -> None:
-    """Or it would be no wonder that it is nowhere afterwards."""
+    """Otherwise finding nothing afterwards would prove nothing."""
     full = {topic for topic in _topics(place) if any(MARK in one for one in _read(place, topic))}
     kept = {*FOR_EVER, topics.UNDELIVERED}
     assert {*_topics(place)} - kept == full
@@ -159,7 +159,7 @@ def _erase(place: Deployment) -> None:
 
 
 def _assert_gone_at_once(place: Deployment) -> None:
-    """From whatever is kept for ever, and from whatever the product itself deletes."""
+    """From everything that is kept for ever, and everything that the product itself deletes."""
     for topic in FOR_EVER:
         assert [] == [one for one in _read(place, topic) if MARK in one]
     assert [] == [one for one in readable(place) if MARK in one]
@@ -173,7 +173,7 @@ def _in_redis(place: Deployment) -> list[str]:
 
 
 def _in_rows(place: Deployment) -> list[str]:
-    """Files without a name that workers have open."""
+    """Unnamed files that workers have open."""
     found = []
     for worker in place.alive:
         for one in Path(f"/proc/{worker.process.pid}/fd").iterdir():
@@ -184,12 +184,12 @@ def _in_rows(place: Deployment) -> list[str]:
 
 
 def _in_logs(place: Deployment) -> list[Path]:
-    """What processes wrote, and whatever else they left in the deployment's directory."""
+    """What processes logged, and other files in the deployment's directory."""
     return [path for path, said in canary.in_files([place.directory]) if MARK in said]
 
 
 def _let_time_pass(place: Deployment) -> None:
-    """Have the broker do what it does when the days have passed, with other customers' news."""
+    """Let the broker do what it does as days pass, with events of other customers."""
     with closing(new_admin(place.settings)) as admin:
         admin.alter_configs(
             [
@@ -232,7 +232,7 @@ def _passed(topic: topics.Topic) -> dict[str, str]:
 
 
 def _on_disk(place: Deployment) -> set[str]:
-    """Topics and partitions of which a segment has something of the person."""
+    """Topics and partitions with a segment that contains data of the person."""
     return {path.parent.name for path, said in canary.in_segments(_disk(place)) if MARK in said}
 
 
@@ -254,7 +254,7 @@ def _assert_gone(place: Deployment) -> None:
 
 
 def assert_still_erased(place: Deployment) -> None:
-    """What is sent once more brings nobody back, and the rest is what the archive gives."""
+    """Events that are sent again do not restore the person, and the archive gives the rest."""
     place.publish(canary.life())
     place.wait("all is done", place.is_drained)
     assert place.live_customer(USER) is None

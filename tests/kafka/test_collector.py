@@ -1,4 +1,4 @@
-"""What real client libraries send to a real collector is on a real broker, once as counted."""
+"""What real client libraries send to a real collector is on a real broker, exactly once."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_what_a_library_sends_is_published_once(library: str, collector: Collect
 
 
 def installed(name: str, folder: Path) -> Path:
-    """A copy of the folder ``name``, with the libraries that its lock names."""
+    """A copy of the folder ``name``, with the libraries of its lock file."""
     for path in (ROOT / "tests/kafka" / name).iterdir():
         copy(path, folder)
     npm = which("npm")
@@ -103,7 +103,7 @@ def node_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where pages with the libraries for browsers are served: another origin than the collector."""
+    """The origin of pages with the libraries for browsers; it differs from the collector's."""
     folder = installed("browser", tmp_path_factory.mktemp("browser"))
     handler = partial(Quiet, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -115,7 +115,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files, and says nothing."""
+    """Serves files, and logs nothing."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -233,7 +233,9 @@ def test_what_was_answered_is_published_when_it_stops_under_load(
 @pytest.mark.nightly
 @pytest.mark.parametrize("library", ["segment", "rudderstack"])
 def test_libraries_outlive_an_outage_of_kafka(library: str, tmp_path: Path) -> None:
-    """They are told to come back, do, and each event is there, however often it came."""
+    """The collector asks them to retry, they do, and each event is there, however often it was
+    sent.
+    """
     with (
         EmbeddedKafka(tmp_path / "kafka") as kafka,
         collecting(kafka.bootstrap_servers, "", tmp_path) as collector,

@@ -1,4 +1,4 @@
-"""The console by the way a stranger takes through it, in a real browser, on a real deployment."""
+"""A new user's way through the console, in a real browser, on a real deployment."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A console whose broker, store or worker goes away says so, and recovers by itself."""
+"""A console whose broker, store or worker fails says so, and recovers by itself."""
 
 import signal
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def reader() -> Iterator[Reader]:
 
 
 def share_of_a_core(pid: int) -> float:
-    """What a process takes while nobody asks it anything."""
+    """A process's share of a core while it gets no requests."""
     return float(psutil.Process(pid).cpu_percent(interval=WATCHED_S)) / 100
 
 

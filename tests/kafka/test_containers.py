@@ -1,7 +1,7 @@
 """The image is built from the Dockerfile, and its services run as docker-compose.yml confines them.
 
-What is not shown: what the official base image has besides Python, networks of containers,
-restarts, and limits of memory.
+Not covered: what the official base image has besides Python, networks of containers, restarts, and
+limits of memory.
 """
 
 import json
@@ -44,7 +44,7 @@ CONFINED |= {"CapAmb": "0" * 16, "NoNewPrivs": "1", "Uid": "10001", "Gid": "1000
 
 
 class Services:
-    """Our services of docker-compose.yml, on a broker and a store of the tests."""
+    """The services of docker-compose.yml, with a broker and a store of the tests."""
 
     def __init__(self, folder: Path, images: Images, environment: dict[str, str]) -> None:
         self._folder = folder
@@ -140,7 +140,7 @@ def test_the_services_run_in_the_image_that_the_dockerfile_makes(
 
 
 def sent(port: int) -> int:
-    """How a collector answers an order."""
+    """A collector's answer to an order."""
     request = Request(
         f"http://127.0.0.1:{port}/v1/track", json.dumps(ORDER).encode(), {"X-Write-Key": KEY}
     )
@@ -149,13 +149,13 @@ def sent(port: int) -> int:
 
 
 def shown(container: Container) -> str:
-    """What is known of ada, as it is told in a container."""
+    """Ada's profile in words, from a command in a container."""
     ask = "keepstream customers show ada || true"
     return container.run("sh", "-c", ask)
 
 
 def allowed(container: Container) -> dict[str, str]:
-    """What the kernel lets the container's own process do."""
+    """The capabilities of the container's process."""
     lines = container.run("cat", "/proc/1/status").splitlines()
     told = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     return {name: told[name][0] for name in CONFINED}

@@ -1,4 +1,4 @@
-"""`keepstream doctor`, and what else a deployment tells of its models, on a live deployment."""
+"""`keepstream doctor`, and other reports about models, on a live deployment."""
 
 import itertools
 import json
@@ -62,7 +62,7 @@ def shop_until_now() -> list[ShopRecord]:
 
 
 class Visit:
-    """What the doctor said: the exit code, and findings by what was looked at."""
+    """The doctor's report: the exit code, and the findings by check."""
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
         result = CliRunner().invoke(app, ["doctor", "--json", *arguments], env=environment)
@@ -135,7 +135,7 @@ def test_a_deployment_that_comes_to_life_and_loses_its_worker(
 
 
 def _is_told_at_once(deployment: Deployment, waits: list[float]) -> bool:
-    """Whether the doctor finds nothing wrong, and waits for nothing, as where all is taken."""
+    """Whether the doctor finds nothing wrong and nothing waiting."""
     waits.clear()
     shown = CliRunner().invoke(app, ["doctor", *LEARNING], env=deployment.environment)
     assert 0 == shown.exit_code, shown.output
@@ -192,7 +192,7 @@ def _customers_and_metrics_tell_of_decisions(deployment: Deployment) -> None:
 
 
 def _an_outcome_is_recorded(deployment: Deployment) -> None:
-    """What came back about an action is seen where its customer is, and counted."""
+    """The outcome of an action is stored with its customer, and counted."""
     decided = [msgspec.json.decode(value) for _, _, value in deployment.read(NEXT_BEST_ACTIONS)]
     # An outcome of a control decision, or of one that was withdrawn, is no success.
     *_, decision = [

@@ -1,4 +1,4 @@
-"""Somebody is erased on a real deployment, and looked for wherever something of them might be."""
+"""A customer is erased on a real deployment; the test searches everywhere for their data."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
             return bool(store.exists(customer_key(deployment.settings, customer)))
 
         def delivered() -> list[str]:
-            """Of whom streams have decisions."""
+            """The customers with decisions in streams."""
             keys = store.keys(trigger_stream(deployment.settings, "*"))
             entries = [fields for key in keys for _, fields in store.xrange(key)]
             return sorted({json.loads(one[b"trigger"])["userId"] for one in entries})
@@ -107,7 +107,7 @@ def test_who_was_erased_is_nowhere_but_where_the_page_says(deployment: Deploymen
 
 
 def _assert_read_back(deployment: Deployment, past: ShopRecord) -> None:
-    """Rows and graves are what the log gives, also to a worker that reads them back."""
+    """Rows and graves are what the log gives, also for a worker that reads them back."""
     assert [0] == [worker.stop() for worker in deployment.alive]
     again = deployment.run("rebuild", "--all", "--dry-run")
     assert deployment.settings.partitions == again.count(" 0 rows differ from the log")
@@ -118,18 +118,20 @@ def _assert_read_back(deployment: Deployment, past: ShopRecord) -> None:
 
 
 def _rows_of(worker: Worker) -> bytes:
-    """What a worker's scratch files of rows have on the disk."""
+    """The content of a worker's scratch files of rows on disk."""
     descriptors = Path(f"/proc/{worker.process.pid}/fd").iterdir()
     return b"".join(one.read_bytes() for one in descriptors if "/rows/" in str(one.readlink()))
 
 
 def asked(deployment: Deployment, *arguments: str) -> Result:
-    """What `keepstream erase` answers; in this process, which is faster."""
+    """The answer of `keepstream erase`; in this process, which is faster."""
     return CliRunner().invoke(app, ["erase", *arguments], env=deployment.environment)
 
 
 def _assert_exported(deployment: Deployment) -> None:
-    """All that is held of a person is told, under whichever of their ids, and nothing of others."""
+    """Everything stored about a person is exported, under any of their ids, and nothing of
+    others.
+    """
     out = deployment.directory / "person.jsonl"
     for id_ in ("canary-user", "canary-visitor"):
         deployment.run("customers", "export", id_, "--out", str(out))
@@ -144,7 +146,7 @@ def _assert_exported(deployment: Deployment) -> None:
 
 
 def _assert_told(deployment: Deployment) -> None:
-    """How far it is, what expires and what stays."""
+    """The report says how far the erasure is, what expires and what stays."""
     deployment.wait("is done", lambda: not asked(deployment, "status", "canary-user").exit_code)
     for id_ in ("canary-user", "canary-visitor"):
         words = asked(deployment, "status", id_).stdout
@@ -168,7 +170,9 @@ def _assert_told(deployment: Deployment) -> None:
 
 
 def unpacked(content: bytes) -> Iterator[bytes]:
-    """What a row's parts say, and those of its ids: stored, the large ones are compressed."""
+    """The content of a row's parts, and of its ids' parts; stored, the large ones are
+    compressed.
+    """
     row = decode_row(content)
     yield from (part.pack(row.read(part)) for part in PARTS)
     for sub in row.ids.values():

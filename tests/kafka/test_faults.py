@@ -1,4 +1,4 @@
-"""Workers that end, stand still, come and go: nothing is lost, nothing is done twice."""
+"""Workers that end, stall, come and go: nothing is lost, nothing is done twice."""
 
 from itertools import pairwise
 
@@ -50,13 +50,13 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
 
 
 def _shares(worker: Worker) -> bool:
-    """Whether it has half of the log, and of the raw topics the same partitions."""
+    """Whether it has half of the log, and the same partitions of the raw topics."""
     mine = worker.lag(CUSTOMER_EVENTS).keys()
     return len(mine) == 2 and all(mine == worker.lag(topic).keys() for topic in RAW_TOPICS)
 
 
 def test_a_zombie_neither_commits_nor_wins(hard_times: Deployment) -> None:
-    """It stands still when its effects are durable, and writes its rows when it wakes."""
+    """It stalls when its effects are durable, and writes its rows when it wakes."""
     deployment, records = hard_times, orderly_shop(120)
     half = len(records) // 2
     deployment.publish(records[:half])
@@ -121,7 +121,7 @@ def _page(customer: bytes, at_ms: int) -> bytes:
 
 
 def test_a_killed_trainer_goes_on_from_its_last_snapshot(hard_times: Deployment) -> None:
-    """It dies when a snapshot is durable that only some partitions have heard of."""
+    """It dies when a snapshot is durable that only some partitions have been told to adopt."""
     deployment, records = hard_times, orderly_shop(150)
     deployment.publish(records)
     first = deployment.start_worker(

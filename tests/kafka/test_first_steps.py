@@ -1,4 +1,4 @@
-"""docs/first-steps.md, each of its lines as one types it, in three terminals."""
+"""docs/first-steps.md, each line as a user types it, in three terminals."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ STANDS = "Decisions, as they are made:"
 
 
 class Terminals:
-    """Runs lines in a folder as a shell would, and what stays in the foreground as processes."""
+    """Runs lines in a folder as a shell would; foreground commands run as processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Terminals:
         self.processes: list[ServerProcess] = []
 
     def run(self, script: str) -> str:
-        """What it prints. The folder and the variables that it leaves are those of what follows."""
+        """The output of a line. Its folder and variables apply to the following lines."""
         done = subprocess.run(
             ["bash", "-ec", f"{script}\nenv -0 > .variables"],
             cwd=self.folder,
@@ -48,7 +48,7 @@ class Terminals:
         return done.stdout + done.stderr
 
     def leave(self, name: str, line: str, folder: Path) -> ServerProcess:
-        """Start what stays in the foreground of a terminal of its own."""
+        """Start a command that stays in the foreground, in a terminal of its own."""
         process = ServerProcess(name, self.folder)
         process.start(["bash", "-c", f"exec {line}"], self.variables, cwd=folder)
         self.processes.append(process)
@@ -65,13 +65,13 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
 
 
 def of(language: str, port: int) -> list[str]:
-    """The page's blocks of a language, with a port of the test's own for the receiver."""
+    """The page's blocks in a language, with the test's own port for the receiver."""
     found = [block.text for block in blocks(PAGE) if block.language == language]
     return [text.replace(":9000", f":{port}") for text in found]
 
 
 def receiver(port: int) -> str:
-    """The program of docs/webhooks.md."""
+    """The receiver program of docs/webhooks.md."""
     found = blocks((ROOT / "docs/webhooks.md").read_text())
     text = next(block.text for block in found if block.language == "python")
     return text.replace("9000", str(port))
@@ -116,7 +116,7 @@ def test_each_line_does_what_is_said_of_it(terminals: Terminals) -> None:
     terminals.run(send)
 
     def taken(kind: str) -> list[str]:
-        """The ids that were received, of decisions of this kind."""
+        """The ids of decisions of this kind that were received."""
         told = [line.split() for line in receiving.log_since_start().splitlines()]
         return [words[0] for words in told if words[1:] == [kind, "ada"]]
 

@@ -1,4 +1,4 @@
-"""What rises is told from what goes up and down."""
+"""A rising series is distinguished from one that goes up and down."""
 
 from xml.etree import ElementTree
 

@@ -1,4 +1,4 @@
-"""From a file of history to live triggers: every command of the way, on a real broker."""
+"""From a file of history to live triggers: every command on the way, on a real broker."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ DAYS = 40
 
 
 def history(path: Path, now_ms: int) -> int:
-    """A file of forty days up to yesterday; the number of its lines."""
+    """A file of forty days up to yesterday; returns the number of its lines."""
     lines = [record.value for record in shop_until_yesterday(now_ms, days=DAYS, customers=40)]
     path.write_bytes(b"\n".join(lines) + b"\n")
     return len(lines)
@@ -116,7 +116,7 @@ def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
 
 @pytest.mark.nightly
 def test_going_live_counts_what_it_holds_back_itself(deployment: Deployment) -> None:
-    """A cart that is left alone since two hours ago is due an hour ago, when nobody was live."""
+    """A cart abandoned two hours ago is due an hour ago, before the partition was live."""
     at_ms = int(time() * 1_000) - 2 * HOUR_MS
     cart = event("Product Added", at_ms, "cart", product_id="P", price=60).encode()
     deployment.publish([ShopRecord(CLICKSTREAM, b"live-1", cart, at_ms)])
@@ -159,7 +159,9 @@ def test_an_import_learns_bit_for_bit_what_a_replay_of_its_file_learns(
 
 
 def decided_with(snapshot: Snapshot) -> bytes:
-    """A snapshot's bytes without the trainer's state, which says where its lessons were."""
+    """A snapshot's bytes without the trainer's state, which contains the positions of its
+    lessons.
+    """
     return encode_snapshot(snapshot.replace(trainer=b"null"))[0]
 
 
@@ -181,7 +183,7 @@ ORDERS: dict[str, Callable[[ShopRecord], object]] = {
 def test_history_after_an_event_of_now_is_taken_in_in_any_order(
     deployment: Deployment, tmp_path: Path, order: str
 ) -> None:
-    """Each part is folded to its end before the next one comes."""
+    """Each part is folded to its end before the next one is published."""
     now_ms = int(time() * 1_000)
     news = tmp_path / "news.jsonl"
     news.write_text(event("Product Viewed", now_ms, "first", product_id="P"))
@@ -200,5 +202,5 @@ def test_history_after_an_event_of_now_is_taken_in_in_any_order(
 
 
 def _rehearsed_by_going_live(deployment: Deployment, held: float) -> float:
-    """Deadlines between the last event and the live record are rehearsed as well."""
+    """Deadlines between the last event and the live record are rehearsed, too."""
     return deployment.metric("keepstream_decisions_total", fate="rehearsed") - held

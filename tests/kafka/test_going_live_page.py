@@ -1,4 +1,4 @@
-"""The way from a file of history to live triggers, as one types docs/going-live.md."""
+"""From a file of history to live triggers, as a user types docs/going-live.md."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def the_way() -> list[str]:
 
 
 class Shell:
-    """Runs lines in a folder, and at the end stops what it left in the background."""
+    """Runs lines in a folder, and at the end stops the background processes."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
@@ -39,7 +39,7 @@ class Shell:
         self._behind: list[subprocess.Popen[bytes]] = []
 
     def run(self, line: str) -> str:
-        """What a line prints; `keepstream doctor` may find something, all others must succeed."""
+        """The output of a line; `keepstream doctor` may have findings, all others must succeed."""
         if line.endswith("&"):
             self._leave(line.removesuffix("&"))
             return ""
@@ -55,7 +55,7 @@ class Shell:
         return done.stdout + done.stderr
 
     def until(self, line: str, words: str, *, is_said: bool) -> None:
-        """Repeat a line until its words are said, or are no longer."""
+        """Repeat a line until its output has these words, or no longer has them."""
         what = f"{line} {'says' if is_said else 'no longer says'} {words!r}"
         wait_until(
             lambda: (words in self.run(line)) == is_said, what, LIVENESS_S, (), every_s=ASK_S

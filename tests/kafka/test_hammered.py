@@ -1,6 +1,6 @@
-"""Clients that hammer the web port of a worker cost the events that it folds next to nothing.
+"""Clients that hammer the web port of a worker hardly raise the cost of the events that it folds.
 
-Compared within one run of one worker: windows in which it is hammered, with those between them.
+Compares windows with and without hammering, within one run of one worker.
 """
 
 import pytest

@@ -30,7 +30,7 @@ REREAD = "keepstream_reread_records_total"
 
 
 class Scale(NamedTuple):
-    """How large a shop, with at least how many events, and how many kills in all."""
+    """The size of the shop, the least number of events, and the number of kills."""
 
     customers: int
     events_min: int
@@ -113,12 +113,12 @@ def survive_a_storm(
 
 
 def samplings(deployment: Deployment) -> list[LabelSampling]:
-    """Of all snapshots, that were exported: at the end of all events few labels are expected."""
+    """From all exported snapshots: at the end of all events few labels are expected."""
     files = (deployment.directory / "models").glob("*.json")
     return [decode_snapshot(file.read_bytes()).of(LabelSampling) for file in files]
 
 
 def _is_drained(storm: Storm, deployment: Deployment) -> bool:
-    """Whether all is done; whoever ends by itself is replaced until then."""
+    """Whether everything is done; workers that end by themselves are replaced until then."""
     storm.replace()
     return deployment.is_drained()

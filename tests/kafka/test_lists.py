@@ -1,4 +1,4 @@
-"""Customers and lists of them, asked of any of two real workers, and after one of them died."""
+"""Customers and lists of them, requested from either of two real workers, also after one died."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ class _Unfollowed(urllib.request.HTTPRedirectHandler):
 
 
 def first_answer(worker: Worker, path: str) -> tuple[int, str | None]:
-    """Status and Location, not followed."""
+    """Status and Location, without following it."""
     try:
         url = f"http://127.0.0.1:{worker.port}{path}"
         with urllib.request.build_opener(_Unfollowed).open(url, timeout=10) as answer:

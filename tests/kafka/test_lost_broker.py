@@ -1,4 +1,4 @@
-"""A broker that is killed, or that stops answering, is seen: by readiness, metrics and the log."""
+"""A broker that is killed or hangs is reported: by readiness, metrics and the log."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ BUFFER_FULL_S = 40.0
 
 
 class Broker:
-    """A broker of the test's own, which goes away in one of two ways."""
+    """A broker for this test, which fails in one of two ways."""
 
     def __init__(self, kafka: EmbeddedKafka, way: str) -> None:
         self._kafka, self._way = kafka, way
@@ -55,7 +55,7 @@ def own_kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
 
 
 def test_the_promised_times_are_those_of_the_limits() -> None:
-    """Tests below wait for longer, as machines are busy; these constants are what is promised."""
+    """The tests below wait longer, as machines are busy; these constants are the promise."""
     assert SILENT_MAX_S < READY_WITHIN_S
     assert STOP_GRACE_S + CLOSE_GRACE_S < ENDED_WITHIN_S
 
@@ -125,7 +125,7 @@ def _silence_s(worker: Worker) -> float:
 
 
 def _ages(worker: Worker) -> tuple[float, float]:
-    """The least of the ages that a worker tells of the partitions of customers."""
+    """The lowest age that a worker reports for its partitions of customers."""
     return (
         _least_age(worker, "keepstream_partition_progress_age_seconds"),
         _least_age(worker, "keepstream_consumer_lag_seconds"),

@@ -1,4 +1,4 @@
-"""A worker with a name of its own comes back to its partitions, and the others notice nothing."""
+"""A worker with a name gets its partitions back, and the others notice nothing."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_worker_that_is_restarted_within_its_session_gets_its_partitions_back(
 
 
 def owned(worker: Worker) -> set[str]:
-    """The partitions of customers that a worker has."""
+    """The worker's partitions of customers."""
     return {s.labels["partition"] for s in worker.samples("keepstream_table_customers")}
 
 

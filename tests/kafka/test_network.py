@@ -1,4 +1,4 @@
-"""Between workers and broker: connections that break, wait, crawl, or let nothing through."""
+"""Connections between workers and broker that break, stall, crawl, or let nothing through."""
 
 import random
 from collections.abc import Callable
@@ -38,7 +38,7 @@ CALM_S = (0.2, 2.0)
 def test_a_network_that_breaks_and_delays_changes_nothing(
     valkey: EmbeddedValkey, tmp_path: Path, customers: int, rounds: int, longest_s: float
 ) -> None:
-    """What is published meanwhile goes through the same network."""
+    """Events published in between go through the same network."""
     records, chance = orderly_shop(customers), random.Random(rounds)
     proxy = Proxy(lambda: kafka.ports[0])
     address = f"{HOST}:{proxy.port}"

@@ -1,4 +1,4 @@
-"""The broker or Redis goes away, or the shop falls silent: what waits is caught up with."""
+"""The broker or Redis fails, or the shop falls silent: the backlog is caught up with."""
 
 import json
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_workers_outlive_a_broker_that_crashes(valkey: EmbeddedValkey, tmp_path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    """A store of the test's own, to be killed."""
+    """A store for this test, to be killed."""
     with EmbeddedValkey(tmp_path / "valkey") as running:
         yield running
 
@@ -147,7 +147,7 @@ def _is_folded(deployment: Deployment) -> bool:
 
 
 def _triggers(deployment: Deployment) -> dict[str, Decision]:
-    """Every decision on Kafka that is somebody's work, by id."""
+    """Every decision on Kafka that requires an action, by id."""
     found = [
         decode_decision(value)
         for topic in (RETENTION_TRIGGERS, NEXT_BEST_ACTIONS)
@@ -175,7 +175,7 @@ def _kinds() -> list[str]:
 
 
 def _are_shown(client: redis.Redis, deployment: Deployment, customers: list[str]) -> bool:
-    """Whether Redis has the profile of each customer that the worker has."""
+    """Whether Redis has the profiles of all the worker's customers."""
     keys = [customer_key(deployment.settings, customer) for customer in customers]
     shown = dict(zip(customers, client.mget(keys), strict=True))
     return all(shown.values()) and shown == {c: deployment.live_customer(c) for c in customers}
@@ -186,7 +186,7 @@ SILENT = (f"cart.idle={CART_AFTER_S}s", "time.disorder=1s")
 
 
 def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -> None:
-    """An idle shop: a day of events, and then none. The wall clock goes on alone."""
+    """An idle shop: a day of events, and then none. Only the wall clock continues."""
     last_ms = int(time() * 1_000) - 30_000
     shop = orderly_shop(60, days=1, start_ms=last_ms - DAY_MS)
     # One cart is due while the first worker runs, the other while the second one does, which
@@ -250,7 +250,7 @@ def _abandoned(deployment: Deployment) -> set[str]:
 
 
 def _clock_ms(worker: Worker) -> float:
-    """The clock of the partition that is the furthest behind."""
+    """The lowest clock of all partitions."""
     clocks = [
         sample.value for sample in worker.samples("keepstream_partition_clock_timestamp_seconds")
     ]

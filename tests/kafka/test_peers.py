@@ -1,4 +1,4 @@
-"""Every program that `make bench` compares writes the very same triggers, on a real broker."""
+"""Every program that `make bench` compares writes the same triggers, on a real broker."""
 
 from pathlib import Path
 

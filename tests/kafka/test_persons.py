@@ -40,7 +40,7 @@ def event(name: str, minute: int, *, topic: str = CLICKSTREAM, **said: object) -
 
 
 def asked(deployment: Deployment, *arguments: str) -> Result:
-    """What `keepstream customers` answers; in this process, which is faster."""
+    """The answer of `keepstream customers`; in this process, which is faster."""
     return CliRunner().invoke(app, ["customers", *arguments], env=deployment.environment)
 
 
@@ -56,7 +56,7 @@ def test_a_visitor_becomes_a_user_and_leaves_again(deployment: Deployment) -> No
     visited = [event("Product Added", 5, anonymousId="anon-2", **cart)]
     logged_in = [event("Signed In", 7, userId="ada", anonymousId="anon-2")]
     bought = {"userId": "ada", "order_id": "o1", "revenue": 30.0}
-    # A visitor who is named and never did anything is nobody's profile.
+    # A visitor's id that is only named, without an event of its own, has no profile.
     only_named = [event("Signed In", 8, userId="ada", anonymousId="anon-9")]
     deployment.publish([*visited, *logged_in, *only_named])
     deployment.wait("the visitor is ada's", lambda: bool(ids_of(deployment, "ada")["ids"]))

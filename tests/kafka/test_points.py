@@ -1,4 +1,4 @@
-"""A worker dies, or stands still and wakes as a zombie, at every point of its work."""
+"""A worker dies, or stalls and wakes as a zombie, at every point of its work."""
 
 import random
 import signal
@@ -72,7 +72,7 @@ def test_every_point_is_tried() -> None:
 
 
 class Victims:
-    """Workers that each meet a fault at their point, one after the other, alone."""
+    """Workers that run alone, one after the other, each with a fault at its point."""
 
     def __init__(self, deployment: Deployment, points: Sequence[str], how: signal.Signals) -> None:
         self._deployment = deployment
@@ -95,15 +95,15 @@ class Victims:
         return self._chance.randint(20, 60) if "record" in point else self._chance.randint(1, 3)
 
     def await_fault(self, victim: Worker, point: str) -> None:
-        """Give it something to do until the fault is there."""
+        """Give it work until the fault happens."""
         if point.endswith("the revocation"):
             self._deployment.wait("it has partitions", lambda: bool(victim.lag(CUSTOMER_EVENTS)))
             self._deployment.start_worker()
         self.feed_until(f"{point} is reached", victim, lambda: _is_met(victim, point))
 
     def feed_until(self, what: str, worker: Worker, condition: Callable[[], bool]) -> None:
-        """Publish a few records again and again once ``worker`` is ready: those from before are
-        read all at once, and may have been by somebody else.
+        """Publish a few records again and again once ``worker`` is ready: earlier ones are read all
+        at once, and perhaps by another worker.
         """
 
         def holds() -> bool:
@@ -116,7 +116,7 @@ class Victims:
         self._deployment.wait(what, holds)
 
     def publish(self, number: int | None = None) -> None:
-        """This many more records, or all that are left."""
+        """Publish this many more records, or all that are left."""
         now: list[ShopRecord] = self._rest[:number]
         self._rest = self._rest[len(now) :]
         self.published += self._deployment.publish(now)
@@ -151,7 +151,7 @@ def test_a_worker_killed_at_any_point_changes_nothing(
 
 
 def _leave(deployment: Deployment) -> None:
-    """Whoever is left leaves in order, so that the next one is alone."""
+    """The remaining workers leave in order, so that the next one is alone."""
     for worker in deployment.alive:
         # One that is just starting has no order in which to leave.
         deployment.wait("it is ready", worker.is_ready)

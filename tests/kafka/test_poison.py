@@ -1,4 +1,4 @@
-"""Bad records and secrets: one is set aside with its reason, the other is never told."""
+"""Bad records and secrets: the former are set aside with their reason, the latter never shown."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ TO_COME_MS = 32_000_000_000_000
 
 
 def event(number: int, **fields: object) -> bytes:
-    """A good event, unless ``fields`` make it a bad one; each is later than the one before."""
+    """A valid event, unless ``fields`` make it invalid; each is later than the one before."""
     good = {
         "type": "track",
         "event": "Product Viewed",
@@ -52,7 +52,7 @@ def event(number: int, **fields: object) -> bytes:
 
 
 class Poison(NamedTuple):
-    """What is written, and what its dead letter says."""
+    """What is written, and the content of its dead letter."""
 
     value: bytes | None
     reason: Reason

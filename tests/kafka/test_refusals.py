@@ -1,4 +1,4 @@
-"""A worker that can't do right refuses, says what to do, and ends with a code that is not 0."""
+"""A worker that cannot work correctly refuses, says what to do, and exits with a code above 0."""
 
 import contextlib
 import subprocess
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 
 def refused(deployment: Deployment, *arguments: str, **environment: str) -> str:
-    """What a worker says that is expected to end with 2, before it has done anything."""
+    """The output of a worker that must exit with 2 before it has done anything."""
     done = subprocess.run(
         [sys.executable, "-m", "agents.cli", "worker", *arguments],
         cwd=ROOT,
@@ -126,7 +126,7 @@ def test_rows_of_an_older_format_are_refused(deployment: Deployment) -> None:
 
 
 def test_snapshots_of_an_older_format_are_refused(deployment: Deployment) -> None:
-    """By the trainer, which would else learn anew and publish version 1 once more."""
+    """By the trainer, which would otherwise learn anew and publish version 1 again."""
     snapshot = msgspec.json.encode({"format": SNAPSHOT_FORMAT - 1, "version": 1, "createdAtMs": 0})
     deployment.write(MODEL_SNAPSHOTS, 0, (b"1", snapshot))
     deployment.write(LABELLED_EXAMPLES, 0, (None, b"{}"))
@@ -148,7 +148,7 @@ def test_a_log_of_an_older_format_is_refused(deployment: Deployment) -> None:
 def test_a_forged_record_of_a_newer_release_is_set_aside_by_naming_it(
     deployment: Deployment,
 ) -> None:
-    """It ends every worker, which says how to go on without this very record."""
+    """It ends every worker, which says how to continue without this very record."""
     # No matter how busy the machine is: a worker that stands still is another matter.
     deployment.settings = replace(deployment.settings, session_timeout_ms=25_000)
     records = orderly_shop(3)
@@ -175,14 +175,14 @@ def test_a_forged_record_of_a_newer_release_is_set_aside_by_naming_it(
 
 
 def row_in_format(its_format: int) -> bytes:
-    """A row that another release has written: the format is its first field."""
+    """A row by another release: its first field is the format."""
     fields = msgspec.msgpack.decode(encode_row(Row()))
     return msgspec.msgpack.encode([its_format, *fields[1:]])
 
 
 def last_words(deployment: Deployment) -> str:
-    """What a worker says that finds out what is wrong when it has begun to work: in one line,
-    before the last, which says that it ends.
+    """The message of a worker that finds a fault after it has begun to work: one line, before the
+    last line, which says that it ends.
     """
     worker = deployment.start_worker()
     assert 1 == worker.wait()

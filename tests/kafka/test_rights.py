@@ -1,5 +1,5 @@
-"""Each program does its work with the rights that docs/security.md gives it, on a broker that
-grants nothing else; with one of them less it says which, and on what, before it has begun.
+"""Each program works with the rights that docs/security.md gives it, on a broker that grants
+nothing else. Without one of them it says which one is missing, and on what, before it begins.
 """
 
 import json
@@ -58,7 +58,7 @@ def user_of(program: str) -> str:
 
 
 class GuardedBroker:
-    """A broker that asks for passwords and grants what an ACL grants; without one, nothing."""
+    """A broker that requires passwords and grants only what ACLs grant."""
 
     def __init__(self, directory: Path) -> None:
         broker, controller, login = free_ports(3)
@@ -84,7 +84,7 @@ class GuardedBroker:
         self.kafka._ports = [broker, controller]
 
     def settings(self, deployment: Deployment, program: str) -> Settings:
-        """Those of a program under its own name."""
+        """A program's settings, with its own user name."""
         return replace(
             deployment.settings,
             bootstrap_servers=self.address,
@@ -143,7 +143,7 @@ def revoke(admin: KafkaAdminClient, acl: ACL) -> None:
 
 
 def run(guarded: GuardedBroker, deployment: Deployment, *arguments: str, program: str) -> str:
-    """What a command says under its own name; it must end well, or with findings."""
+    """The output of a command with its own user name; it must succeed, or have findings."""
     done = subprocess.run(
         [sys.executable, "-m", "agents.cli", *arguments],
         cwd=ROOT,

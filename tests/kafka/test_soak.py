@@ -1,4 +1,4 @@
-"""A short soak: what `make soak` does for half an hour works, and says what it found."""
+"""A short soak: what `make soak` does for half an hour works, and reports its findings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""All of a log is decided once more, and all topics of a deployment are deleted."""
+"""Deciding over a whole log again, and deleting all topics of a deployment."""
 
 from collections import Counter
 

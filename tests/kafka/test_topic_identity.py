@@ -1,4 +1,4 @@
-"""A topic that is deleted and created again is another one, whatever its name and its offsets."""
+"""A topic that is deleted and created again is another one, even with the same name and offsets."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def _order(order_id: str, customer: int, at_ms: int) -> bytes:
 
 @pytest.mark.nightly
 def test_what_is_new_in_a_recreated_topic_is_used(deployment: Deployment) -> None:
-    """Once while no worker runs, and once beneath one: its offsets begin anew both times."""
+    """Once while no worker runs, and once while one does: offsets start again both times."""
     deployment.publish(orders("a", 400, START_MS))
     (worker,) = deployment.start_workers(1)
     deployment.wait("the first are used", deployment.is_drained)
@@ -111,7 +111,7 @@ def test_an_archive_that_was_created_again_is_refused_until_it_is_filled(
 def test_state_is_not_continued_in_a_recreated_topic(
     deployment: Deployment, topic: str, fix: str
 ) -> None:
-    """Not even when its offsets have come to where those of the one before were."""
+    """Not even when its offsets have reached those of the former topic."""
     deployment.publish(orders("a", 100, START_MS))
     (worker,) = deployment.start_workers(1)
     deployment.wait("all is used", deployment.is_drained)

@@ -1,4 +1,4 @@
-"""One event's trace, from the request that brought it to the endpoint that is told of it: real
+"""One event's trace, from the request that brought it to the endpoint that gets the decision: real
 processes, and a receiver that speaks OTLP.
 """
 
@@ -29,7 +29,7 @@ def receiver() -> Iterator[TraceReceiver]:
 
 @pytest.fixture
 def endpoint() -> Iterator[tuple[str, list[str]]]:
-    """The address of an endpoint, and the `traceparent` of each request that it was sent."""
+    """The address of an endpoint, and the `traceparent` of each request to it."""
     told: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -51,7 +51,9 @@ def endpoint() -> Iterator[tuple[str, list[str]]]:
 
 
 def followed(spans: list[SpanSeen], parent_id: str) -> list[SpanSeen]:
-    """The span after ``parent_id``, the one after that, for as long as there is one alone."""
+    """The span after ``parent_id``, the one after that, and so on, as long as each has only one
+    child.
+    """
     after = [span for span in spans if span.parent_id == parent_id]
     return [after[0], *followed(spans, after[0].span_id)] if len(after) == 1 else []
 

@@ -1,4 +1,4 @@
-"""One command that stays up: its data outlives it, workers are replaced, and it ends in order."""
+"""One command that stays up: its data survives it, workers are replaced, and it ends in order."""
 
 import json
 import os
@@ -29,7 +29,7 @@ STANDS = "Decisions, as they are made:"
 
 class Up:
     """`keepstream up` in a directory of its own, as a script would run it in the background: the
-    shell has it ignore SIGINT.
+    shell makes it ignore SIGINT.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +56,7 @@ class Up:
         return self.process.wait(LIVENESS_S)
 
     def says(self, *words: str, addresses: Addresses | None = None) -> tuple[int, str]:
-        """What another terminal is answered."""
+        """The output of a command in another terminal."""
         environ: Mapping[str, str] = self.environ
         if addresses is not None:
             environ = {
@@ -70,7 +70,7 @@ class Up:
         return done.returncode, done.stdout + done.stderr
 
     def left_running(self) -> list[str]:
-        """The processes that know the directory."""
+        """The processes that refer to the directory."""
         found = []
         for command in Path("/proc").glob("[0-9]*/cmdline"):
             try:
@@ -104,7 +104,7 @@ def order(folder: Path, customer: str) -> str:
 
 
 def collected(addresses: Addresses, customer: str) -> int:
-    """How the collector answers an order over HTTP."""
+    """The collector's answer to an order over HTTP."""
     order = {"order_id": f"o-{customer}", "revenue": 80.0, "currency": "EUR"}
     content = {"event": "Order Completed", "userId": customer, "properties": order}
     request = Request(
@@ -132,7 +132,7 @@ def wait_for(up: Up, customer: str, addresses: Addresses) -> None:
 
 
 def declare_an_endpoint(up: Up, folder: Path) -> None:
-    """One that nobody serves: what is sent there waits."""
+    """Declare an endpoint that no program serves: deliveries to it wait."""
     (folder / "secret").write_text("whsec_" + b64encode(b"s" * 32).decode())
     file = folder / "endpoints.yaml"
     file.write_text("endpoints:\n  - {name: crm, url: 'https://x.invalid/', secret_file: secret}\n")
@@ -150,7 +150,7 @@ def delivers(at: Addresses) -> bool:
 
 
 def console_says(at: Addresses) -> str:
-    """What whoever logs in to the console sees."""
+    """The page that a user sees who logs in to the console."""
     form = urlencode({"token": at.console_token}).encode()
     browser = build_opener(HTTPCookieProcessor())
     with browser.open(f"{at.console_url}/login", form, timeout=30) as answer:

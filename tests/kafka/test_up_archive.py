@@ -1,4 +1,4 @@
-"""`keepstream up --archive`: on a deployment that has customers already, and from then on."""
+"""`keepstream up --archive`, on a deployment that already has customers, and afterwards."""
 
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +19,7 @@ DAY_MS = 86_400_000
 
 
 def kept(at: Addresses, topic: str, key: str) -> str:
-    """What the broker says of how long a topic keeps something."""
+    """The broker's retention settings of a topic."""
     with closing(KafkaAdminClient(bootstrap_servers=at.bootstrap_servers)) as admin:
         asked = [ConfigResource("TOPIC", topic, [key])]
         answer = admin.describe_configs(asked, config_filter="all")["topic"]
@@ -27,7 +27,7 @@ def kept(at: Addresses, topic: str, key: str) -> str:
 
 
 def exported(up: Up) -> None:
-    """Do what it says in another terminal: what it prints is exported there."""
+    """Do what it says in another terminal: export the variables that it prints."""
     for line in up.process.log_since_start().splitlines():
         name, is_export, value = line.removeprefix("  export ").partition("=")
         if is_export and line.startswith("  export "):

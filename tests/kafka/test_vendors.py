@@ -1,4 +1,4 @@
-"""Signed webhooks, posted to a real collector, are in the customer's document."""
+"""Signed webhooks, posted to a real collector, appear in the customer's profile."""
 
 import hmac
 import json
@@ -49,7 +49,7 @@ def base64_of(body: bytes) -> str:
 
 
 def headers_of(vendor: str, body: bytes, delivery: str) -> dict[str, str]:
-    """What each vendor sends with a body, signed now."""
+    """The headers that each vendor sends with a body, signed now."""
     seconds = str(int(datetime.now(UTC).timestamp()))
     match vendor:
         case "shopify":

@@ -1,4 +1,4 @@
-"""Webhooks from a real broker to real receivers: none lost and each once, whoever is killed."""
+"""Webhooks from a real broker to real receivers: none lost and each once, whatever is killed."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/hook"
 
     def taken(self, verb: str = "effect") -> list[tuple[str, str]]:
-        """Ids and customers, in the order in which they were taken."""
+        """Ids and customers, in the order in which they were accepted."""
         found = [line.split() for line in lines(self.path)]
         return [(name, customer) for said, name, customer in found if said == verb]
 
@@ -123,7 +123,7 @@ def deliverer(place: Deployment, name: str = "deliver") -> Deliverer:
 
 
 def decide(place: Deployment, decisions: list[Decision]) -> None:
-    """Write decisions where workers do."""
+    """Write decisions to the workers' topics."""
     by_partition = defaultdict(list)
     for decided in decisions:
         key = decided.user_id.encode()
@@ -198,7 +198,7 @@ def test_each_once_and_in_order_whoever_is_killed_and_a_dead_endpoint_holds_up_n
 
 
 def erase(place: Deployment, customer: str) -> None:
-    """Tell of an erasure where workers do."""
+    """Write an erasure notice to the workers' topics."""
     notice = ErasureNotice(
         id="e1",
         fingerprint=Fingerprints().of(customer).hex(),

@@ -1,4 +1,4 @@
-"""What a real deployment writes and answers is as docs/asyncapi.json and docs/openapi.json say."""
+"""A real deployment's records and answers match docs/asyncapi.json and docs/openapi.json."""
 
 import json
 import urllib.request
@@ -21,7 +21,7 @@ DECIDED = (topics.RETENTION_TRIGGERS, topics.NEXT_BEST_ACTIONS)
 
 
 def judges(topic: str) -> list[tuple[Any, Any]]:
-    """Of each kind of records on a topic what judges its value, and its headers."""
+    """For each kind of record on a topic, the validators of its value and its headers."""
     found = []
     for name in ASYNCAPI["channels"][topic]["messages"]:
         message = ASYNCAPI["components"]["messages"][name]
@@ -73,7 +73,7 @@ def customers_in(deployment: Deployment) -> set[str]:
 
 
 def answered_as_documented(worker: Worker, customer: str) -> None:
-    """What a worker says of customers has the schemas of the document of HTTP."""
+    """A worker's answers about customers match the schemas of the HTTP document."""
     for path, schema in (
         (f"/customers/{customer}", "profile"),
         ("/customers?top=5&show=segment,clv&by=net_365d", "CustomerList"),

@@ -1,4 +1,4 @@
-"""A receiver of traces by OTLP over HTTP, which understands what it is sent."""
+"""A receiver of traces by OTLP over HTTP, which decodes them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +25,12 @@ class SpanSeen(NamedTuple):
 
 
 class TraceReceiver:
-    """What came to ``url`` so far."""
+    """The spans that came to ``url`` so far."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/v1/traces"
         self.spans: list[SpanSeen] = []
-        #: The very bytes of all requests.
+        #: The raw bytes of all requests.
         self.content = b""
 
     def take(self, content: bytes) -> None:
@@ -57,7 +57,7 @@ class TraceReceiver:
 
 @contextmanager
 def trace_receiver() -> Iterator[TraceReceiver]:
-    """One at work on a free port."""
+    """A running receiver on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""A shop in which some customers look around before they log in, on devices of their own or not."""
+"""A shop in which some customers visit before they log in, on their own or on shared devices."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,15 +11,15 @@ from config.topics import CLICKSTREAM
 from models.events.erasure_record import ERASE_REQUESTED, MODES
 from models.events.times import iso
 
-#: One customer of so many has visitors, and one event of theirs of so many is nobody's but an id's.
+#: One customer in so many has visitors; one event in so many of theirs only has a visitor's id.
 _OF_CUSTOMERS, _OF_EVENTS = 3, 2
 _ACTS_EVERY = 150
 
 
 def with_visitors(records: Iterable[ShopRecord]) -> Iterator[ShopRecord]:
     """The same records, in which a third of the customers' clicks also name an anonymous id, or
-    that alone; now and then two customers are said to be one, or an id to be another's, or
-    somebody is erased.
+    only that. Now and then two customers are merged, a visitor's id is split off, or a customer is
+    erased.
     """
     acts, other = 0, "nobody"
     for number, record in enumerate(records):
@@ -32,7 +32,7 @@ def with_visitors(records: Iterable[ShopRecord]) -> Iterator[ShopRecord]:
         ):
             yield record
             continue
-        # Some devices are a family's.
+        # Some devices are shared by a family.
         visitor = f"v-{crc32(customer.encode()) // _OF_CUSTOMERS % 40}"
         if crc32(record.value) % _OF_EVENTS:
             del event["userId"]
@@ -52,7 +52,7 @@ def with_visitors(records: Iterable[ShopRecord]) -> Iterator[ShopRecord]:
 
 
 def _event_of(record: ShopRecord) -> dict[str, Any] | None:
-    """A click that everybody understands; None for all else."""
+    """A click that can be decoded; None for anything else."""
     if record.topic != CLICKSTREAM:
         return None
     try:

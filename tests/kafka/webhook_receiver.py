@@ -1,8 +1,8 @@
-"""A receiver of webhooks, as a program that may be killed: it checks signatures, takes each id once
-and keeps what it took in a file.
+"""A receiver of webhooks, as a process that may be killed: it checks signatures, accepts each id
+once and keeps accepted ones in a file.
 
-``python -m tests.kafka.webhook_receiver PORT SECRET FILE [STATUS…]``: with statuses, these are the
-first answers, to whatever comes.
+``python -m tests.kafka.webhook_receiver PORT SECRET FILE [STATUS…]``: with statuses, these are its
+first answers, to any request.
 """
 
 import json
@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 
 class Effects:
-    """What was taken: a line for each id, and one for each time that it came again."""
+    """What was accepted: a line for each id, and one for each repeat."""
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
@@ -33,7 +33,7 @@ class Effects:
 
 
 def lines(path: Path) -> list[str]:
-    """Whole lines: whoever is killed may leave half of one."""
+    """Whole lines: a killed process may leave half of one."""
     if not path.exists():
         return []
     return [line for line in path.read_text().split("\n")[:-1] if len(line.split()) == 3]

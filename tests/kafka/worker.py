@@ -1,4 +1,4 @@
-"""A worker under test: a process of its own, told everything by its environment."""
+"""A worker under test: a process of its own, configured by its environment."""
 
 import signal
 import sys
@@ -20,23 +20,23 @@ STOOD_STILL = "stood still for more than its session timeout"
 
 
 class Program(NamedTuple):
-    """The source that is run, the Python that has what it needs, and the module to begin with."""
+    """The source to run, the Python with its dependencies, and the module to start."""
 
     source: Path
     python: Path
     module: str = "agents.cli"
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The same, so that it finds its own modules."""
+        """The environment, extended so that the program finds its own modules."""
         return {**environment, "PYTHONPATH": str(self.source)}
 
 
-#: What is under test: this tree.
+#: The program under test: this tree.
 PRESENT = Program(ROOT, Path(sys.executable))
 
 
 class Worker:
-    """One `keepstream worker` process, told everything by its environment."""
+    """One `keepstream worker` process, configured by its environment."""
 
     def __init__(
         self,
@@ -60,16 +60,16 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        """Start it, for the first time or once more."""
+        """Start it, for the first time or again."""
         self.process.start(self._command, self._environment, cwd=self._program.source)
 
     @property
     def has_stood_still(self) -> bool:
-        """Whether it ended, by itself and unexpected, because its time was not given to it."""
+        """Whether it ended by itself and unexpectedly, because the machine stalled it."""
         return not (self.is_over or self.process.pid) and STOOD_STILL in self.log_text()
 
     def get(self, path: str, *, timeout_s: float = 5.0) -> tuple[int, bytes]:
-        """Status and body; 0 while nobody listens."""
+        """Status and body; 0 while nothing listens."""
         try:
             url = f"http://127.0.0.1:{self.port}{path}"
             with urllib.request.urlopen(url, timeout=timeout_s) as answer:
@@ -84,7 +84,9 @@ class Worker:
         return self.get("/health/ready")[0] == 200
 
     def metric(self, name: str, **labels: str | tuple[str, ...]) -> float:
-        """The sum of a metric's samples with these labels; of several values, any will do."""
+        """The sum of a metric's samples with these labels; a label may match any of several
+        values.
+        """
         return sum(
             sample.value
             for sample in self.samples(name)
@@ -92,17 +94,17 @@ class Worker:
         )
 
     def samples(self, name: str) -> list[Sample]:
-        """A metric's samples; none while it doesn't answer."""
+        """A metric's samples; none while it does not answer."""
         _, body = self.get("/metrics")
         families = text_string_to_metric_families(body.decode())
         return [sample for family in families for sample in family.samples if sample.name == name]
 
     def lag(self, topic: str) -> dict[int, int]:
-        """Records that are not done, by partition of ``topic`` that it is assigned."""
+        """The lag, by partition of ``topic`` that it is assigned."""
         return self.by_partition("keepstream_consumer_lag_records", topic)
 
     def by_partition(self, name: str, topic: str) -> dict[int, int]:
-        """A metric's samples of a topic, by its partition."""
+        """A metric's samples for a topic, by its partition."""
         return {
             int(sample.labels["partition"]): int(sample.value)
             for sample in self.samples(name)
@@ -110,18 +112,18 @@ class Worker:
         }
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int | None:
-        """Signal it, wait for its end, and give its exit code."""
+        """Send it a signal, wait for its end, and return its exit code."""
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self) -> int | None:
-        """Wait for its end, and give its exit code."""
+        """Wait for its end, and return its exit code."""
         code = self.process.wait(STOP_TIMEOUT_S)
         self.is_over = True
         return code
 
     def pause(self) -> None:
-        """Stop its time; it is in nobody's count of the living until `resume`."""
+        """Suspend it; it does not count as running until `resume`."""
         self.process.send_signal(signal.SIGSTOP)
         self.is_paused = True
 

@@ -1,7 +1,8 @@
-"""What of a row is made of its events alone: the same, whoever's the id was meanwhile.
+"""The content of a row that follows from its events alone: the same, whoever the id belonged to in
+between.
 
-What was decided, labels, and since when somebody is in a segment are the person's; whose ids are
-whose is noted only where they may be linked.
+Decisions, labels, and the times of entering a segment belong to the person; who owns which id is
+noted only where ids may be linked.
 """
 
 from models.customer.calendar import CALENDAR, Reminders
@@ -19,7 +20,7 @@ from models.identity import OF_THE_PERSON
 
 _TIMERS_OF_THE_PERSON = {"cooldown", "label", "lift", "segments"}
 _OF_EVENTS = [one for one in PARTS if one not in {*OF_THE_PERSON, IDENTITIES}]
-#: What of the parts that look at customers is not found at looks.
+#: State of the parts with looks that does not come from looks.
 _SIGNS = ("points", "points_at_ms", "praised_ms", "shared_ms", "touches")
 
 
@@ -29,7 +30,7 @@ def parts_of_events(row: Row) -> dict[str, bytes]:
 
 
 def timers_of_events(row: Row) -> dict[str, tuple[int, int]]:
-    """Of the timers by code, when they are due and which time was dealt with."""
+    """By code, when each timer is due and which time was handled."""
     known = {code: (due.due_ms, due.handled_ms) for code, due in row.timers()}
     return {
         code: due for code, due in known.items() if any(due) and code not in _TIMERS_OF_THE_PERSON
@@ -37,8 +38,8 @@ def timers_of_events(row: Row) -> dict[str, tuple[int, int]]:
 
 
 def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """The same without class and stage, band and tier, and what else looks find, and without the
-    visits that are still to be told of: where clocks differ, a late event comes before a look in
+    """The same without the results of looks (class, stage, band, tier and others), and without the
+    visits that have yet to be reported: if clocks differ, a late event may come before a look in
     one place and after it in the other.
     """
     stage, risk = LIFECYCLE.unpack(parts[LIFECYCLE.name]), RISK.unpack(parts[RISK.name])
@@ -61,8 +62,8 @@ def without_looks(parts: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def without_cohort(parts: dict[str, bytes]) -> dict[str, bytes]:
-    """The same without the channel that somebody is counted by, which is another for visitors: who
-    is one is noted in the row of the id, and where ids may be linked.
+    """The same without the channel of the customer's cohort, which is another one for visitors: who
+    is a visitor is noted in the row of the id, and where ids may be linked.
     """
     stage = LIFECYCLE.unpack(parts[LIFECYCLE.name])
     stage.cohort = ""

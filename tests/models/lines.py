@@ -1,7 +1,7 @@
-"""Events and histories in few words, for the tests of the pure core.
+"""Short ways to write events and histories, for the tests of the pure core.
 
-Rows are changed in place by the engine. Here every function leaves the row it is given as it was,
-and gives back another, so that one past may have several futures.
+The engine changes rows in place. Here every function leaves its row unchanged and returns another
+one, so that one past may have several futures.
 """
 
 from collections.abc import Iterable
@@ -40,14 +40,14 @@ __all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS"]
 START_MS = 1_767_225_600_000
 
 SHIPPED = load_parameters()
-#: One horizon, so that one decision point is one label; who needs several asks for them.
+#: One horizon, so that one decision point is one label; tests that need several set them.
 PARAMETERS = replace(SHIPPED, churn=replace(SHIPPED.churn, horizon_days=(28.0,)))
 PRIOR = prior_snapshot(PARAMETERS)
 TYPES = frozenset({"identify", "page", "screen", "group", "alias"})
 
 
 def at(days: float = 0, hours: float = 0, minutes: float = 0, ms: int = 0) -> int:
-    """So long after the start of the story."""
+    """This long after the start of the story."""
     return START_MS + round(days * DAY_MS + hours * HOUR_MS + minutes * MINUTE_MS) + ms
 
 
@@ -60,7 +60,7 @@ def line(
     channel: str | None = None,
     properties: dict[str, Any] | None = None,
 ) -> bytes:
-    """An event in wire format; its message id follows from what it says unless it is given."""
+    """An event in wire format; unless its message id is given, it is derived from the content."""
     said: dict[str, Any] = {"type": name} if name in TYPES else {"type": "track", "event": name}
     said |= {"userId": customer, "timestamp": iso(at_ms)}
     if channel is not None:
@@ -106,7 +106,7 @@ class Within(NamedTuple):
 
 
 class _Known:
-    """Parameters by what object they are: they hold tables, and so have no hash."""
+    """Identifies parameters by object: they contain tables, and so have no hash."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters
@@ -131,12 +131,12 @@ def context(
     parameters: Parameters = PARAMETERS,
     label_delay_ms: int = 0,
 ) -> Within:
-    """What a step may read; all is said to be delivered unless a delay is given."""
+    """What a step may read; everything counts as delivered unless a delay is given."""
     return Within(customer, clock_ms, snapshot, parameters, label_delay_ms)
 
 
 def copied(row: Row) -> Row:
-    """The row as it is stored and read back."""
+    """The row, stored and read back."""
     return decode_row(encode_row(row))
 
 
@@ -148,7 +148,7 @@ def step(row: Row, event: Event, within: Within) -> tuple[Row, Fate, list[Effect
 
 
 def run_due(row: Row, before_ms: int, within: Within) -> tuple[Row, list[Effect]]:
-    """The row after everything that is due before then."""
+    """The row after all timers that are due before then."""
     after = copied(row)
     return after, engine.run_due(after, within.customer, before_ms, within.present, within.plan)
 
@@ -182,13 +182,13 @@ def lived_with_effects(
 
 
 def waited(row: Row, until_ms: int, *, within: Within | None = None) -> tuple[Row, list[Effect]]:
-    """The row after silence up to ``until_ms``, deadlines at that moment included."""
+    """The row after silence up to ``until_ms``, including deadlines at that moment."""
     within = (within or context())._replace(clock_ms=until_ms)
     return run_due(row, until_ms + 1, within)
 
 
 def scene(row: Row, at_ms: int, within: Within | None = None, event: Event | None = None) -> Scene:
-    """The customer at a moment, to read facts of."""
+    """The customer at a moment, for reading facts."""
     within = within or context()
     return Scene(row, within.customer, at_ms, within.present, event)
 
@@ -200,7 +200,7 @@ def seen(row: Row, at_ms: int, within: Within | None = None) -> Any:
 
 
 class Parts(NamedTuple):
-    """The states of the parts of a row, by name."""
+    """The states of a row's parts, by name."""
 
     purchases: Purchases
     engagement: Engagement
@@ -212,7 +212,7 @@ class Parts(NamedTuple):
 
 
 def of(row: Row) -> Parts:
-    """The states of the parts of a row; read only."""
+    """The states of a row's parts; read only."""
     return Parts(
         row.read(PURCHASES),
         row.read(ENGAGEMENT),

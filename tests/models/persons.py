@@ -1,7 +1,7 @@
-"""A deployment of some partitions in memory, whose rows tell each other who is who.
+"""A deployment of several partitions in memory, whose rows send each other records about ids.
 
-What a partition writes for another is at the end of that one's log, and is folded with the next
-`Deployment.settle`, or later.
+Records for another partition are appended to its log, and folded by the next `Deployment.settle`,
+or later.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ from tests.models.lines import PRIOR, TYPES
 from tests.models.test_partition import HotRows
 
 LINKING = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=True))
-#: Nobody is linked to anybody.
+#: No ids are linked.
 APART = replace(SHIPPED, identity=replace(SHIPPED.identity, enabled=False))
 PLAN = plan_for(LINKING)
 
@@ -50,8 +50,8 @@ def said_by(
     channel: str | None = None,
     **properties: Any,
 ) -> bytes:
-    """An event that names a user, a visitor or both, or an alias that names another id, too, as
-    ingest writes it into the log.
+    """An event that names a user, a visitor or both, or an alias that also names another id, as
+    ingest writes it to the log.
     """
     said: dict[str, Any] = {"type": name} if name in TYPES else {"type": "track", "event": name}
     said |= {"timestamp": iso(at_ms), "properties": properties, "logFormat": 3}
@@ -68,8 +68,8 @@ def said_by(
 
 
 class Deployment:
-    """``effects``: what was decided and taught; ``refused``: what parts or rows refused;
-    ``outcomes``: of decisions, for whom they count; ``dropped``: labels that teach nothing, by why.
+    """``effects``: decisions and lessons; ``refused``: what parts or rows refused; ``outcomes``: of
+    decisions, under the customer they count for; ``dropped``: labels that teach nothing, by reason.
     """
 
     def __init__(self, partitions: int = 1, parameters: Parameters = LINKING) -> None:
@@ -95,13 +95,13 @@ class Deployment:
     # What happens
 
     def publish(self, *raws: bytes) -> None:
-        """Have events in the log of their partition; nothing is folded yet."""
+        """Append events to the logs of their partitions, without folding them."""
         for raw in raws:
             line = orjson.loads(raw)
             self.logs[self.home(line.get("userId") or line["anonymousId"])].append(raw)
 
     def clock(self, at_ms: int) -> None:
-        """Every partition is told the time."""
+        """Write the time to every partition."""
         record = orjson.dumps({"type": "clock", "timestamp": iso(at_ms), "logFormat": 3})
         for log in self.logs:
             log.append(record)
@@ -134,14 +134,16 @@ class Deployment:
                 self.effects.append(effect)
 
     def settle(self) -> None:
-        """Fold all that is there, and what it brings about, until nothing is left."""
+        """Fold everything, and the records that follow from it, until nothing is left."""
         for _ in range(10_000):
             if sum(self.fold(number) for number in range(len(self.logs))) == 0:
                 return
         raise AssertionError("the rows never come to an end of telling each other")
 
     def tell(self, *raws: bytes) -> None:
-        """Publish events one after the other, and fold each with all that it brings about."""
+        """Publish events one after the other, and fold each with all records that follow from
+        it.
+        """
         for raw in raws:
             self.publish(raw)
             self.settle()
@@ -153,11 +155,11 @@ class Deployment:
     # A worker that dies
 
     def save(self, number: int) -> None:
-        """Have what a partition's batch changed in the changelog."""
+        """Write the changes of a partition's batch to the changelog."""
         self.states[number] = encode_state(self.lanes[number].state)
 
     def die(self, number: int) -> None:
-        """Have the state that was saved last, with rows that may be later."""
+        """Return to the last saved state; rows may be later."""
         self.rows[number].rows.clear()
         for customer in self.rows[number].stored:
             self.rows[number].get(customer)
@@ -172,7 +174,7 @@ class Deployment:
         return self.graves[self.home(id_)].get(id_)
 
     def erased(self) -> dict[str, Grave]:
-        """Who was erased: every id's grave, but where in the log it stands."""
+        """The grave of every erased id, without its offsets."""
         found = {id_: one for graves in self.graves for id_, one in graves.items() if one.at_ms}
         nowhere = {"applied": 0, "erased": 0, "lifted": 0, "lifted_said_ms": 0}
         return {id_: replace(one, **nowhere) for id_, one in found.items()}
@@ -181,22 +183,22 @@ class Deployment:
         return self.rows[self.home(id_)].stored.get(id_)
 
     def everybody(self) -> Iterator[tuple[str, Row]]:
-        """Every person's row, but those of ids that are another person's."""
+        """Every person's row, without the rows of ids that belong to another."""
         for rows in self.rows:
             yield from ((id_, row) for id_, row in rows.rows.items() if not is_mirror(row))
 
     def people(self) -> dict[str, frozenset[str]]:
-        """The ids of every person, by the one they are told under."""
+        """The ids of every person, by the id that they are reported under."""
         return {id_: frozenset(row.ids) | {id_} for id_, row in self.everybody()}
 
     def whole(self, id_: str) -> dict[str, Any]:
-        """What an id has come to by its own events, as its own row has it."""
+        """The content of an id's own row that follows from its own events."""
         row = self.row(id_)
         assert row is not None
         return made_of_events(row.ids[id_].row if id_ in row.ids else row)
 
     def of_person(self, person: str, id_: str) -> dict[str, Any]:
-        """What an id has come to, as the person's row has it."""
+        """The same, as the person's row has it."""
         row = self.row(person)
         assert row is not None
         return made_of_events(row.ids[id_].row)
@@ -207,15 +209,15 @@ class Deployment:
         return profile(id_, row, lane.as_of_ms, lane.context)
 
     def fired(self, kinds: Iterable[str] = ()) -> list[tuple[str, str]]:
-        """The triggers so far, of some kinds or all, and whose they are."""
+        """The triggers so far, of some kinds or all, with their customers."""
         triggers = [one for one in self.effects if isinstance(one, Trigger)]
         return [(one.kind, one.user_id) for one in triggers if not kinds or one.kind in kinds]
 
     def sums(self) -> Counter[tuple[str, str, int]]:
-        """What was told of all customers together, by part, key and day."""
+        """The sums over all customers, by part, key and day."""
         sums: Counter[tuple[str, str, int]] = Counter()
         told = [one for one in self.effects if isinstance(one, Tally)]
-        # What is told again after a crash is dropped by its place.
+        # Effects that are repeated after a crash have the same place, and count once.
         for effect in {(one.partition, one.offset, one.index): one for one in told}.values():
             for key, day, amount in effect.sums:
                 sums[effect.part, key, day] += amount
@@ -226,7 +228,7 @@ class Deployment:
 
 
 def made_of_events(row: Row) -> dict[str, Any]:
-    """All of a row but what decisions and labels are, and its place in the log: parts as bytes."""
+    """All of a row except decisions, labels, and its place in the log; parts as bytes."""
     row = copy_of(decode_row(encode_row(row)))
     parts, timers = parts_of_events(row), timers_of_events(row)
     return {**parts, "timers": timers, "messages": row.messages, "latest": row.latest_ms}

@@ -1,4 +1,4 @@
-"""JSON Schema as an outsider would apply it, and what events need by it."""
+"""Validates JSON Schema as another program would, and has the properties that events need."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 
 from models.catalogue import SHAPES
 
-#: What an event of each name needs.
+#: The required properties of the events of each name.
 LEAST: dict[str, dict[str, Any]] = {
     "Credit Assessed": {"score": 50},
     "Improvement Released": {"topic": "service"},
@@ -35,5 +35,7 @@ LEAST: dict[str, dict[str, Any]] = {
 
 
 def faults(schema: dict[str, Any], value: Any) -> list[str]:
-    """What is wrong with ``value``; empty when it is as the schema says, which must be one."""
+    """What is wrong with ``value``; empty if it is valid. ``schema`` must itself be a valid
+    schema.
+    """
     return [error.message for error in Draft202012Validator(schema).iter_errors(value)]

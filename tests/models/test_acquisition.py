@@ -56,7 +56,7 @@ def test_a_cost_needs_no_customer_and_reaches_the_trainer() -> None:
 
     assert Cost(at(1), "Search, paid", 1_250) == effect
     assert decode_lesson(encode_lesson(effect)) == effect
-    # In the log it is nobody's still, and the same when it is read again.
+    # In the log it still belongs to no customer, and is the same when it is read again.
     assert not event.identified
     assert event == decode_event(encode_event(event), message_id="none")
 
@@ -111,7 +111,7 @@ def spent(channel: str, amount_minor: int) -> Cost:
 
 
 def won(channel: str | None) -> Observation:
-    """A check-in: the first one tells the channel."""
+    """A check-in: the first one says the channel."""
     return Observation(
         timestamp_ms=at(8),
         recency_days=7.0,
@@ -168,7 +168,7 @@ def told(effects: Iterable[Any]) -> list[Tally]:
 
 
 def after(*lessons: Cost | Tally, day: float = 27) -> Any:
-    """What is known of the channels once these were learnt, in whatever order."""
+    """The state of the channels once these lessons were learnt, in any order."""
     views = []
     for order in (lessons, lessons[::-1]):
         learner = AcquisitionLearner(None, PARAMETERS)
@@ -180,7 +180,7 @@ def after(*lessons: Cost | Tally, day: float = 27) -> Any:
 
 
 def came(*sums: tuple[str, int], day: float = 1) -> Tally:
-    """So many of each, of the channel search."""
+    """So many of each lesson, for the channel search."""
     amounts = tuple((f"{what}:search", at(day) // DAY_MS, amount) for what, amount in sums)
     return Tally(at(day), ACQUISITION_NAME, 365, amounts)
 
@@ -422,7 +422,9 @@ def test_purpose_and_period_of_a_cost_reach_the_trainer() -> None:
 
 @pytest.mark.parametrize("days_late", [0, 2, 30, 300])
 def test_what_was_spent_counts_however_late_it_is_told_and_once(days_late: int) -> None:
-    """The invoice of a month comes when the month is over: it is of its own day all the same."""
+    """The invoice of a month comes when the month is over; the cost still belongs to its own
+    day.
+    """
     told_of = cost(at(3), message="march", channel="search", amount=100)
     within = context(at(3 + days_late))
     row, effects = lived_with_effects([told_of], within=within)
@@ -475,7 +477,7 @@ def test_channels_beyond_the_bound_are_counted_together_lately_too() -> None:
 
 
 def test_what_is_drawn_is_the_same_however_often_it_was_drawn_before() -> None:
-    """Months of channels of which nothing was heard since are remembered, and change no view."""
+    """Months of channels without news are remembered, and change no view."""
     rng, often = Random(1), AcquisitionLearner(None, PARAMETERS)
     for day in range(0, 500, 4):
         today = at(day) // DAY_MS

@@ -1,4 +1,4 @@
-"""Each id that an alias names is decided by itself: whose it is, and whether it may be theirs."""
+"""Each id in an alias is decided by itself: whom it belongs to, and whether it may."""
 
 from itertools import permutations
 

@@ -1,4 +1,6 @@
-"""Behaviour against the customer's own: days are counted exactly, and compared as shares."""
+"""Behaviour compared with the customer's own past: days are counted exactly, and compared as
+shares.
+"""
 
 from itertools import permutations
 from math import isnan

@@ -1,4 +1,4 @@
-"""Whether a decision adds up is seen from its receipt alone."""
+"""Whether a decision adds up can be seen from its receipt alone."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""BG/NBD: known parameters are found again, and probabilities are those of the process."""
+"""BG/NBD: known parameters are recovered, and probabilities are those of the process."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ STEADY = BgNbd(r=1.2, alpha=6.0, a=0.6, b=3.0)
 
 
 def simulated(model: BgNbd, customers: int, seed: int) -> Counter[Cell]:
-    """The count table of customers who buy and leave as the model says."""
+    """The count table of customers who buy and leave as the model assumes."""
     rng = np.random.default_rng(seed)
     rates = rng.gamma(model.r, 1 / model.alpha, customers)
     leaving = rng.beta(model.a, model.b, customers)

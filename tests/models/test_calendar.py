@@ -1,4 +1,4 @@
-"""When customers should hear from the shop: the hand example, the days, and who hears nothing."""
+"""When the shop should contact customers: the example by hand, the days, and who is left out."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ SHIPPED = PARAMETERS.of(CalendarParameters)
 
 
 def shop(parameters: Parameters = PARAMETERS, **more: Any) -> Within:
-    """Everybody who bought is to be contacted once in 30 days."""
+    """Customers with a purchase are to be contacted once in 30 days."""
     section = replace(
         SHIPPED,
         **{"ordinary": DurationMs(30 * DAY_MS), "potential": DurationMs(30 * DAY_MS), **more},
@@ -58,7 +58,7 @@ def delivered(day: float, name: str = "Action Delivered", **said: Any) -> Event:
 def told(
     events: Iterable[Event], until_day: float, within: Within | None = None
 ) -> tuple[Row, list[Effect]]:
-    """What came of a life and the silence after it."""
+    """The results of a life and the silence after it."""
     within = within or shop()
     row, effects = lived_with_effects(events, within=within)
     row, more = waited(row, at(until_day), within=within)
@@ -80,7 +80,7 @@ def sums(effects: Iterable[Effect]) -> Counter[str]:
 
 
 def visits(hour: float) -> list[Event]:
-    """So that the hour of their day is known."""
+    """Visits, so that the customer's hour of the day is known."""
     return [
         happened("page", at(day, hours=hour), channel="web", message=f"{day}") for day in range(3)
     ]
@@ -109,7 +109,7 @@ def test_it_is_due_again_after_as_long_and_counted_until_somebody_comes() -> Non
 
 
 def test_who_should_have_been_contacted_long_ago_is_to_be_at_their_next_time() -> None:
-    """They were contacted before they were anybody's customer: due since day 30."""
+    """They were contacted before their first purchase: due since day 30."""
     row, effects = told([delivered(0), bought(100)], 110)
     [due] = fired(effects, "contact-due")
 
@@ -142,7 +142,7 @@ def test_a_contact_is_what_reached_them(name: str, said: dict[str, Any], is_cont
 
 
 def test_a_contact_that_comes_first_leaves_nothing_to_say() -> None:
-    """The silent customer: somebody writes to them every three weeks."""
+    """The customer without a trigger: they are contacted every three weeks."""
     events = [bought(0)]
     for week in range(1, 12):
         events += [bought(21 * week - 1), delivered(21 * week)]
@@ -174,7 +174,7 @@ def test_a_purchase_on_a_leap_day_has_its_anniversary_at_the_end_of_february() -
 
 
 def with_day(name: str, text: str | tuple[str, ...]) -> Within:
-    """A rule of the shop's own for a day of its own."""
+    """A rule of the shop's own, for a day of its own."""
     shipped = PARAMETERS.triggers
     [rule] = [one for one in shipped.triggers if one.name == "anniversary"]
     mine = replace(
@@ -301,7 +301,7 @@ def test_who_is_in_another_zone_by_then_is_told_at_their_hour_there() -> None:
 
 
 def test_days_of_utc_are_those_of_a_zone_that_is_looked_up() -> None:
-    """Of most customers no calendar is asked; who has one that shows the same hears the same."""
+    """In UTC no zone is looked up; one that is, and has the same time, must give the same."""
     within = with_day("feast", "02-14")
     told = []
     for zone in ("UTC", "Etc/UTC"):
@@ -326,7 +326,7 @@ def test_days_of_utc_are_those_of_a_zone_that_is_looked_up() -> None:
 def test_an_anniversary_is_asked_for_wherever_there_may_be_one(
     began: int, later: int, days: int, off: int
 ) -> None:
-    """Without a calendar, and by the day of UTC, which may be the one before or after."""
+    """Without a calendar, by the UTC day, which may be the one before or after."""
     first, last = began + later, began + later + days
 
     assert may_be_anniversary(began + off, first, last) or not anniversaries(began, first, last)
@@ -338,8 +338,8 @@ def test_an_anniversary_is_asked_for_wherever_there_may_be_one(
 def test_every_anniversary_is_told_wherever_and_at_whatever_hour_they_buy(
     zone: str, hour: float, day: int
 ) -> None:
-    """A week's check-ins end within the day; the calendar where they are is another, or changes its
-    clock in between.
+    """A week's check-ins end within the day; the customer's local calendar differs, or its clock
+    changes in between.
     """
     parameters = replace(PARAMETERS, time=replace(PARAMETERS.time, zone=zone))
     weeks = [bought(day + 7 * week, hour) for week in range(110)]

@@ -274,7 +274,7 @@ def test_an_order_forgets_what_can_no_longer_matter() -> None:
 def test_history_that_comes_topic_by_topic_leaves_what_was_put_in_after_the_order(
     arrival: tuple[Event, ...],
 ) -> None:
-    """Events of long ago are settled as they come, and orders may come after all of the clicks."""
+    """Old events are settled as they come, and orders may come after all of the clicks."""
     row, within = Row(), context(at(days=60))
     present = within.present
     present.is_rehearsal = True

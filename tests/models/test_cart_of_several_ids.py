@@ -1,4 +1,4 @@
-"""One person's cart, made of the carts of their ids: as if all had been done under one id."""
+"""One person's cart, united from their ids' carts: as if one id had done everything."""
 
 from collections.abc import Iterable, Sequence
 from itertools import permutations
@@ -24,12 +24,12 @@ def ordered(hours: float, order_id: str | None = "O") -> Event:
 
 
 def settling() -> Event:
-    """News of a cart, of which what was before is settled then."""
+    """A cart event after which everything before it is settled."""
     return happened("Cart Viewed", at(hours=_LATE_HOURS))
 
 
 def cart_of(events: Iterable[Event]) -> Cart:
-    """The cart of an id, each event taken in when it happened."""
+    """The cart of an id, with each event recorded when it happened."""
     row = None
     for event in events:
         row = lived([event], row=row, clock_ms=event.occurred_at_ms)
@@ -38,7 +38,7 @@ def cart_of(events: Iterable[Event]) -> Cart:
 
 
 def united(carts: Sequence[Cart]) -> list[tuple[int, float, float]]:
-    """What is in the cart of somebody with these, in whatever order; now, and once it settled."""
+    """The united cart of these, in any order; now, and once it is settled."""
     found = []
     for some in permutations(carts):
         one = CART.united(some, PARAMETERS)
@@ -71,7 +71,7 @@ def test_an_order_takes_what_another_id_put_in_before_it_and_nothing_after_it(
 
 @pytest.mark.parametrize("is_settled", [False, True])
 def test_more_of_what_was_put_in_before_the_order_does_not_come_back(is_settled: bool) -> None:
-    """The order and what is before it are of one id, and not settled; more was put in later."""
+    """The order and what came before it have one id, and are not settled; more was added later."""
     visitor = cart_of([put(11), *[settling()] * is_settled])
 
     assert lying(cart_of([put(11)])) == united([cart_of([put(9), ordered(10)]), visitor])
@@ -86,7 +86,7 @@ def test_a_cart_that_was_looked_at_under_one_id_keeps_what_another_put_in_later(
 
 
 def story(kinds: list[tuple[int, bool, bool]]) -> list[tuple[int, Event]]:
-    """Events and whose they are: every order and every product is another."""
+    """Events with their ids: every order and every product is another one."""
     return [
         (id_, ordered(hours, f"O-{hours}") if is_order else put(hours, f"P-{hours}"))
         for hours, is_order, id_ in sorted(kinds)

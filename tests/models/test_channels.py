@@ -1,4 +1,4 @@
-"""The channel and the hour that customers prefer: the hand example, and what must not count."""
+"""The preferred channel and hour of customers: the example by hand, and what must not count."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -115,7 +115,9 @@ def test_another_channel_is_preferred_once_it_has_been_ahead_for_two_weeks() -> 
 
 
 def test_two_weeks_on_another_channel_move_nobody() -> None:
-    """The silent customer: on holiday, by the app for twelve days, and then as ever."""
+    """The customer who does not move: on holiday, by the app for twelve days, and then as
+    before.
+    """
     days = [came(d, "web", hour=20) for d in range(0, 120, 2)]
     holiday = [came(120 + d, "app", hour=9) for d in range(12)]
     after = [came(132 + d, "web", hour=20) for d in range(0, 30, 2)]
@@ -127,7 +129,7 @@ def test_two_weeks_on_another_channel_move_nobody() -> None:
 
 
 def test_somebody_who_comes_all_day_long_can_move_as_well() -> None:
-    """Of so many hours fewer than fourteen days are kept."""
+    """With so many hours, fewer than fourteen days are kept."""
     events = [bought(0, "web"), *(came(d, "web") for d in range(9))]
     events += [came(d, "app", hour=h) for d in range(9, 50) for h in range(7, 14)]
     row, effects = lived_with_effects(events)
@@ -167,7 +169,7 @@ def test_a_purchase_counts_for_three_days() -> None:
     ],
 )
 def test_what_answers_our_own_messages_is_no_preference(name: str, said: dict[str, Any]) -> None:
-    """Else we would prefer the channel that we write to most."""
+    """Otherwise the preferred channel would be the one that we write to most."""
     ours = [happened(name, at(d, hours=8), channel="email", **said) for d in range(20)]
 
     row = lived([*ours, *(came(20 + d, "web") for d in range(3))])
@@ -203,7 +205,7 @@ def test_the_hour_of_who_comes_after_work_stays_when_clocks_are_set() -> None:
 
 @pytest.mark.parametrize("more", [{}, {"batched": True}])
 def test_what_comes_in_batches_says_nothing_of_the_hour(more: dict[str, Any]) -> None:
-    """A store's till sends everything at three in the night, or has dates alone."""
+    """A store's till sends everything at three in the night, or only has dates."""
     hour = 3 if more else 0
     row = lived([in_zone(day, hour, "UTC", **more) for day in range(5)])
 
@@ -270,7 +272,7 @@ def asks(**more: Any) -> Parameters:
 
 
 def decided(parameters: Parameters, channel: str, hour: float) -> NextBestAction:
-    """What is done about somebody who moved from the web to another channel."""
+    """The decision about a customer who moved from the web to another channel."""
     within = context(parameters=parameters)
     events = [bought(0), *(came(d, "web", hour=hour) for d in range(4))]
     events += [came(d, channel, hour=hour) for d in range(4, 22)]
@@ -324,7 +326,7 @@ def test_rules_of_actions_say_their_channels() -> None:
 
 
 def test_who_leads_is_who_leads_in_all_of_the_use() -> None:
-    """A look asks for no more, as long as it is who led before."""
+    """A look only checks this far, as long as the former leader still leads."""
     rng, section = Random(1), PARAMETERS.of(ChannelParameters)
     for _ in range(300):
         touches: Touches = {}

@@ -1,4 +1,4 @@
-"""No purchase within a longer time is never likelier than within a shorter one, whoever says so."""
+"""No purchase within a longer time is never likelier than within a shorter one, for any model."""
 
 from itertools import pairwise
 from math import exp
@@ -28,7 +28,7 @@ STILL = (0.0,) * len(NAMES)
 
 
 def says(log_odds: float, champion: str = Scorer.LOGISTIC) -> ChurnModels:
-    """A model that says the same of everybody."""
+    """A model with the same score for all customers."""
     return ChurnModels(
         means=STILL,
         deviations=STILL,

@@ -1,4 +1,4 @@
-"""When a rule with a threshold fires: once a climb, and not a moment later than it may."""
+"""When a rule with a threshold fires: once a climb, and as early as it may."""
 
 import msgspec
 import pytest
@@ -26,7 +26,7 @@ ANOTHER = replace(RULE, name="another", cooldown=20 * 86_400_000)
 
 
 def said_to_leave(probability: float, *rules: TriggerRule) -> Parameters:
-    """Nothing is learnt yet, so that a customer's score is what the operator says."""
+    """Nothing is learnt yet, so the operator's prior is every customer's score."""
     churn = replace(PARAMETERS.churn, prior=probability, check_in_days=365.0)
     triggers = replace(PARAMETERS.triggers, triggers=rules or (RULE,))
     actions = replace(PARAMETERS.actions, actions=())

@@ -32,7 +32,7 @@ MEDIAN_DAYS = 30.0
 
 
 def after(*gaps: int) -> Clock:
-    """The clock of somebody with these gaps, in a shop whose median gap is a month."""
+    """The clock of a customer with these gaps, in a shop whose median gap is a month."""
     return clock_of(tuple(accumulate(gaps, initial=20_000)), MEDIAN_DAYS, OVERDUE)
 
 

@@ -1,4 +1,4 @@
-"""What client libraries send becomes events: whole, with its time corrected once, or is refused."""
+"""Client libraries' requests become complete events, with time corrected once, or are refused."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Consent: the latest word stands whenever it is heard of, and closes what it is about, no more."""
+"""Consent: the latest choice applies, whenever it arrives, and blocks exactly what it is about."""
 
 from collections.abc import Mapping, Sequence
 from math import isnan
@@ -75,7 +75,7 @@ def granted(day: float, **properties: Any) -> Event:
 def denied(
     events: Sequence[Event], day: float = 30, parameters: Parameters = PARAMETERS
 ) -> set[str]:
-    """The facts that say no at the end of a day."""
+    """The consent facts that are false at the end of a day."""
     row, within = lived(events), context(parameters=parameters)
     now = scene(row, at(days=day), within)
     return {name.removeprefix("consent_") for name in FACTS if not now[name]}
@@ -154,7 +154,7 @@ STANDS: Mapping[str, tuple[list[Event], set[str]]] = {
 
 
 def stamped(day: float, consent: Any, *, event: str = "page", context: Any = None) -> Event:
-    """An event of something else, whose context says this of consent."""
+    """Another event, with this consent in its context."""
     said: dict[str, Any] = orjson.loads(line(event, at(days=day)))
     said["context"] = {"consent": consent} if context is None else context
     said["messageId"] += str(consent)
@@ -763,7 +763,7 @@ def test_nothing_but_codes_is_kept() -> None:
 
 
 def taught(events: Sequence[Event], days: float = 70) -> list[str]:
-    """What is taught of somebody who orders twice, and of whom this is heard on the way."""
+    """The lessons of a customer who orders twice, with this news in between."""
     orders = [
         happened("Order Completed", at(days=day), order_id=f"O-{day}", revenue=50.0)
         for day in (0, 3)

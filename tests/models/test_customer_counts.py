@@ -1,4 +1,4 @@
-"""Customers are counted by what is known of them, each once, over any partitions alike."""
+"""Customers are counted by their facts, each once, the same over any partitions."""
 
 from collections import Counter
 from itertools import product

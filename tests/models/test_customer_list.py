@@ -1,4 +1,4 @@
-"""Lists of customers: who is in them, in which order, and what cannot be asked."""
+"""Lists of customers: who is in them, in which order, and which questions are refused."""
 
 from collections.abc import Mapping
 from math import isnan, nan
@@ -17,7 +17,7 @@ CONTEXT = plan_for(PARAMETERS).context(PRIOR)
 
 
 def bought(*amounts: float) -> Row:
-    """Somebody who bought for these amounts, on a day each."""
+    """A customer who bought for these amounts, one a day."""
     return lived(
         [
             happened("Order Completed", at(day), order_id=f"o-{day}", revenue=amount)
@@ -88,7 +88,7 @@ def test_those_without_a_number_come_last() -> None:
     ],
 )
 def test_a_condition_means_what_it_means_to_a_rule(where: str) -> None:
-    """Its parts are looked at in another order, and some of them not at all."""
+    """Its parts are evaluated in another order, and some not at all."""
 
     def holds(customer: str) -> bool:
         scene = Scene(SHOP[customer], customer, at(5), CONTEXT)

@@ -1,4 +1,4 @@
-"""Sums that wait for the end of their day are added up, whoever tells them first."""
+"""Sums that wait for the end of their day are added up, in whatever order they come."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""What is decided for a customer: when the risk rises, what is done about it, and how often."""
+"""Decisions for a customer: when the risk rises, what is done about it, and how often."""
 
 from itertools import pairwise, permutations
 from typing import Any
@@ -59,7 +59,7 @@ def ordered(days: float, revenue: float = 100.0) -> Event:
 
 
 def said_to_leave(probability: float, parameters: Parameters = PARAMETERS) -> Parameters:
-    """Nothing is learnt yet, so that a customer's score is what the operator says."""
+    """Nothing is learnt yet, so the operator's prior is every customer's score."""
     churn = replace(parameters.churn, prior=probability, check_in_days=365.0)
     return replace(parameters, churn=churn)
 
@@ -69,17 +69,17 @@ def triggered(effects: list[Effect], kind: str = "churn-risk") -> list[Trigger]:
 
 
 def chosen(effects: list[Effect]) -> list[NextBestAction]:
-    """The decisions for an action."""
+    """The decisions that choose an action."""
     return [e for e in effects if isinstance(e, NextBestAction) and e.action is not None]
 
 
 def left_alone(effects: list[Effect]) -> list[NextBestAction]:
-    """The decisions that nothing is done."""
+    """The decisions to do nothing."""
     return [e for e in effects if isinstance(e, NextBestAction) and e.action is None]
 
 
 def looked_at(row: Row, days: float, probability: float) -> tuple[Row, list[Effect]]:
-    """A session begins, at a time when the customer's score is so high."""
+    """A session begins, while the customer's score is this high."""
     within = context(parameters=said_to_leave(probability))
     after, _, effects = step(row, happened("page", at(days=days)), within)
     return after, effects
@@ -120,7 +120,7 @@ def test_a_risk_that_rises_in_silence_is_told_at_the_decision_point() -> None:
 
 @pytest.mark.parametrize("gap", [7, 30, 365, 400])
 def test_a_purchase_is_never_a_sign_of_leaving(gap: int) -> None:
-    """However sure the score is that nobody buys within its horizon."""
+    """However certain the score is that nothing is bought within its horizon."""
     sure = context(parameters=replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.99)))
     row, told = Row(), []
     for day in range(0, 6 * gap, gap):
@@ -155,7 +155,7 @@ def eager(**changes: Any) -> Parameters:
 
 
 def carts(hours: list[float], parameters: Parameters, row: Row | None = None) -> list[Effect]:
-    """A cart left alone at each of these hours."""
+    """A cart that is abandoned at each of these hours."""
     within = context(parameters=parameters)
     row, found = row or Row(), []
     for hour in hours:
@@ -337,7 +337,7 @@ def test_an_action_that_costs_more_than_it_brings_is_not_taken() -> None:
 
 
 def test_a_decision_that_nothing_is_done_is_no_contact() -> None:
-    """A cap of none at all: nothing is done of all that fires, and nothing is remembered."""
+    """A cap of 0: all triggers lead to decisions to do nothing, and nothing is remembered."""
     parameters = eager(caps=(Cap(at_most=0, per=DurationMs(DAY_MS)),))
     within = context(parameters=parameters)
     row, found = Row(), []
@@ -385,7 +385,7 @@ def decided() -> tuple[Row, NextBestAction]:
 
 
 def kept(row: Row) -> list[tuple[Any, ...]]:
-    """What a row says of each decision but its outcome."""
+    """A row's content for each decision, without its outcome."""
     contacts = of(row).contacts.latest
     return [(one.id, one.action, one.channel, one.at_ms, one.treated) for one in contacts]
 

@@ -1,4 +1,4 @@
-"""Compressed parts: the same states in less room, and the bytes of the releases before."""
+"""Compressed parts: the same states in less space, and the bytes of earlier releases."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -67,7 +67,7 @@ def test_a_real_state_takes_less_room(part: Part[Any]) -> None:
 
 @every_dense_part
 def test_what_the_release_before_wrote_is_read_and_packed_anew(part: Part[Any]) -> None:
-    """Whatever it was when it was read: another part's change leaves the old bytes alone."""
+    """Whenever it is read: a change of another part leaves the old bytes alone."""
     row = past_of(part, 0).row
     expected = encode_row(row)
     row.packed_together().pop(part.code, None)
@@ -110,7 +110,7 @@ def test_what_was_not_compressed_is_no_state(content: bytes) -> None:
 
 
 def test_other_bytes_of_the_same_state_have_the_same_content() -> None:
-    """As another version of the compression may write them."""
+    """Such as another version of the compression may write."""
     row = past_of(PURCHASES, 0).row
     expected = encode_row(row)
     plain = PURCHASES.pack(row.read(PURCHASES))
@@ -123,7 +123,7 @@ def test_other_bytes_of_the_same_state_have_the_same_content() -> None:
 
 
 def stored_block(plain: bytes) -> bytes:
-    """A frame's content, not compressed at all: its size, then one raw block, the last one."""
+    """A frame's content, uncompressed: its size, then one raw block, which is the last."""
     size = len(plain)
     assert 256 <= size < 65_536
     return (size - 256).to_bytes(2, "little") + (size << 3 | 1).to_bytes(3, "little") + plain

@@ -1,4 +1,4 @@
-"""Intervals of differences: by hand, as published, and as others work them out."""
+"""Intervals of differences: by hand, as published, and as other software computes them."""
 
 from math import isclose
 from random import Random

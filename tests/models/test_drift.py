@@ -1,4 +1,4 @@
-"""Drift: what is an alarm, what is none, how soon, and what a check-in tells of gaps."""
+"""Drift: what raises an alarm, what does not, how soon, and what a check-in says about gaps."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -31,7 +31,7 @@ TENURE = NAMES.index("tenure")
 
 
 def check_in(days: float, **said: Any) -> Observation:
-    """Somebody who bought yesterday, as a check-in found them."""
+    """A check-in of a customer who bought yesterday."""
     about = {"recency_days": 1.0, "frequency": 1, "monetary_minor": 1, "gap_days": None}
     return Observation(timestamp_ms=at(days=days), enters=(0, 0, 0), **(about | said))
 
@@ -50,7 +50,7 @@ def day_of(alarm: DriftAlarm) -> float:
 
 
 def bought(rng: Random, until: int, thin_from: int, pace: float) -> tuple[int, ...]:
-    """Days on which somebody bought at a pace of their own, which changes on one day."""
+    """The purchase days of a customer whose pace changes on one day."""
     gap = 6.0 * rng.gammavariate(3.0, 1 / 3.0) + 1.0
     day, days = rng.uniform(0, gap), []
     while day < until:
@@ -64,7 +64,7 @@ def bought(rng: Random, until: int, thin_from: int, pace: float) -> tuple[int, .
 def shop(
     seed: int, customers: int, until: int, thin_from: int = 10_000, pace: float = 1.0
 ) -> Iterator[Observation]:
-    """Everybody's weekly check-ins, day by day, with nothing but their gaps."""
+    """All customers' weekly check-ins, day by day, which differ only in gaps."""
     rng = Random(seed)
     lives = [bought(rng, until, thin_from, pace) for _ in range(customers)]
     for day in range(until):
@@ -127,7 +127,7 @@ WARM_UP_DAYS = WARM_UP_MS // DAY_MS
 def stepped(
     days: int, step: float, *, from_day: float, seed: int = 1, a_day: int = 50
 ) -> Iterator[Observation]:
-    """Settled customers whose intensity steps up on one day; all else stays as it is."""
+    """Settled customers whose intensity steps up on one day; all else stays the same."""
     rng = Random(seed)
     for number in range(days * a_day):
         day = number / a_day

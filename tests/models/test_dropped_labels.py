@@ -1,4 +1,4 @@
-"""Labels that waited and teach nothing are counted, each by why."""
+"""Waiting labels that are dropped and teach nothing are counted by reason."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Rows in formats of earlier releases: read as they were written, and written anew in this one."""
+"""Rows in earlier formats: read as they were written, and rewritten in the present one."""
 
 from base64 import b64decode
 from pathlib import Path

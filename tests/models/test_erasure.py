@@ -43,7 +43,7 @@ def erase(minutes: float = 60, mode: str | None = None, **who: str) -> bytes:
 
 
 def known(shop: Deployment) -> set[str]:
-    """The ids of whom there is a row."""
+    """The ids with a row."""
     return {id_ for rows in shop.rows for id_ in rows.rows}
 
 
@@ -54,7 +54,7 @@ def identities(shop: Deployment, id_: str) -> Identities:
 
 
 def told(shop: Deployment) -> list[tuple[str, bool]]:
-    """What readers are told of: an id, and whether anything was held of it."""
+    """The erasure notices: an id, and whether anything was stored about it."""
     return [(e.customer, e.was_known) for e in shop.effects if isinstance(e, Erased)]
 
 
@@ -167,7 +167,7 @@ def test_what_comes_after(
 
 
 def test_a_request_that_is_late_erases_what_is_known_by_then(shop: Deployment) -> None:
-    """Or what was sent before could be sent again."""
+    """Otherwise what was sent before could be sent again."""
     shop.tell(*LINKED, page(90, user="ada"), erase(60))
     assert set() == known(shop)
 
@@ -199,7 +199,7 @@ def test_a_request_does_not_move_the_time_of_a_shop_that_is_behind(shop: Deploym
 
 
 def encoded(raw: bytes) -> bytes:
-    """As ingest writes it into the log."""
+    """The event as ingest writes it to the log."""
     event = admit(raw, PARAMETERS, message_id="m")
     return (
         encode_event(event)[:-1]
@@ -312,7 +312,7 @@ def test_an_id_that_is_about_to_leave_is_its_own_when_its_person_goes(shop: Depl
 
 
 def test_what_was_on_its_way_brings_nobody_back(shop: Deployment) -> None:
-    """Every record that rows told each other, once more after the erasure, from another place."""
+    """Every record between rows again after the erasure, from another offset."""
     shop.tell(*MERGED, split(40, "bob"), page(50, visitor="anon-1"))
     records = [raw for log in shop.logs for raw in log if b'"logFormat":4' in raw]
     shop.tell(erase(), erase(user="bob"), erase(visitor="anon-2"))
@@ -345,7 +345,7 @@ def test_news_of_an_earlier_person_does_not_erase_a_new_one(
 
 
 def test_of_one_id_a_request_leaves_the_others_of_a_new_person(shop: Deployment) -> None:
-    """The visitor's news of its own erasure is of the person who was, not of who is by now."""
+    """The visitor's record of its own erasure is about the former person, not the present one."""
     shop.tell(*LINKED)
     shop.publish(erase(61, visitor="anon-1"))
     shop.publish(erase(60))
@@ -392,7 +392,7 @@ def test_each_event_has_one_fate(shop: Deployment) -> None:
 
 
 def test_what_is_late_of_an_erased_person_is_no_dead_letter() -> None:
-    """It would hold what they sent for a month."""
+    """A dead letter would keep what they sent for a month."""
     replay = Replay(PARAMETERS)
     lines = [*ALONE, erase(), page(60 * 24 * 30, user="zoe"), page(1, user="ada")]
     outputs = [out for n, raw in enumerate(lines, 1) for out in replay.feed(raw, n)]
@@ -489,7 +489,7 @@ WORDS: dict[str, tuple[bytes, ...]] = {
 
 
 class _Worker:
-    """One that has a partition to itself, whose graves are written before its rows."""
+    """The only worker of a partition, which writes graves before rows."""
 
     def __init__(
         self, rows: dict[str, bytes], graves: dict[str, Grave], state: PartitionState
@@ -595,7 +595,7 @@ def strict(request: pytest.FixtureRequest) -> Deployment:
 
 
 def delivered(minutes: float, **who: str) -> bytes:
-    """Something that the customer did not do."""
+    """An event that the customer did not cause."""
     return said_by("Email Delivered", minute(minutes), **who)
 
 

@@ -1,4 +1,4 @@
-"""The estimators: River's own checks, and that each does what its formula says."""
+"""The estimators pass River's own checks, and each does what its formula says."""
 
 import doctest
 import json
@@ -87,7 +87,7 @@ def test_the_examples_of_the_docstrings_are_true(module: ModuleType) -> None:
 
 
 def examples(size: int, count: int, seed: int) -> Iterator[tuple[Vector, bool]]:
-    """Vectors with a 1 in front, and labels that a logistic model made of them."""
+    """Vectors with a 1 in front, and labels drawn from a logistic model."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=size)
     for _ in range(count):
@@ -173,7 +173,7 @@ def test_an_update_is_to_the_last_bit_what_plain_numbers_give() -> None:
 
 
 def added(one: list[float], other: list[float]) -> float:
-    """The products from the left to the right: up to eight, that is how numpy adds, too."""
+    """The products, added from left to right: up to eight, numpy adds in this order, too."""
     total = 0.0
     for a, b in zip(one, other, strict=True):
         total += a * b
@@ -437,7 +437,7 @@ def test_bgnbd_counts_nothing_and_says_a_half_of_what_is_no_customer() -> None:
 
 
 class Says(base.Classifier):
-    """Says what its feature ``logit`` says."""
+    """Returns the value of its feature ``logit``."""
 
     def __init__(self, slope: float = 1.0, intercept: float = 0.0) -> None:
         self.slope = slope

@@ -1,4 +1,4 @@
-"""The wire format: what is read, what is refused and with which words."""
+"""The wire format: what is read, what is refused, and the messages."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ GOOD: dict[str, Any] = {
 
 
 def raw(**changes: Any) -> bytes:
-    """A good event with some fields changed; None takes one away."""
+    """A valid event with some fields changed; None removes one."""
     return orjson.dumps({k: v for k, v in {**GOOD, **changes}.items() if v is not None})
 
 
@@ -317,7 +317,7 @@ def test_an_event_of_exactly_the_limit_is_taken() -> None:
 
 
 def test_what_is_taken_on_a_raw_topic_is_read_in_the_log_and_in_an_export() -> None:
-    """Also if the event's source makes it larger than what a sender may send."""
+    """Also if the event's source makes it larger than a sender's event may be."""
     context = {"channel": "c" * (EVENT_BYTES_MAX - len(raw(context={"channel": ""})))}
     source = Source("transactions", 3, 10**12, 1_767_225_700_000, "AbCdEfGh")
     event = admit(raw(context=context), PARAMETERS, message_id="", source=source)
@@ -487,7 +487,7 @@ def test_a_record_of_the_log_in_another_format_is_refused_with_what_to_do(
     "stray", [GOOD, {"type": "foreign"}, {"type": "clock"}, {"type": "model"}, {"type": "score"}]
 )
 def test_what_no_worker_wrote_is_in_no_format(stray: dict[str, Any]) -> None:
-    """It is refused as the record that it is: to end for it would be to end for ever."""
+    """Such a record alone is refused: a worker that ended because of it could never start again."""
     require_log_format(decode_line(orjson.dumps(stray)))
 
 

@@ -1,4 +1,4 @@
-"""Why somebody may leave: what counts as evidence, how it fades, and what it comes to."""
+"""Why a customer may leave: what counts as evidence, how it fades, and the resulting reason."""
 
 import tomllib
 from importlib import resources
@@ -32,7 +32,7 @@ def ordered(day: float) -> Event:
 
 
 def reason(row: Row, day: float, probability: float = 0.0) -> ChurnReason:
-    """The reason of somebody whose score is what the operator says, as nothing is learnt yet."""
+    """The reason of a customer with the operator's prior as score, as nothing is learnt yet."""
     said = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=probability))
     return evidence.reason(scene(row, at(days=day), context(parameters=said)))
 

@@ -1,4 +1,4 @@
-"""Why a score is what it is: parts that add up to it, told with the customer's own numbers."""
+"""Why a score is what it is: parts that add up to it, in words with the customer's own numbers."""
 
 from collections.abc import Callable
 from math import exp
@@ -61,7 +61,7 @@ def explained(
 
 
 def churn_of(snapshot: Snapshot, parameters: Parameters = PARAMETERS) -> tuple[Churn, ...]:
-    """The scores of the buyer a month after they began."""
+    """The scores of the buyer a month after their start."""
     within = context(snapshot=snapshot, parameters=parameters)
     found = scores.assessment(scene(BUYER, at(days=30), within))
     assert found is not None
@@ -259,7 +259,7 @@ def test_a_receipt_has_every_group_and_the_base_and_sums_to_the_score() -> None:
 
 
 class Asked(Scene):
-    """Remembers what was asked of it."""
+    """Remembers the facts that were read."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

@@ -1,4 +1,4 @@
-"""Conditions and values: what they mean, and what does not get through."""
+"""Conditions and values: what they mean, and what is refused."""
 
 from math import isnan, nan
 from typing import Any

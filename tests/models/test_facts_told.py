@@ -1,5 +1,5 @@
-"""The facts that decisions tell of their customer: those that the operator asks for, with the value
-that the decision was made with.
+"""The customer facts that decisions carry: those that the operator names, with the values at the
+decision.
 """
 
 import json

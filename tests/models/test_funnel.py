@@ -1,4 +1,6 @@
-"""The way to an order: how far visits go, once each, by channel, of customers and of visitors."""
+"""The steps to an order: how far visits go, each counted once, by channel, for customers and
+visitors.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -96,8 +98,8 @@ def test_a_visit_counts_at_every_step_up_to_the_one_it_came_to(
 
 
 def test_it_is_told_once_when_it_is_over_and_late_events_have_come() -> None:
-    """Half an hour after the last of it, an hour for what is late, and half an hour that a visit is
-    given.
+    """Half an hour after its last event, an hour for late events, and the half hour that ends a
+    visit.
     """
     row = lived([did("Product Viewed", 0), did("Product Added", 40 / 60)])
     almost, nothing = waited(row, at(minutes=120, ms=-1))
@@ -130,12 +132,12 @@ def test_visitors_whom_nobody_knows_are_told_apart() -> None:
     shop.tick(at(3))
 
     found = {key: n for (part, key, _), n in shop.sums().items() if part == FUNNEL.name}
-    # What was told of the visitor stays told: that session was nobody's.
+    # The visitor's share of the sums stays: that session belonged to no customer.
     assert went(1, who="visitor") + went(1) == found
 
 
 def test_the_funnel_says_how_many_go_on_from_each_step() -> None:
-    """Four sessions that came to five, one, two and three steps."""
+    """Four sessions that reached five, one, two and three steps."""
     assert FUNNEL.population is not None
     counts = went(5) + went(1) + went(2) + went(3)
     found = {

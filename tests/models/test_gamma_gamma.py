@@ -21,7 +21,7 @@ CDNOW = GammaGamma(6.25, 3.74, 1_544.0)
 
 
 def drawn(count: int, seed: int = 1, scale: float = 1.0) -> list[tuple[int, int]]:
-    """(purchase days, net in minor units) of customers who spend as the model has it."""
+    """(purchase days, net in minor units) of customers who spend as the model assumes."""
     rng = random.Random(seed)
     customers = []
     for _ in range(count):
@@ -41,7 +41,7 @@ def table(customers: list[tuple[int, int]]) -> dict[SpendCell, int]:
 
 
 def exactly(customers: list[tuple[int, int]]) -> tuple[float, float, float]:
-    """The most likely parameters by the likelihood of every customer's own numbers."""
+    """The maximum likelihood parameters, from every customer's own numbers."""
     days = np.array([days for days, _ in customers], dtype=float)
     spend = np.array([net / days for days, net in customers])
 

@@ -1,4 +1,4 @@
-"""Each gate shuts for its own reason, and says since when and until when it does."""
+"""Each gate rejects for its own reason, and says since when and until when."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +45,7 @@ LETTER = {
 def shop(
     folder: Path, offer: Mapping[str, Any], *, base: Parameters = PARAMETERS, **catalogue: Any
 ) -> Parameters:
-    """A shop whose carts bring an offer by e-mail, or else a letter."""
+    """A shop whose abandoned carts lead to an offer by e-mail, or else a letter."""
     file = folder / "actions.yaml"
     actions = [{**OFFER, **offer}, LETTER]
     file.write_bytes(
@@ -60,7 +60,7 @@ def shop(
 
 
 def cart(hours: float) -> Event:
-    """A cart that is left alone: what to do about it is decided an hour later."""
+    """An abandoned cart: the decision about it comes an hour later."""
     return happened("Product Added", at(hours=hours), product_id=f"P-{hours}", price=50.0)
 
 
@@ -69,7 +69,7 @@ def told(name: str, hours: float, **said: Any) -> Event:
 
 
 def decisions(parameters: Parameters, events: Sequence[Event]) -> list[NextBestAction]:
-    """What was decided about carts along these events, and in the two hours after the last."""
+    """The decisions about carts during these events, and in the two hours after the last."""
     within = context(parameters=parameters)
     row, effects = lived_with_effects(events, within=within)
     more = waited(row, events[-1].occurred_at_ms + 2 * 3_600_000, within=within)[1]
@@ -78,7 +78,7 @@ def decisions(parameters: Parameters, events: Sequence[Event]) -> list[NextBestA
 
 
 class Row(NamedTuple):
-    """What happened, and what is said of the offer in the last decision; None if it is chosen."""
+    """The events, and what the last decision says about the offer; None if it is chosen."""
 
     events: list[Event]
     told: Suppressed | None
@@ -269,7 +269,7 @@ def test_every_gate_has_a_row() -> None:
 
 
 def test_the_order_of_the_gates() -> None:
-    """What is false is said before what is forbidden, and that before what is only too much."""
+    """False conditions come before refusals, and these before caps."""
     assert (
         "answers",
         "eligibility",

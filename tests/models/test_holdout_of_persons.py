@@ -1,4 +1,6 @@
-"""Whose decisions are of both groups, because their ids were drawn apart, is marked and counted."""
+"""Persons with decisions of both groups, because their ids differ in group, are marked and
+counted.
+"""
 
 import functools
 from operator import add
@@ -39,13 +41,13 @@ def shop(request: pytest.FixtureRequest) -> Deployment:
 
 
 def reminded(shop: Deployment, minutes: float, **who: str) -> None:
-    """Have a cart of theirs left alone, about which something is decided."""
+    """Let a cart of theirs be abandoned, so that a decision follows."""
     shop.tell(put_in_cart(minutes, **who))
     shop.tick(minute(minutes + 61))
 
 
 def told_of(shop: Deployment, customer: str) -> list[Any]:
-    """What was decided for the customer, as its readers get it."""
+    """The customer's decisions, as their readers get them."""
     found = [one for one in shop.effects if isinstance(one, Decision)]
     return [orjson.loads(encode_decision(one)) for one in found if one.user_id == customer]
 
@@ -160,7 +162,7 @@ def test_a_shared_id_is_counted_until_it_is_somebodys_again(shop: Deployment) ->
 
 
 def _disorderly(rng: Random, size: int, *, erases: bool) -> Deployment:
-    """Partitions that fold a story as far as each has come."""
+    """Partitions that fold a story, each at its own pace."""
     shop = Deployment(rng.choice(PARTITIONS), HALF)
     for event in stories(rng, size, erases=erases):
         note(event.decode())
@@ -175,7 +177,7 @@ def _disorderly(rng: Random, size: int, *, erases: bool) -> Deployment:
 
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 60))
 def test_what_is_counted_is_what_the_rows_say(seed: int, size: int) -> None:
-    """Whatever is linked, merged, split and erased, however partitions come along, also twice."""
+    """After links, merges, splits and erasures, with partitions in any order, also with repeats."""
     shop = _disorderly(Random(seed), size, erases=True)
 
     rows = [row for one in shop.rows for row in one.rows.values()]
@@ -189,7 +191,7 @@ def test_what_is_counted_is_what_the_rows_say(seed: int, size: int) -> None:
 @example(seed=401, size=40)
 @example(seed=463, size=40)
 def test_what_is_told_of_all_customers_is_what_each_has_told(seed: int, size: int) -> None:
-    """Also of somebody who leaves a person while another id is on its way to them."""
+    """Also for an id that leaves a person while another id is about to join them."""
     shop = _disorderly(Random(seed), size, erases=False)
 
     told = [row.read(LOYALTY).told for _, row in shop.everybody()]

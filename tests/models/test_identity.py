@@ -1,4 +1,4 @@
-"""What one person did under several ids is one story, and an id that leaves takes its own along."""
+"""What one person did under several ids is one history; an id that leaves takes its own with it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,7 @@ _PLAN = context(TEN).plan
 
 
 def clock(minutes: int) -> Any:
-    """The present, so many minutes after ten."""
+    """The context, so many minutes after ten."""
     return context(TEN + minutes * MINUTE_MS).present
 
 
@@ -50,8 +50,8 @@ def fired(effects: Sequence[Effect]) -> list[tuple[str, str]]:
 
 
 def visitor_and_user() -> tuple[Row, Row]:
-    """A visitor who put something into the cart at five past ten, and ada, of whom nothing is
-    known.
+    """A visitor who put something into the cart at five past ten, and ada, who has no events
+    yet.
     """
     visitor, ada = Row(), Row()
     engine.step(visitor, by("anon-1", "page", 0), clock(0), _PLAN)
@@ -217,7 +217,7 @@ def _fields_of(row: Row) -> int:
 
 
 def test_a_part_that_was_made_ready_for_a_change_and_is_empty_is_none() -> None:
-    """Or what a row takes itself for would hang on whether it was packed meanwhile."""
+    """Otherwise a row's content would depend on whether it was packed in between."""
     row = Row()
 
     row.edit(IDENTITIES)

@@ -1,5 +1,5 @@
-"""What a person of several ids teaches: their ids teach nothing beside, and take along what they
-brought.
+"""The lessons of a person with several ids: the ids teach nothing themselves, and on leaving take
+away what they contributed.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def waited(row: Row, id_: str, day: float, snapshot: Snapshot = PRIOR) -> list[E
 
 
 def buyer(id_: str, *days: int) -> Row:
-    """Somebody who bought on these days, and of whom all is settled that was due by then."""
+    """A customer who bought on these days, and for whom everything due by then is settled."""
     row = Row()
     for day in days:
         waited(row, id_, day)
@@ -56,7 +56,7 @@ def observed(effects: list[Effect]) -> list[Observation]:
 
 
 def cells(*rows: Row) -> list[Any]:
-    """What the count tables hold of these customers."""
+    """The content of the count tables for these customers."""
     counted = (row.read(CHURN).counted for row in rows)
     return sorted(cell for cell in counted if cell is not None)
 

@@ -1,4 +1,4 @@
-"""Under which ids somebody is known, as their profile tells it."""
+"""The ids of a customer, as their profile shows them."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Ids: what real systems use is taken as it is, and what stands for nobody is nobody's."""
+"""Ids of real systems are accepted as they are; placeholders for nobody are not ids."""
 
 import json
 from typing import Any
@@ -144,7 +144,7 @@ OTHER_NAMES_OF_IDS = {"conversation_id": "ticket_id", "case_id": "ticket_id"}
 
 
 def line(name: str = "page", properties: Any = None, **envelope: Any) -> bytes:
-    """An event as Python's own encoder writes it, which knows integers of any size."""
+    """An event as Python's own encoder writes it, which has integers of any size."""
     kind = {"type": "page"} if name == "page" else {"type": "track", "event": name}
     said = {**kind, "timestamp": "2026-01-01T00:00:00Z", "properties": properties, **envelope}
     return json.dumps(said).encode()

@@ -1,4 +1,4 @@
-"""What was improved, and who is told of it: once, whoever had reason to leave over it."""
+"""An improvement is announced once to each customer who had a reason to leave that it removes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -44,7 +44,7 @@ def released(day: float, topic: str) -> bytes:
 
 
 def shop(**released_days: float) -> Within:
-    """A shop that has improved this."""
+    """A shop that has made this improvement."""
     latest_ms = {kind: at(day) for kind, day in released_days.items()}
     return context(snapshot=PRIOR.replace(Improvements(latest_ms), version=1))
 
@@ -130,7 +130,9 @@ def test_the_latest_of_each_reason_counts_in_any_order() -> None:
 
 
 def test_it_reaches_customers_of_other_rows_by_way_of_the_log() -> None:
-    """An improvement is nobody's event: the next snapshot has it, and the log names that."""
+    """An improvement belongs to no customer: the next snapshot has it, and the log names that
+    snapshot.
+    """
     replay = Replay(load_parameters(assignments=["learning.minimum_examples=1"]))
     lines: list[Any] = [
         *(

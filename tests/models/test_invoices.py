@@ -1,4 +1,4 @@
-"""Credit of customers with more invoices than a row has room for."""
+"""Credit of customers with more invoices than fit in a row."""
 
 from random import Random
 
@@ -31,7 +31,7 @@ def invoice(name: str, day: float, number: str, due: float, amount: float) -> Ev
 
 
 def settled(day: float, number: str, amount: float = 100.0, *, late: bool = False) -> list[Event]:
-    """Issued, and paid five days later."""
+    """Invoices issued, and paid five days later."""
     due = day + (3 if late else 10)
     return [
         invoice(ISSUED, day, number, due, amount),
@@ -67,7 +67,7 @@ def paid_in_turn(many: int, first_day: float = 20, every: float = 1) -> list[Eve
 
 @pytest.mark.parametrize("many", [0, 20, 30, 200])
 def test_a_large_one_that_is_not_paid_is_never_pushed_out(many: int) -> None:
-    """As much as all others together: half of what is known was paid in time."""
+    """It is as large as all others together: half of the known amount was paid in time."""
     events = [*unpaid(0, "large", 100.0 * many or 1), *paid_in_turn(many, every=0.01)]
 
     found = credit(noted(events), 30, half_life_ms=1 << 60)
@@ -76,7 +76,7 @@ def test_a_large_one_that_is_not_paid_is_never_pushed_out(many: int) -> None:
 
 
 def test_who_pays_nearly_all_is_not_judged_by_what_stays() -> None:
-    """One of forty is not paid, for four years: it is those that stay in the row."""
+    """One of forty stays unpaid, for four years: the unpaid ones stay in the row."""
     events = []
     for number in range(400):
         day = number * 3.65
@@ -119,7 +119,7 @@ def test_of_open_ones_that_nobody_said_to_be_due_the_oldest_go() -> None:
 
 
 def _some(rng: Random) -> list[Event]:
-    """Of up to 80 invoices, of which some are paid, late or in time."""
+    """Up to 80 invoices, some of them paid, late or in time."""
     events: list[Event] = []
     for number in range(rng.choice((3, 30, 80))):
         day, amount = rng.randint(0, 400), float(rng.randint(1, 500))

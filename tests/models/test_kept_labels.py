@@ -1,4 +1,4 @@
-"""How labels that wait are kept: by this release and by those before it."""
+"""How waiting labels are stored, by this release and earlier ones."""
 
 from base64 import b64decode
 from pathlib import Path
@@ -33,7 +33,7 @@ FIRST, SECOND = b64decode(KEPT["version 1"]), b64decode(KEPT["version 2"])
 
 
 def stored_in(version: int, content: bytes) -> Row:
-    """A row with these labels and nothing else, as if read back."""
+    """A row with only these labels, as if read back."""
     row = Row()
     row._apart = {CHURN.code: bytes([version]) + content}
     row.set_due("label", row.read(CHURN).next_due_ms(), may_repeat=True)
@@ -41,7 +41,7 @@ def stored_in(version: int, content: bytes) -> Row:
 
 
 def examples_of(row: Row) -> list[object]:
-    """What is released of the row in a hundred years."""
+    """The examples that the row releases in a hundred years."""
     _, effects = waited(row, at(days=36_500))
     return [orjson.loads(encode_lesson(one)) for one in effects if isinstance(one, Example)]
 
@@ -60,7 +60,7 @@ def test_labels_of_version_1_are_kept_in_less_room_as_soon_as_they_are_changed()
 
 
 def first_of(*forecasts: Forecast | None, kind: str = "check-in") -> bytes:
-    """Labels of version 1, of one decision point with these forecasts."""
+    """Labels of version 1, from one decision point with these forecasts."""
     waiting = [
         [at(days=28 * n + 3), at(), 28.0 * n, kind, 1, b"features", b"said", forecast]
         for n, forecast in enumerate(forecasts, 1)
@@ -100,7 +100,7 @@ def test_a_forecast_is_made_again_bit_for_bit(
     order_minor: float,
     said: list[tuple[float, float | None]],
 ) -> None:
-    """From what is kept of it, and from what version 1 kept."""
+    """From what this version stores, and from what version 1 stored."""
     today = at_ms // DAY_MS
     past = past_at(at_ms, (), repeats, today - bought[1], today - bought[0])
     made = [
@@ -146,7 +146,7 @@ def test_days_are_the_same_number_in_less_room(days: float) -> None:
 
 
 def test_rows_of_different_releases_are_compared_by_their_content() -> None:
-    """A part in an earlier version, and ids of messages that are dropped by now."""
+    """A part in an earlier version, and message ids that would be dropped by now."""
     first, second = stored_in(1, FIRST), stored_in(2, SECOND)
     second.edit(CHURN)
     expected = encode_row(second)

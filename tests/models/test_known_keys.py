@@ -1,4 +1,4 @@
-"""Keys that a shop always sends are known, and whoever makes up keys fills no memory."""
+"""Keys that a shop always sends are known; invented keys do not fill the memory."""
 
 import orjson
 import pytest
@@ -14,7 +14,7 @@ ORDER = KIND_BY_NAME["Order Completed"].declared.shape
 
 
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What is searched for other spellings from now on."""
+    """The texts that are searched for other spellings from now on."""
     searched: list[bytes] = []
     search = _Object._is_all
 

@@ -1,4 +1,4 @@
-"""A bound on how many labels one trainer gets: fewer points are kept, each with a higher weight."""
+"""The number of labels for one trainer is bounded: fewer points are kept, with higher weights."""
 
 from random import Random
 
@@ -65,7 +65,7 @@ def test_without_a_bound_nothing_is_counted() -> None:
 
 
 class Listening(Trainer):
-    """A trainer that keeps what it heard."""
+    """A trainer that keeps its lessons."""
 
     def __init__(self, *assignments: str) -> None:
         super().__init__(load_parameters(None, assignments), partitions=1)

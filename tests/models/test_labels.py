@@ -1,4 +1,4 @@
-"""Labels by silence: when they are decided, when they are released, and what they say."""
+"""Labels from silence: when they are decided, when they are released, and their value."""
 
 from base64 import b64decode
 from collections.abc import Iterable
@@ -123,7 +123,7 @@ def test_a_new_purchase_after_a_silent_year_begins_the_looks_again_on_the_old_gr
 
 
 def test_the_last_second_of_a_day_comes_after_its_decision_point() -> None:
-    """So that no decision is made because of a purchase that it does not see."""
+    """So a decision never depends on a purchase that it does not see."""
     events = [ordered(0.4), at_ms(end_of(2) + 500)]
     _, effects = lives(events, at(days=60), WITHIN)
 
@@ -306,7 +306,7 @@ def test_which_labels_are_kept_has_nothing_to_do_with_how_they_turn_out(customer
 
 @pytest.mark.parametrize("every", [1, 3, 20], ids="a purchase every {} days".format)
 def test_kept_labels_weigh_as_much_as_the_decision_points_they_stand_for(every: int) -> None:
-    """So that those who buy often, of whom a smaller share is kept, are not fewer for it."""
+    """So customers who buy often, of whose points fewer are kept, still have their full weight."""
     weighed = points = 0
     events = [ordered(day + 0.4) for day in range(0, 200, every)]
     for number in range(12):

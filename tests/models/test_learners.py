@@ -1,4 +1,4 @@
-"""Every learner, by what the registry says of it: taught, stopped, restored, drawn and told."""
+"""Every learner, by its registration: taught, stopped, restored, drawn and shown."""
 
 from math import isfinite
 from random import Random
@@ -110,7 +110,7 @@ def _of_an_improvement(rng: Random, at_ms: int) -> Tally:
 
 
 def _of_a_customer(rng: Random, at_ms: int) -> Tally:
-    """Somebody who came and bought at once."""
+    """A customer who came and bought at once."""
     channel, day = rng.choice(("search", "letters")), at_ms // DAY_MS
     amounts = ((SEEN, 1), (CONVERTED, 1), (WON, 1), (MARGIN, 500))
     month, of_month = cohort_of(day), ((brought_in(0), 900_000), (VALUED, 1), (WORTH, 900))
@@ -134,7 +134,7 @@ MADE = {Observation: observation, Example: example, Cost: cost, Tally: tally}
 
 
 def lessons(count: int, *, of: tuple[type, ...] = tuple(MADE), seed: int = 3) -> list[Any]:
-    """Lessons of some kinds, over sixty days."""
+    """Lessons of these kinds, over sixty days."""
     rng, found = Random(seed), []
     for number in range(count):
         lesson = MADE[rng.choice(of)](rng, at(days=60 * number / count))  # type: ignore[index]
@@ -243,7 +243,7 @@ def test_a_trainer_gives_a_learner_only_the_kinds_of_lessons_it_learns() -> None
             trainer.learn(lesson)
             if isinstance(lesson, learning.learns):
                 alone.learn(lesson)
-        # A trainer adds up what is told of all customers, so that it may stand in another order.
+        # A trainer adds up the sums over all customers, so they may be in another order.
         learnt = written(trainer.learners[learning.name])
         assert msgspec.json.decode(written(alone)) == msgspec.json.decode(learnt)
 
@@ -296,7 +296,7 @@ def test_what_an_unknown_learner_drew_and_learnt_is_left_out() -> None:
 
 
 def without_parent(snapshot: Snapshot) -> tuple[Any, str]:
-    """What a snapshot says, and apart from that which one it goes on from."""
+    """A snapshot's content, without the id of its parent."""
     said = msgspec.json.decode(encode_snapshot(snapshot)[0])
     return said, said["trainer"].pop("previous")
 

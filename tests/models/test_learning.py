@@ -185,7 +185,7 @@ def test_the_prior_says_what_the_parameters_say() -> None:
 
 
 def trainer_of_two() -> Trainer:
-    """A trainer that has heard of two partitions."""
+    """A trainer with lessons of two partitions."""
     trainer = Trainer(PARAMETERS, partitions=2)
     for partition in (0, 1):
         trainer.learn(DayEnd(day_end_ms(at()), partition=partition))
@@ -194,8 +194,8 @@ def trainer_of_two() -> Trainer:
 
 
 def told_days(trainer: Trainer, days: range, partitions: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Teach some lessons of each partition for each day; the (day, partition) whose end of a day
-    made a snapshot due.
+    """Teach some lessons of each partition for each day; returns the (day, partition) whose end of
+    a day made a snapshot due.
     """
     drawn: list[tuple[int, int]] = []
     for day in days:
@@ -258,7 +258,7 @@ def test_a_day_that_is_half_learnt_is_not_told_as_learnt() -> None:
 
 
 def told_of_days(partition: int, days: range, ended: range) -> list[Observation | DayEnd]:
-    """Some lessons of each day, and those ends of days that the partition tells."""
+    """Some lessons of each day, and the ends of days that the partition announces."""
     told: list[Observation | DayEnd] = []
     for day in days:
         end_ms = day_end_ms(at(days=day))
@@ -272,7 +272,7 @@ def told_of_days(partition: int, days: range, ended: range) -> list[Observation 
 def drawn_from(
     topic: list[Observation | DayEnd], begin: Snapshot | None = None
 ) -> list[tuple[int, Snapshot]]:
-    """The snapshots of two partitions' lessons, and how many lessons each was of."""
+    """The snapshots from two partitions' lessons, with the number of lessons in each."""
     trainer = Trainer(PARAMETERS, begin, partitions=2)
     found: list[tuple[int, Snapshot]] = []
     for place in range(trainer.consumed, len(topic)):

@@ -1,4 +1,6 @@
-"""What state does not need costs no event; what it needs is understood, or refused out loud."""
+"""Unneeded properties never refuse an event; needed ones are understood, or refused with a
+reason.
+"""
 
 import json
 from typing import Any
@@ -255,7 +257,7 @@ def test_an_event_in_a_log_of_a_php_shop_counts() -> None:
 
 
 def test_events_written_as_documented_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lenient reading is many times dearer: it is for what the strict one cannot be sure of."""
+    """Lenient reading is many times slower: it is for what the strict reader cannot be sure of."""
     again: list[str] = []
     shop = ShopConfig(seed=0, customers=20, start_ms=1_700_000_000_000, days=60)
     sound = [record.value for record in simulate(shop) if is_sound(record.value)]

@@ -1,4 +1,4 @@
-"""A lesson that would break a learner, or freeze the trainer, is none."""
+"""A lesson that would break a learner, or freeze the trainer, is not accepted."""
 
 import json
 from base64 import b64encode
@@ -106,7 +106,7 @@ def test_a_lesson_beyond_what_can_be_is_none(
 
 
 def test_another_release_s_features_cost_an_observation_nothing() -> None:
-    """It counts its customer, and only drift does without it."""
+    """It counts its customer; only drift does without it."""
     learnable_lesson(msgspec.json.encode({**OBSERVATION, "features": "AAAA"}))
 
 

@@ -1,4 +1,6 @@
-"""Class and stage of a customer: what is true now, when it became so, and the funnel of all."""
+"""Class and stage of a customer: what is true now, since when, and the funnel over all
+customers.
+"""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What actions bring: a comparison by hand, who counts when, and who is in none."""
+"""The effect of actions: a comparison by hand, who counts when, and who does not."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def bought(day: float, revenue: float = 40.0, order: str = "") -> Event:
 
 
 def followed(*actions: tuple[float, str, str], is_treated: bool = True) -> Row:
-    """Somebody for whom these were decided: on which day, which, for what."""
+    """A customer for whom these were decided: the day, the action, and the reason."""
     row = Row()
     for day, action, reason in actions:
         follow_action(scene(row, at(day)), action, reason, is_treated=is_treated)
@@ -75,7 +75,7 @@ def of_cell(
 
 
 def lived_out(row: Row, *events: Event, until: float = 120) -> dict[str, int]:
-    """What is told of somebody to whom this happens, and then nothing."""
+    """The sums for a customer with these events, followed by silence."""
     row, effects = lived_with_effects(events, row=row)
     return told([*effects, *waited(row, at(until))[1]])
 
@@ -138,7 +138,7 @@ def test_it_is_told_when_it_is_known_and_late_events_have_come() -> None:
 
 
 def test_a_customer_counts_once_while_they_are_followed() -> None:
-    """The trap: who gets ten reminders would be ten customers, who convert once each."""
+    """The trap: a customer with ten reminders would be ten customers with a conversion each."""
     row = followed(*((day, "cart-reminder", "") for day in range(0, 90, 9)))
     assert [(at(0), ANY), (at(0), "cart-reminder")] == [
         (one.at_ms, one.action) for one in row.read(LIFT).latest
@@ -153,7 +153,7 @@ def test_a_customer_counts_once_while_they_are_followed() -> None:
 
 
 def decided_for(customer: str) -> tuple[Row, list[Any]]:
-    """A cart that somebody leaves, by whole rules."""
+    """A cart that a customer abandons, with all shipped rules."""
     row, _, _ = step(
         Row(),
         happened("Product Added", at(0), product_id="p", price=60),
@@ -178,7 +178,7 @@ def test_an_action_that_is_chosen_is_followed_in_both_groups(
 
 
 def test_nobody_is_followed_for_nothing() -> None:
-    """The silent customer: decisions that nothing is done, and no decision at all."""
+    """The customer who is not followed: decisions to do nothing, and no decision at all."""
     row, _ = waited(lived_with_effects([bought(0)])[0], at(1))
 
     assert not row.has(LIFT)
@@ -296,7 +296,7 @@ def test_of_too_few_no_difference_is_told() -> None:
 def test_groups_that_are_not_as_they_were_drawn_are_told_of(
     treated: int, control: int, is_skewed: bool
 ) -> None:
-    """The trap: who is left out for a reason is of one group more than of the other."""
+    """The trap: excluding customers for a reason affects one group more than the other."""
     sums = group_sums(LiftCell(ANY), TREATED, treated, 0, []) | group_sums(
         LiftCell(ANY), CONTROL, control, 0, []
     )
@@ -333,7 +333,7 @@ def login(who: str, visitor: str, day: float, number: int) -> bytes:
 
 
 def story() -> Iterator[bytes]:
-    """Forty visitors leave a cart; most of them log in, half of these buy, and some are split."""
+    """Forty visitors abandon a cart; most of them log in, half of these buy, and some are split."""
     numbers = range(40)
     yield from (cart(f"v-{n}", 0, n) for n in numbers)
     yield watermark(at(1))

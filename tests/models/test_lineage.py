@@ -1,4 +1,4 @@
-"""A snapshot is the trainer's if it goes on from the one before."""
+"""A snapshot is the trainer's if it continues from the one before."""
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ NOW_MS = 1_700_000_000_000
 
 
 def drawn(version: int, created_at_ms: int = NOW_MS, **learnt: object) -> Snapshot:
-    """A snapshot that was read from its topic under a name of its own."""
+    """A snapshot that was read from its topic under an id of its own."""
     trainer = msgspec.json.encode({"lessons": 100 * version, "consumed": 200 * version, **learnt})
     return Snapshot(version, created_at_ms, {}, trainer, f"hash-{version}")
 

@@ -1,4 +1,4 @@
-"""Loyalty points: one balance for every order of arrival, and no more words than there is news."""
+"""Loyalty points: one balance for any order of arrival, and no more triggers than there is news."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -87,7 +87,7 @@ def points(row: Row, at_ms: int, within: Within | None = None) -> float:
 def on_time(
     events: Iterable[Event], parameters: Parameters = PARAMETERS
 ) -> tuple[Row, list[Effect]]:
-    """The row after events that come with the clock right behind the latest of them."""
+    """The row after events, with the clock right behind the latest of them."""
     row, effects, clock_ms = Row(), list[Effect](), 0
     for event in events:
         clock_ms = max(clock_ms, event.occurred_at_ms)
@@ -99,7 +99,7 @@ def on_time(
 
 
 def triggers(effects: Iterable[Effect]) -> list[tuple[str, str]]:
-    """(day, kind) of what was said of points."""
+    """(day, kind) of the triggers about points."""
     return [
         (effect.timestamp[:10], effect.kind)
         for effect in effects
@@ -116,7 +116,7 @@ def learner_of(effects: Iterable[Effect]) -> TallyLearner:
 
 
 def sums(effects: Iterable[Effect]) -> dict[str, int]:
-    """What was told of all customers, by key; nothing where that is 0."""
+    """The sums over all customers, by key; without zeros."""
     told = learner_of(effects).so_far(at(days=9_999)).parts.get("loyalty", {})
     return {key: amount for key, amount in told.items() if amount}
 
@@ -171,7 +171,7 @@ def test_points_of_a_refunded_order_are_not_kept() -> None:
 
 @pytest.mark.parametrize("turn", [1, -1], ids=["oldest first", "newest first"])
 def test_nothing_is_kept_of_more_orders_than_are_remembered(turn: int) -> None:
-    """The order that is given back is the one to be let go of, and is heard of all the same."""
+    """The returned order is the next one to be dropped, and its refund still counts."""
     few = load_parameters(assignments=["bounds.orders=8"])
     places = range(9)
     given_back = [refunded(f"o{n}", at(20 + i), 10.0) for i, n in enumerate(places[::turn])]
@@ -407,7 +407,9 @@ def test_whoever_buys_every_week_is_told_of_points_once_in_four_weeks() -> None:
 
 
 def test_the_silent_customer_never_hears_anything() -> None:
-    """Small orders, four a year, a large one that goes back, and what they spend."""
+    """The customer without triggers: small orders, four a year, a large one returned, and
+    spending.
+    """
     events: list[Event] = []
     for season in range(12):
         day = 91 * season
@@ -472,7 +474,7 @@ TIMES = [at(days=day) for day in (1, 100, 250, 380, 480, 600, 1_100)]
 
 
 def read(row: Row, within: Within) -> list[tuple[str, ...]]:
-    """Every fact of points at several times, as text: what is not known equals itself."""
+    """Every fact about points at several times, as text, so that unknown ones are equal."""
     names = [name for name, known in LOYALTY.facts.items() if known.moment is None]
     return [tuple(str(fact(row, name, at_ms, within)) for name in names) for at_ms in TIMES]
 
@@ -493,7 +495,7 @@ def test_any_order_of_arrival_gives_one_balance(data: st.DataObject) -> None:
     )
 
     assert read(row, within) == read(other, within)
-    # What is told of all customers comes to the same, too, and in the end all points are over.
+    # The sums over all customers are equal, too, and in the end all points have expired.
     row, silence = waited(row, TIMES[-1], within=within)
     other, more_silence = waited(other, TIMES[-1], within=within)
     assert sums([*effects, *silence]) == sums([*more, *more_silence])
@@ -617,7 +619,7 @@ def test_what_was_told_of_two_ids_is_set_right_by_the_next_news_of_the_person() 
 
 
 def lived_in_time(events: Iterable[Event]) -> Row:
-    """The row after events that were taken in when they happened."""
+    """The row after events that were recorded when they happened."""
     row = Row()
     for event in events:
         row = lived([event], row=row, clock_ms=event.occurred_at_ms)
@@ -849,7 +851,7 @@ def test_points_without_a_redemption_id_or_a_number_are_no_reason_to_refuse_an_e
 
 
 def test_a_redemption_without_an_id_that_is_told_again_counts_once() -> None:
-    """Also when another system tells it under another message id."""
+    """Also when another system sends it with another message id."""
     first, again = (
         happened("Points Redeemed", at(days=20), message=message, points=30, order_id="B")
         for message in ("m-1", "m-2")

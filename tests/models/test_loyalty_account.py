@@ -1,4 +1,4 @@
-"""Loyalty points: the account that is kept in memory is the one that its row gives anew."""
+"""Loyalty points: the account in memory equals the one computed anew from its row."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ SHOPS = {
 
 
 def described(account: Account) -> dict[str, Any]:
-    """All that is ever asked of an account."""
+    """Everything that is read from an account."""
     standing = account.standing
     return {
         "sums": (account.active, account.pending, account.redeemed, account.earned, account.debt),
@@ -40,7 +40,7 @@ def described(account: Account) -> dict[str, Any]:
 
 
 def advanced(row: Row, event: Event, within: Within) -> list[Effect]:
-    """The effects of one event, and of what was due by then."""
+    """The effects of one event, and of the timers that were due by then."""
     effects = engine.run_due(row, within.customer, within.clock_ms + 1, within.present, within.plan)
     return effects + engine.step(row, event, within.present, within.plan)[1]
 

@@ -1,4 +1,4 @@
-"""Margins by category: what is left of what a customer buys, and what that makes them worth."""
+"""Margins by category: what a customer's purchases leave, and the resulting worth."""
 
 from typing import Any
 

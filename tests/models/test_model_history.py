@@ -1,4 +1,4 @@
-"""How the models did over time is what a table of just those scores says."""
+"""The quality of the models over time equals that of a table of only those scores."""
 
 from random import Random
 
@@ -22,7 +22,7 @@ Score = tuple[int, float, bool]
 
 
 def scores(days: int, a_day: int = 20) -> list[Score]:
-    """Scores that get better with time: of which day, what was said, and whether it came true."""
+    """Scores that get better with time: the day, the prediction, and the outcome."""
     chance = Random(7)
     found = []
     for day in range(days):
@@ -42,7 +42,7 @@ def table(found: list[Score]) -> Reliability:
 
 
 def snapshot(version: int, day: int, found: list[Score], mean: float = 0.0) -> bytes:
-    """A version that was drawn at the end of a day, of all scores up to then."""
+    """A version drawn at the end of a day, from all scores up to then."""
     counted = [one for one in found if one[0] <= day]
     features = (mean,) * len(NAMES)
     online = OnlineState(len(counted), features, (1.0,) * len(NAMES))

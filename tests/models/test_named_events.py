@@ -1,4 +1,4 @@
-"""Rules that are looked at when an event happens: which events, and what they ask of them."""
+"""Rules that are evaluated when an event happens: for which events, and with which facts."""
 
 from collections.abc import Sequence
 from itertools import permutations
@@ -281,7 +281,7 @@ HOURS = (0, 1, 1, 23.5, 24, 24.5, 47, 47)
 
 
 def counts(parameters: Parameters, events: Sequence[Event]) -> dict[str, float]:
-    """What the last of the events is told about each of them, had it been the one looked at."""
+    """For each event, the count that it would see as the last one."""
     within = context(parameters=parameters)
     row, _ = lived_with_effects(events, within=within)
     return {
@@ -400,7 +400,7 @@ def test_a_climb_that_a_cooldown_holds_back_is_looked_at_with_the_next_event(
 
 
 def late(parameters: Parameters, *hours: float) -> list[Decision]:
-    """What is decided about downloads that are heard of in this order."""
+    """The decisions about downloads that arrive in this order."""
     downloads = [happened("Asset Downloaded", at(hours=hour)) for hour in hours]
     effects = lived_with_effects(downloads, within=context(parameters=parameters))[1]
     return [effect for effect in effects if isinstance(effect, Decision)]
@@ -415,7 +415,7 @@ def test_without_a_cooldown_an_event_fires_however_late_it_is_heard_of(tmp_path:
 def test_a_cooldown_is_counted_from_the_latest_though_an_earlier_is_heard_of_later(
     tmp_path: Path,
 ) -> None:
-    """The trigger of hour 4 is no reason to speak again 24 hours after it."""
+    """The trigger of hour 4 does not allow another one 24 hours after it."""
     day = ruled(tmp_path, ("cooldown: 0s", "cooldown: 24h"))
     assert 1 == len(triggers_of(late(day, 5, 4, 28.5)))
     assert 2 == len(triggers_of(late(day, 5, 4, 29)))

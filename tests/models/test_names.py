@@ -1,4 +1,4 @@
-"""Names of events: written differently they mean the same, and a slip is no click."""
+"""Names of events: other spellings mean the same, and a misspelt name does not count as a click."""
 
 from pathlib import Path
 from typing import Any

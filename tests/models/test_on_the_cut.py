@@ -1,4 +1,4 @@
-"""Who a customer is at the very millisecond it changes, and once what made them so is gone."""
+"""A customer's state at the very millisecond it changes, and once its cause is gone."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ REGULAR = [bought(at(day, hours=10)) for day in (-15, -10, -5, 0)]
 def told(
     events: Iterable[Event], until_ms: int, parameters: Parameters = PARAMETERS
 ) -> tuple[Row, list[Effect]]:
-    """What comes of the events in the order in which they come, with silence after them."""
+    """The results of the events in their order of arrival, with silence after them."""
     within = context(parameters=parameters)
     row, effects = lived_with_effects(events, within=within)
     row, more = waited(row, until_ms, within=within)
@@ -66,7 +66,7 @@ def told(
 
 
 def counted(effects: Iterable[Effect]) -> Counter[tuple[str, str]]:
-    """What the sums of all customers hold by then, of those that are not of a day."""
+    """The sums over all customers by then, without those of single days."""
     sums: Counter[tuple[str, str]] = Counter()
     names = {part.name for part in FOUND}
     for effect in effects:
@@ -152,7 +152,7 @@ def test_an_order_that_is_heard_of_late_brings_back_whoever_was_lost_meanwhile(
 
 
 def test_nobody_returns_whom_only_a_later_model_would_have_lost() -> None:
-    """Silence of 165 days: by what all customers were like then, that was not long for them."""
+    """Silence of 165 days: by the figures of that time, that was not long for them."""
     slow, quick = (
         context(snapshot=PRIOR.replace(replace(PRIOR.of(Population), gap_days=days)))
         for days in (200.0, 5.0)

@@ -1,4 +1,4 @@
-"""A message of a visitor that is sent again as the user's counts once or twice: when, of what."""
+"""When a visitor's message that is sent again as the user's counts once, and when twice."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A partition folds a person of several ids as anybody, and each of the ids on time."""
+"""A partition folds a person with several ids like any customer, and each of the ids on time."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def of_rows(rows: dict[str, Row], plan: Plan = PLAN) -> Log:
 
 
 def again(log: Log) -> None:
-    """A worker takes over: all it has is what was stored."""
+    """A worker takes over: it only has what was stored."""
     log.rows.rows = {key: decode_row(row) for key, row in log.rows.stored.items()}
 
 

@@ -62,7 +62,7 @@ def who_bought_after_the_login(shop: Deployment) -> None:
 
 
 def test_who_has_ids_is_nobodys_visitor(shop: Deployment) -> None:
-    """Of two who claim each other both would tell the other for ever."""
+    """Two ids that claim each other would otherwise send each other records for ever."""
     shop.tell(page(0, visitor="both"), merged(1, "both", "bob"))
     shop.tell(logged_in(2, user="bob", visitor="both"))
     assert {"both": {"bob", "both"}} == shop.people()
@@ -248,7 +248,7 @@ def test_of_more_ids_than_a_person_may_have_the_one_named_the_longest_ago_leaves
 
 
 def with_too_many_ids(shop: Deployment) -> None:
-    """ada's are anon-0 to anon-5, of which the first has to go."""
+    """ada's are anon-0 to anon-5; the first one has to leave."""
     for n in range(6):
         shop.tell(page(10 * n, visitor=f"anon-{n}"), logged_in(10 * n + 1, visitor=f"anon-{n}"))
 

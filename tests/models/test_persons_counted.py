@@ -1,4 +1,4 @@
-"""Of a person of several ids everything is counted once, and for the person."""
+"""A person with several ids counts once in everything, as the person."""
 
 from random import Random
 from typing import Any
@@ -27,7 +27,7 @@ REFUSED = (
 
 
 def exported(events: tuple[bytes, ...] | list[bytes], parameters: Any = LINKING) -> list[bytes]:
-    """The log of one partition that came of the events, as an export has it."""
+    """The log of one partition after the events, as an export has it."""
     shop = Deployment(1, parameters)
     shop.tell(*events)
     return [

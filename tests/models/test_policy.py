@@ -1,4 +1,4 @@
-"""The marketer's rules, compiled: what a rule may not say, and that the message names its line."""
+"""The marketer's rules, compiled: what is refused, and that the message names the line."""
 
 from pathlib import Path
 

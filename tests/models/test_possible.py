@@ -1,4 +1,4 @@
-"""A condition that can never be true is recognised, and none that can be is called impossible."""
+"""Conditions that can never be true are recognised, and none that can be are refused."""
 
 from itertools import product
 from math import nan
@@ -222,7 +222,7 @@ def test_nothing_is_called_impossible_that_holds_for_somebody(condition: str) ->
 def test_of_comparisons_that_must_all_hold_only_what_holds_for_somebody_is_possible(
     parts: list[str],
 ) -> None:
-    """A hole (`!=`) is known only where nothing else is left, and a list by its ends alone."""
+    """A hole (`!=`) only counts where nothing else is left, and a list only by its ends."""
     plain = [part for part in parts if "!=" not in part and "in" not in part.split()]
     condition = " and ".join(plain) or "net > 1"
     expression = compile_condition(condition, KINDS)

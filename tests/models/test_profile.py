@@ -1,4 +1,4 @@
-"""What is read of a customer: scores, segments and the view others get."""
+"""What can be read about a customer: scores, segments and the profile."""
 
 from itertools import product
 

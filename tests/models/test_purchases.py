@@ -322,7 +322,7 @@ def test_everything_refunded_leaves_somebody_who_has_not_bought() -> None:
 
 
 def test_a_refund_of_long_ago_still_takes_its_money_back() -> None:
-    """In part, then wholly, and each once however often it is told."""
+    """In part, then wholly, and each once however often it is sent."""
     clock_ms = at(days=800)
     row = lived([ordered(at(), "A")])
     row = lived([ordered(at(days=799), "B")], row=row, clock_ms=clock_ms)
@@ -367,7 +367,7 @@ def often(count: int) -> list[Event]:
 
 
 def test_windows_are_exact_beyond_the_bounds_of_orders() -> None:
-    """To the millisecond as far as records go, and to the day before that."""
+    """To the millisecond as far back as there are records, and to the day before that."""
     events = often(40)
     row = lived(events, within=context(parameters=FEW))
     bought, now_ms = of(row).purchases, at(hours=390)
@@ -497,7 +497,7 @@ def test_sums_of_absurd_amounts_fit_a_row() -> None:
 
 
 def stored_by_version_1() -> bytes:
-    """An order as it was, one of which something was given back, one cancelled, and one gone."""
+    """An order in version 1, one with a refund, one cancelled, and one that is gone."""
     orders = [
         [1, at(days=10), 1_000, at(days=10), 0, False, 0],
         [2, at(days=20), 2_000, at(days=20), 500, False, at(days=21)],

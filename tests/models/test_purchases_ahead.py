@@ -21,7 +21,7 @@ CDNOW = BgNbd(0.243, 4.414, 0.793, 2.426)
 
 
 def integrated(model: BgNbd, repeats: int, last: float, life: float, horizon: float) -> float:
-    """By the definition: purchases of somebody who is alive with rate and dropout as believed."""
+    """By the definition: the purchases of a living customer with the believed rate and dropout."""
 
     def share(dropout: float) -> float:
         quiet = (model.alpha + life) / (model.alpha + life + dropout * horizon)
@@ -83,7 +83,7 @@ def test_rate_times_lifetime_is_what_is_expected_within_the_limit() -> None:
 def test_a_discounted_lifetime_is_what_discounting_each_moment_integrates_to(
     discount: float,
 ) -> None:
-    """By parts: the purchases of each moment, each at what it is worth by then."""
+    """By parts: the purchases of each moment, each at its value by then."""
     limit_weeks, years_a_week = 260.0, 7.0 / 365.25
 
     def worth(weeks: float) -> float:

@@ -1,4 +1,4 @@
-"""Quiet hours end when the clocks of the customer's own place say so, however these are set."""
+"""Quiet hours end by the clocks at the customer's own place, however these are set."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""What was refused is counted by cause, and much of one cause is said aloud with its fix."""
+"""Refusals are counted by cause, and frequent causes are reported with their fix."""
 
 from typing import Annotated, Any, Literal
 
@@ -92,7 +92,7 @@ def test_the_line_has_reason_path_count_and_fix() -> None:
 
 
 def test_more_refusals_than_events_have_no_share() -> None:
-    """Dead letters and events are counted at different ends of a pipe."""
+    """Dead letters and events are counted at different stages."""
     [cause] = refused((Reason.BAD_JSON, "$", 80)).loud(60)
 
     assert loud_in_words(cause, 60).startswith("80 of 60 events are refused: bad_json at $")

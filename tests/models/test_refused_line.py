@@ -1,4 +1,4 @@
-"""A refused line carries its refusal, and without it is the line that came."""
+"""A refused line carries its refusal, and without it is the original line."""
 
 from typing import Any
 

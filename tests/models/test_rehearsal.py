@@ -1,4 +1,4 @@
-"""Before it goes live a partition decides nothing aloud, and history costs nothing in any order."""
+"""A partition that rehearses writes no triggers, and history may come in any order."""
 
 from collections.abc import Iterable
 from itertools import permutations
@@ -36,7 +36,7 @@ class Rows(dict):
 
 
 class Log:
-    """A partition of a log that a worker reads, and what it did."""
+    """A partition of a log that a worker reads, and the worker's results."""
 
     def __init__(self, state: PartitionState | None = None) -> None:
         self.rows = Rows()
@@ -75,7 +75,7 @@ def _none(version, sha256):
 
 
 def record(name: str, at_ms: int, *, received_ms: int = NOW, topic: str = "clickstream", **more):
-    """An event as ingest writes it, taken by the broker at ``received_ms``."""
+    """An event as ingest writes it, received by the broker at ``received_ms``."""
     record.number += 1
     log_format = more.pop("log_format", LOG_FORMAT)
     context = more.pop("context", None)

@@ -1,4 +1,4 @@
-"""Quality from a histogram: against what it is when every score is kept."""
+"""Quality from a histogram, compared with quality from every single score."""
 
 from collections.abc import Callable
 from random import Random

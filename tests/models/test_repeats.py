@@ -1,4 +1,4 @@
-"""Records that come twice are known by their place, and a place is one of one topic."""
+"""Repeated records are recognised by their source, whose offsets belong to one topic."""
 
 import random
 
@@ -9,7 +9,7 @@ from models.repeats import GENERATIONS_MAX, is_repeated
 
 
 class Seen:
-    """What a partition remembers of the places that events came from."""
+    """What a partition remembers about the sources of events."""
 
     def __init__(self, **sources: int) -> None:
         self.sources: dict[str, int] = {f"{name}-0": offset for name, offset in sources.items()}
@@ -35,7 +35,7 @@ def test_offsets_of_another_topic_of_the_name_are_other_places() -> None:
 
 
 def test_a_topic_before_is_still_known_and_so_is_the_present_one_after_it() -> None:
-    """A worker that was cut off may write what it has of the topic before."""
+    """A worker that was cut off may still write events from the former topic."""
     seen = Seen()
     for offset, generation in [(9, "one"), (0, "two"), (3, "two")]:
         assert not seen.repeats(offset, generation)
@@ -56,7 +56,7 @@ def test_topics_and_generations_do_not_mix() -> None:
 
 
 def test_what_an_earlier_release_remembered_holds_for_the_first_generation() -> None:
-    """Ingest may have passed records on just before an upgrade, and pass them on again after it."""
+    """Ingest may pass records on just before an upgrade, and again after it."""
     seen = Seen(support=7)
     assert seen.repeats(7, "one")
     assert not seen.repeats(8, "one")

@@ -1,4 +1,4 @@
-"""Stored state: what rows and partitions' states promise, whoever wrote them."""
+"""Stored state: what rows and partitions' states guarantee, whichever release wrote them."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise, permutations
@@ -41,7 +41,7 @@ UNHEARD_OF = "qq"
 
 
 def lively() -> Row:
-    """A row with something in every part that keeps anything."""
+    """A row with state in every part that keeps any."""
     gloomy = replace(PARAMETERS, churn=replace(PARAMETERS.churn, prior=0.8))
     within = context(parameters=gloomy)
     row = lived(
@@ -79,8 +79,8 @@ def parts_of(content: bytes) -> dict[str, bytes]:
 
 
 def with_parts(content: bytes, **changed: bytes | None) -> bytes:
-    """A row that was stored with other bytes for some parts; None leaves one out. What is not there
-    yet is by itself.
+    """A stored row with other bytes for some parts; None leaves one out. A part that the row does
+    not have is added by itself.
     """
     row = decode_row(content)
     apart, together = dict(row.pack()[0]), row.packed_together()
@@ -95,7 +95,7 @@ def with_parts(content: bytes, **changed: bytes | None) -> bytes:
 
 
 def entry(content: bytes, version: int = 1) -> bytes:
-    """A part's bytes as they are kept: the version goes before."""
+    """A part's stored bytes: its version comes first."""
     return bytes([version]) + content
 
 
@@ -394,7 +394,7 @@ def test_every_row_that_was_cut_short_is_refused() -> None:
 
 
 def is_sound(content: bytes) -> bool:
-    """Whether a row is taken as sound; what is refused is refused as a row, and no other way."""
+    """Whether a row is accepted as sound; damage must always be a ``RowError``."""
     try:
         check_row(content, VERSIONS)
     except RowError:
@@ -418,7 +418,7 @@ def test_a_sound_row_is_told_with_its_head() -> None:
 
 
 def taken_as_sound(content: bytes, masks: Iterable[int]) -> list[tuple[int, int]]:
-    """Place and mask of each change that nobody would notice, of all places and these masks."""
+    """Place and mask of each change that is not noticed, of all places and these masks."""
     assert is_sound(content)
     return [
         (place, mask)
@@ -446,7 +446,7 @@ def test_no_byte_of_a_row_can_become_any_other_without_being_noticed() -> None:
 
 
 def test_a_part_that_takes_the_place_of_another_is_damage() -> None:
-    """Of two parts of one code only the last would be read, and one would be lost."""
+    """Of two parts with one code only the last would be read, and one would be lost."""
     codes = sorted(decode_row(LIVELY).pack()[0])
     assert len(codes) > 3
     for code, later in pairwise(codes):
@@ -459,14 +459,16 @@ def test_a_part_that_takes_the_place_of_another_is_damage() -> None:
 
 @pytest.mark.parametrize("changed", [{"ca": None}, {"su": None}, {"ca": b"\x03"}, {"su": b""}])
 def test_a_part_that_is_missing_or_another_is_damage(changed: dict[str, bytes | None]) -> None:
-    """But for its checksum, it is a row that might have been written."""
+    """Apart from its checksum, it is a row that might have been written."""
     other = with_parts(LIVELY, **changed)
     assert {"su": b""} == changed or is_sound(other)
     assert not is_sound(LIVELY[:8] + other[8:])
 
 
 def test_which_parts_are_by_themselves_is_settled() -> None:
-    """One that was among the others would not be looked for there. It may come to be among them."""
+    """A part that is packed with the others would not be found by itself. It may later join the
+    others.
+    """
     apart = {part.code for part in PARTS if part.is_apart}
     assert apart <= {"ca", "cs", "en", "fu", "la", "lc", "ti", "tl"}
 

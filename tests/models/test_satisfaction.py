@@ -1,4 +1,4 @@
-"""NPS, CSAT and CES: whose answer counts, where, for how long, and what all of them come to."""
+"""NPS, CSAT and CES: whose answer counts, where, for how long, and the totals."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -88,7 +88,7 @@ def replayed(lines: Iterable[bytes], parameters: Parameters = PARAMETERS) -> Rep
 
 
 def measured(lines: Iterable[bytes], parameters: Parameters = PARAMETERS) -> dict[str, float]:
-    """The part's measures in a replay's summary, by what is behind ``keepstream_``."""
+    """The part's measures in a replay's summary, without the prefix ``keepstream_``."""
     assert SATISFACTION.population is not None
     ours = {measure.name for measure in SATISFACTION.population.measures}
     found = replayed(lines, parameters).summary().measures
@@ -100,7 +100,7 @@ def measured(lines: Iterable[bytes], parameters: Parameters = PARAMETERS) -> dic
 
 
 def everybody(scores: Sequence[float], **said: Any) -> list[bytes]:
-    """One answer a person."""
+    """One answer per person."""
     return [answer(0, score, customer=f"c{n}", **said) for n, score in enumerate(scores)]
 
 
@@ -109,7 +109,7 @@ def as_event(content: bytes) -> Event:
 
 
 def told(effects: Iterable[Any]) -> Counter[tuple[str, int]]:
-    """What tallies add up to, by key and day of the story."""
+    """The sums of the tallies, by key and day of the story."""
     sums: Counter[tuple[str, int]] = Counter()
     for effect in effects:
         if isinstance(effect, Tally) and effect.part == SATISFACTION.name:
@@ -319,7 +319,7 @@ def test_the_operator_may_count_every_answer() -> None:
 
 
 def test_answers_leave_the_window_by_when_they_were_given() -> None:
-    """The hundredth day is heard of last; what came late was given on the second."""
+    """The answer of the hundredth day comes last; the late one was given on the second."""
     first = everybody(TEN[:9])
     late = answer(2, 10, customer="late")
     known = 'survey_answers{kind="nps",touchpoint="all"}'
@@ -383,7 +383,7 @@ def test_a_touchpoint_that_is_no_longer_listed_is_told_with_the_others() -> None
 
 
 def test_sums_that_were_taken_back_twice_are_nothing() -> None:
-    """As when a longer window brings days back of which all but the corrections was forgotten."""
+    """As when a longer window brings back days of which only the corrections are left."""
     sums = {"nps:none:promoter": 12, "nps:none:detractor": -3, "csat:none:share": -5}
 
     samples = list(samples_of_parts(Tallies({SATISFACTION.name: sums}), PARAMETERS))
@@ -417,7 +417,7 @@ def given_answer(said: Told) -> Event:
 
 
 def expected_sums(answers: Iterable[Told]) -> Counter[tuple[str, int]]:
-    """What must be counted of one person, said in another way than the part does."""
+    """The right sums for one person, computed in another way than in the part."""
     latest: dict[tuple[str, str], tuple[int, int]] = {}
     for kind, touchpoint, hour, score in answers:
         key = kind, touchpoint or ""
@@ -781,14 +781,14 @@ def test_a_code_travels_with_the_event() -> None:
 
 
 def exposed(trainer: Trainer, metrics: Metrics) -> set[str]:
-    """The lines of /metrics, once the trainer has told what it heard."""
+    """The lines of /metrics, once the trainer has published what it learnt."""
     samples = samples_of_parts(trainer.tallies(trainer.heard_ms), PARAMETERS)
     metrics.set_samples(MEASURES_OF_PARTS, samples)
     return set(metrics.exposition().decode().splitlines())
 
 
 def learn(trainer: Trainer, lines: Iterable[bytes], offset: int) -> None:
-    """What one person's events teach, as it travels: each lesson comes twice."""
+    """Learn the lessons of one person's events, as they travel: each lesson comes twice."""
     _, effects = lived_with_effects(map(as_event, lines))
     for index, effect in enumerate(effects):
         if isinstance(effect, Tally):

@@ -1,4 +1,4 @@
-"""The schemas let through what the engine takes, and describe what it gives."""
+"""The schemas accept what the engine accepts, and describe its output."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ ENVELOPE: dict[str, Any] = {"userId": "ada", "timestamp": "2026-01-01T00:00:00Z"
 
 
 def event(name: str, properties: Any = None, **envelope: Any) -> dict[str, Any]:
-    """An event that has what it needs, with these changes; None takes a field out."""
+    """An event with its required properties and these changes; None removes a field."""
     given = name if name in EVENT_TYPES else "track"
     value = {
         **ENVELOPE,

@@ -1,4 +1,4 @@
-"""Segments that cannot be used are refused with the fix; and what else goes by them."""
+"""Segments that cannot be used are refused with the fix; and rules that refer to segments."""
 
 from pathlib import Path
 
@@ -230,7 +230,7 @@ def test_several_segments_at_one_moment_fire_a_rule_of_any_once(tmp_path: Path) 
 
 
 def test_a_late_event_that_puts_somebody_out_does_so(tmp_path: Path) -> None:
-    """It came after the deadline that it would have prevented: what is false now is told."""
+    """It came after the deadline that it would have prevented: what is false now is announced."""
     life = Life(declared(tmp_path)).then(order(JANUARY_1, "A"), order(JANUARY_10, "B"))
     life.until(FEBRUARY_9 + HOUR_MS)
     late = order(FEBRUARY_9 - HOUR_MS, "late")

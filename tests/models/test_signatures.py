@@ -1,4 +1,4 @@
-"""Signatures as vendors document them. Those expected were made by `openssl dgst -hmac`."""
+"""Signatures as vendors document them. The expected ones were made by `openssl dgst -hmac`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The challenger of the value formula: begins as it, corrects it, and serves while it is better."""
+"""The challenger of the value formula: starts equal, corrects it, and serves while it is better."""
 
 from math import exp, log
 from random import Random
@@ -19,7 +19,7 @@ MARGIN = 0.01
 
 
 def forecast(rng: Random, *, bias: float = 1.0, knew: bool = True) -> tuple[Forecast, float]:
-    """A formula's forecast that is ``bias`` times what is to be expected, which comes beside it."""
+    """A formula's forecast of ``bias`` times the expected spend, which is returned beside it."""
     truth = exp(rng.gauss(-1.0, 1.0))
     formula = bias * truth
     past = History((), rng.randrange(5), 30.0, 90.0, float(rng.randrange(1, 60)))
@@ -29,7 +29,7 @@ def forecast(rng: Random, *, bias: float = 1.0, knew: bool = True) -> tuple[Fore
 
 
 def came(rng: Random, expected_orders: float) -> int:
-    """Net revenue in minor units: some buy for an order or two, most buy nothing."""
+    """Net revenue in minor units: some customers buy for an order or two, most buy nothing."""
     return round(ORDER_MINOR * 1.5) if rng.random() < expected_orders / 1.5 else 0
 
 

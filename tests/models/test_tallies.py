@@ -1,4 +1,4 @@
-"""What parts tell of all customers together: sums that no order and no repeat can change."""
+"""The sums of parts over all customers, which no order of arrival and no repeat can change."""
 
 from itertools import permutations
 from random import Random
@@ -21,7 +21,7 @@ TODAY = at() // DAY_MS
 def tally(
     *sums: tuple[str, int, int], part: str = "returns", window_days: int = 14, offset: int = 0
 ) -> Tally:
-    """Amounts by key and by how many days after the start of the story they are of."""
+    """Amounts by key and by day, counted from the start of the story."""
     days = tuple((key, TODAY + day, amount) for key, day, amount in sums)
     return Tally(at(), part, window_days, days, offset=offset)
 
@@ -34,7 +34,7 @@ def told(tallies: list[Tally]) -> TallyLearner:
 
 
 def sums(learner: TallyLearner, days: float = 0) -> dict[str, int]:
-    """What the part's sums are so many days after the start of the story."""
+    """The part's sums so many days after the start of the story."""
     return learner.so_far(at(days)).parts["returns"]
 
 
@@ -261,7 +261,7 @@ def test_a_restored_state_goes_on_as_if_it_had_never_stopped() -> None:
 def test_sums_are_those_of_the_days_within_the_window_however_often_they_are_drawn(
     window_days: int,
 ) -> None:
-    """Totals go on from one snapshot to the next, through a restart, and with days to come."""
+    """Totals continue from one snapshot to the next, through a restart, and with days to come."""
     rng, learner = Random(window_days), TallyLearner(None, PARAMETERS)
     known: list[tuple[str, int, int]] = []
     for today in range(60):

@@ -1,4 +1,4 @@
-"""What happened to a customer last: what is kept of it, in which order, and what is not."""
+"""A customer's latest events: what is kept of them, in which order, and what is not."""
 
 from itertools import permutations
 from typing import Any
@@ -128,7 +128,7 @@ def test_the_latest_are_kept_the_oldest_first() -> None:
 
 @pytest.mark.parametrize("full", [0, EVENTS_MAX])
 def test_the_same_bytes_come_of_every_order(full: int) -> None:
-    """Also of equal times, of amounts and of channels that come and go by it."""
+    """Also with equal times, and with amounts and channels that come and go."""
     before = lived(pages(full, channel="a"))
     base = at(hours=full)
     events = [

@@ -1,4 +1,4 @@
-"""When something happened: every form of ISO 8601 with an offset, and nothing that is a guess."""
+"""When something happened: every form of ISO 8601 with an offset, and no guesses."""
 
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_the_original_time_counts_where_there_is_no_other(nothing: Any) -> None:
 def test_what_is_written_as_usual_is_read_as_all_the_others(
     changes: list[tuple[int, str]], seconds: int
 ) -> None:
-    """The quick way and the whole grammar agree, whatever is changed in a usual text."""
+    """The fast path and the whole grammar agree, for any change to a usual text."""
     text = iso(seconds * 1_000 + seconds % 1_000)
     for place, character in changes[:3]:
         text = text[:place] + character + text[place + 1 :]

@@ -1,4 +1,4 @@
-"""The trainer's scores: River's own, served in one order, and listened to while they are better."""
+"""The trainer's scores: River's own, served in one order, and replaced when another is better."""
 
 from itertools import accumulate
 from math import exp
@@ -62,7 +62,7 @@ def example(
     horizon_days: float = 28.0,
     kind: str = "check-in",
 ) -> Example:
-    """``champion`` is what both models said, and the blend of them served."""
+    """``champion``: the score of both models, and of the blend that served."""
     return Example(
         timestamp_ms=at(days=number / 20),
         horizon_days=horizon_days,
@@ -83,7 +83,7 @@ def said_of(baseline: float | None, champion: float | None) -> Said:
 
 
 def drawn(count: int, *, seed: int = 5, **said: Any) -> list[Example]:
-    """Examples whose label follows from their features; one feature is always the same."""
+    """Examples whose label follows from their features; one feature is constant."""
     rng = Random(seed)
     examples = []
     for number in range(count):
@@ -223,7 +223,7 @@ def test_being_judged_changes_nothing_of_what_is_learnt() -> None:
 
 
 def after(contest: Contest, times: int, lead: float) -> Scorer:
-    """Who serves after the Bayesian model was better than the others by ``lead`` so many times."""
+    """The serving scorer after the Bayesian model was better by ``lead`` so many times."""
     losses = [0.5 - lead * (scorer is Scorer.BAYESIAN) for scorer in SCORERS]
     for _ in range(times):
         contest.judge(losses, MARGIN)
@@ -285,7 +285,7 @@ def test_without_a_baseline_to_beat_nothing_else_serves() -> None:
 
 
 def test_recalibration_makes_what_is_said_come_true_as_often() -> None:
-    """The models and the formula say a half, of what comes true nine times in ten."""
+    """The models and the formula predict a half for what comes true nine times in ten."""
     trainer = Trainer(FEW)
     for number, one in enumerate(drawn(4_000)):
         trainer.learn(

@@ -365,7 +365,7 @@ def test_deadlines_of_one_customer_run_in_the_order_of_their_time() -> None:
     ]
 
     kinds = Counter(map(type, effects))
-    # How often points are told of all customers is for their own tests to say.
+    # How often points are reported in the sums is checked by their own tests.
     kinds.pop(Tally, None)
     assert {Trigger: 3, NextBestAction: 3, Observation: 18, Example: 15} == kinds
     assert all(earlier <= later for earlier, later in pairwise(moments))

@@ -1,4 +1,4 @@
-"""What a customer is worth: every term of it, and what it may not see."""
+"""What a customer is worth: every term of it, and what it must not depend on."""
 
 import pytest
 from msgspec.structs import replace
@@ -56,7 +56,7 @@ def past_of(row: Row, at_ms: int = NOW_MS) -> History:
 def worth_of(
     row: Row, snapshot: Snapshot, at_ms: int = NOW_MS, parameters: Parameters = PARAMETERS
 ) -> ValueView:
-    """As rules see it, which is as the profile shows it."""
+    """As rules see it, which equals the profile."""
     within = context(snapshot=snapshot, parameters=parameters)
     found = worth(scene(row, at_ms, within))
     assert found is not None

@@ -1,4 +1,4 @@
-"""What a customer is expected to spend never falls with a longer horizon, whoever says so."""
+"""A customer's expected spend never falls with a longer horizon, for any scorer."""
 
 from itertools import pairwise
 

@@ -1,7 +1,7 @@
-"""Webhooks as vendors document them become the events that they mean.
+"""Webhooks as vendors document them become the right events.
 
-Each file of ``webhooks/`` is one: its documentation, what of it is as documented, headers, body,
-and the events.
+Each file of ``webhooks/`` is one: its documentation, which parts of it are as documented, headers,
+body, and the events.
 """
 
 import json

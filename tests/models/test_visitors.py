@@ -1,4 +1,4 @@
-"""An event that names a user and a visitor keeps both, so that the log says who was who."""
+"""An event that names a user and a visitor keeps both ids, so the log has the link."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Lessons wait for the end of their day, and everybody is waited for who is not days behind."""
+"""Lessons wait for the end of their day, for every partition that is not days behind."""
 
 from itertools import pairwise
 from random import Random
@@ -18,7 +18,7 @@ def started(partitions: int = 2) -> WholeDays:
 
 
 def cost(name: str, day: int, partition: int = 0, index: int = 0) -> Lesson:
-    """A lesson that is known by its name."""
+    """A lesson with a name."""
     return replace(Cost(at(days=day), name, 1), partition=partition, offset=day, index=index)
 
 
@@ -27,7 +27,7 @@ def end(day: int, partition: int = 0) -> Lesson:
 
 
 def given(days: WholeDays, *lessons: Lesson) -> list[set[str]]:
-    """The names of the lessons of each day that is given while these are heard."""
+    """The names of the lessons of each day that is released while these are learnt."""
     found: list[set[str]] = []
     for place, lesson in enumerate(lessons):
         days.hear(lesson, place)

@@ -1,5 +1,5 @@
-"""What was decided and is refused before it was delivered is withdrawn, once; and what is done to
-the control group is nobody's success.
+"""A decision that is refused before it was delivered is withdrawn, once; and an action for the
+control group is no success.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ CONTROL = replace(PARAMETERS, actions=replace(PARAMETERS.actions, holdout=0.9999
 
 
 def decided(parameters: Parameters = TREATED) -> tuple[Row, NextBestAction]:
-    """Of a cart that was left alone: at one o'clock, due a day later."""
+    """The decision about an abandoned cart: at one o'clock, due a day later."""
     within = context(parameters=parameters)
     put = happened("Product Added", at(), product_id="P", price=60.0)
     row, effects = waited(lived([put], within=within), at(hours=1), within=within)
@@ -208,8 +208,8 @@ def test_what_was_done_to_the_control_group_is_no_success(
 
 
 def replayed(parameters: Parameters, *, of_whom: str = "ada") -> Replay:
-    """A cart is left alone, and something comes back about what was decided, and about what was
-    not.
+    """A cart is abandoned; outcomes come for the decision about it, and for decisions that were not
+    made.
     """
     replay = Replay(parameters)
     put = line("Product Added", at(), properties={"product_id": "P", "price": 60.0})

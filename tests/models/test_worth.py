@@ -1,4 +1,4 @@
-"""The table of what customers brought: nobody twice, and who brings how much of it."""
+"""The table of what customers brought: nobody counts twice, and the shares are right."""
 
 from random import Random
 

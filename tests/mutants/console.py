@@ -1,4 +1,4 @@
-"""Protections of the console: who sees it, what it changes, and what stands in its addresses."""
+"""Protections of the console: who may see it, what it may change, and what its URLs may contain."""
 
 from tests.mutants.mutant import Mutant
 

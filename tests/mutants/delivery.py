@@ -1,4 +1,4 @@
-"""Protections of the way from a raw topic to a row: nothing lost, repeated or out of order."""
+"""Protections on the way from a raw topic to a row: nothing lost, repeated or out of order."""
 
 from tests.mutants.mutant import Mutant
 

@@ -1,4 +1,4 @@
-"""Protections of those who were erased: the whole person goes, and nobody comes back."""
+"""Protections of erasure: the whole person is erased, and nothing of them comes back."""
 
 from tests.mutants.mutant import Mutant
 

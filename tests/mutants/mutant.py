@@ -1,12 +1,12 @@
-"""What a mutant is."""
+"""One mutant."""
 
 from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """``text`` of ``file``, which must be there once, becomes ``instead``; ``test`` must fail.
+    """``text`` of ``file``, which must occur once, becomes ``instead``; then ``test`` must fail.
 
-    ``is_quick``: its test takes a few seconds, so that it runs with all tests.
+    ``is_quick``: its test takes a few seconds, so it runs with all tests.
     """
 
     protection: str

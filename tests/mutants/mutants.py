@@ -1,6 +1,6 @@
-"""The protections that Keepstream's promises rest on, each with the test that holds it.
+"""The protections that Keepstream's promises rest on, each with its test.
 
-A mutant takes one protection out. Its test must fail then: if it passes, it holds nothing.
+A mutant removes one protection. Its test must fail then: if it passes, it tests nothing.
 """
 
 from tests.mutants.console import CONSOLE

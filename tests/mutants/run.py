@@ -1,6 +1,6 @@
-"""Takes each protection out, in a copy of the tree, and sees that its test fails then.
+"""Removes each protection, in a copy of the tree, and checks that its test then fails.
 
-`make mutants` runs them all; with names it runs those whose protection contains one.
+`make mutants` runs them all; with arguments it runs those whose protection contains one of them.
 """
 
 import os
@@ -17,19 +17,19 @@ from tests.house.repository import ROOT
 from tests.mutants.mutant import Mutant
 from tests.mutants.mutants import MUTANTS
 
-#: What the tests of mutants need, besides the packages that are installed.
+#: What the tests of mutants need, besides the installed packages.
 NEEDED = ("config", "models", "streams", "agents", "tests", "pyproject.toml")
-#: How pytest ends when tests ran and some failed.
+#: pytest's exit code when tests ran and some failed.
 SOME_FAILED = 1
 TIMEOUT_S = 900
-#: Plugins that take as long to import as a short test takes.
+#: Plugins that take as long to import as a short test.
 _WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist")
-#: Each is a process that waits for much of its time.
+#: Each is a process that mostly waits.
 SIDE_BY_SIDE = 2
 
 
 class MutantError(Exception):
-    """A mutant says nothing: its text is gone, or its test did not run."""
+    """A mutant proves nothing: its text is gone, or its test did not run."""
 
 
 @contextmanager
@@ -42,8 +42,8 @@ def copied() -> Iterator[Path]:
 
 
 def survives(mutant: Mutant, copy: Path) -> bool:
-    """Whether its test passes all the same. ``copy`` has the protection again afterwards. Raises
-    `MutantError` if it can't be told.
+    """Whether its test still passes. Afterwards ``copy`` has the protection again. Raises
+    `MutantError` if the result is not clear.
     """
     put_in(mutant, copy)
     try:
@@ -64,7 +64,7 @@ def survives(mutant: Mutant, copy: Path) -> bool:
 
 
 def put_in(mutant: Mutant, root: Path) -> None:
-    """Take the protection out of the tree at ``root``."""
+    """Remove the protection from the tree at ``root``."""
     file = root / mutant.file
     source = file.read_text()
     if source.count(mutant.text) != 1:
@@ -73,7 +73,7 @@ def put_in(mutant: Mutant, root: Path) -> None:
             f"{mutant.protection}: say in tests/mutants/mutants.py where it is now"
         )
     file.write_text(source.replace(mutant.text, mutant.instead))
-    # All others are as they were compiled, which a copy keeps.
+    # All other files stay compiled as they are in the copy.
     for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
         compiled.unlink()
 
@@ -91,7 +91,7 @@ def _survives(mutant: Mutant) -> bool:
 
 
 def main(names: Sequence[str]) -> int:
-    """Run the mutants; how many survive."""
+    """Run the mutants; returns how many survive."""
     chosen = [m for m in MUTANTS if not names or any(name in m.protection for name in names)]
     alive = 0
     with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:

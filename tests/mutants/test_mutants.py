@@ -1,4 +1,4 @@
-"""Tests notice when a protection is gone: the quick ones here, all of them at night."""
+"""Tests fail when a protection is removed: the quick ones run here, all of them at night."""
 
 from collections.abc import Iterator
 from pathlib import Path

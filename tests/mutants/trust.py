@@ -1,5 +1,5 @@
-"""Protections against what others do: forged or damaged records, topics that are not what they
-were, clocks, stores and clients that misbehave.
+"""Protections against others: forged or damaged records, topics that were replaced, and clocks,
+stores and clients that misbehave.
 """
 
 from tests.mutants.mutant import Mutant

@@ -1,4 +1,4 @@
-"""Protections of vendors' webhooks: who sent them, and that nothing of them is lost."""
+"""Protections of vendors' webhooks: who sent them, and that none of their content is lost."""
 
 from tests.mutants.mutant import Mutant
 

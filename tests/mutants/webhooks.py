@@ -1,4 +1,4 @@
-"""Protections of what is posted to endpoints: none lost, in order, to nobody it must not reach."""
+"""Protections of webhooks to endpoints: none lost, in order, and none to a forbidden address."""
 
 from tests.mutants.mutant import Mutant
 

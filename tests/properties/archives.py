@@ -1,5 +1,5 @@
-"""A worker that owns one partition with an archive, and dies anywhere: what it left is all that the
-next one has.
+"""A worker that owns one partition with an archive, and dies anywhere: the next one has only what
+it left behind.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ class Written(NamedTuple):
 
 
 class Held:
-    """An outbox: what was added, until it is durable."""
+    """An outbox: keeps what was added until it is durable."""
 
     def __init__(self) -> None:
         self.records: list[Written] = []
@@ -45,7 +45,7 @@ class Held:
 
 
 class Topics:
-    """What is durable, by topic."""
+    """The durable records, by topic."""
 
     def __init__(self) -> None:
         self.records: dict[str, list[Written]] = {}
@@ -73,7 +73,7 @@ class Topics:
         return fold
 
     def unsealed(self) -> tuple[list[bytes], Unsealed]:
-        """The log as the archive has it, and what was found."""
+        """The log as the archive has it, and the report on it."""
         outcome = Unsealed()
         unsealing = Unsealing(0, self.keys(), outcome)
         records = [
@@ -85,7 +85,7 @@ class Topics:
         return [record.value for record in records], outcome
 
     def readable(self) -> Iterator[tuple[int, bytes]]:
-        """Every content that the keys open, also of what was written again after a crash."""
+        """Every content that the keys open, including repeats after a crash."""
         keys = self.keys()
         for frame in self.of("customer-archive"):
             for entry in decode_frame(frame.value or b"", keys.frame):
@@ -99,7 +99,7 @@ class Owner:
     def __init__(self, topics: Topics) -> None:
         stored = topics.table()
         self._topics = topics
-        #: Deletions of keys that are on their way when it dies.
+        #: Deletions of keys that are in flight when it dies.
         self.late: list[Written] = []
         stored.bury()
         self._graves = stored.graves
@@ -125,8 +125,9 @@ class Owner:
     def take(
         self, log: Sequence[bytes], end: int, dies: Random | None = None, again: int = 0
     ) -> None:
-        """Fold the log from what was applied up to ``end``, and write it; or die somewhere.
-        ``again``: so many records were applied, but not committed, and are read once more.
+        """Fold the log from the applied position up to ``end``, and write the results; or die
+        somewhere. ``again``: this many records were applied but not committed, and are read once
+        more.
         """
         held = Held()
         for offset in range(max(self.fold.state.applied + 1 - again, 0), end):
@@ -137,7 +138,7 @@ class Owner:
         if dies is None:
             self._topics.keep([*held.records, *rows, self._state()])
             return
-        # Topics are written side by side, each in its order; then rows, then the state.
+        # Topics are written in parallel, each in order; then rows, then the state.
         by_topic: dict[str, list[Written]] = {}
         for record in held.records:
             by_topic.setdefault(record.topic, []).append(record)

@@ -1,4 +1,4 @@
-"""Random lives of customers: every kind of event, with ids and moments that meet."""
+"""Random lives of customers: every kind of event, with ids and moments that coincide."""
 
 from random import Random
 from typing import Any
@@ -18,11 +18,11 @@ from models.events.wire import encode_event
 from models.learning.snapshot import Snapshot
 from tests.models.lines import MINUTE_MS, START_MS, line
 
-#: Within the lateness, so that whatever arrives last still counts.
+#: Within the lateness, so that every event counts, however late.
 SPAN_MINUTES = 70 * 60
 CUSTOMERS = ("ada", "bob", "eve")
 
-# Few ids, so that news about one thing meets; few amounts, so that some are equal.
+# Few ids, so that several events concern one thing; few amounts, so that some are equal.
 amounts = st.sampled_from([0.0, 0.01, 5.0, 19.99, 100.0, 499.5])
 order_ids = st.sampled_from(["O-1", "O-2", "O-3"])
 ticket_ids = st.sampled_from(["T-1", "T-2"])
@@ -62,7 +62,7 @@ _priorities = st.sampled_from(["urgent", "high", "normal", "low"])
 _quiet = ["page", "screen", "Product Viewed", "Cart Viewed", "Checkout Started", "Email Opened"]
 _passive = ["Email Delivered", "identify", "Confetti Thrown", "Coupon Applied", "Signed In"]
 
-#: (name, properties) of any event there is.
+#: (name, properties) of any event.
 said = st.one_of(
     st.tuples(st.sampled_from(_quiet + _passive), st.just({})),
     _cart("Product Added"),
@@ -116,7 +116,7 @@ def histories(draw: st.DrawFn, *, size_max: int = 25) -> list[bytes]:
 
 
 def _anything_said(rng: Random) -> tuple[str, dict[str, Any]]:
-    """An event in which what can become due is frequent."""
+    """An event that often sets a timer."""
     name = rng.choice(
         ["Product Added"] * 3
         + ["Order Completed"] * 4
@@ -139,7 +139,7 @@ def _anything_said(rng: Random) -> tuple[str, dict[str, Any]]:
 
 
 def canonical_logs() -> st.SearchStrategy[list[bytes]]:
-    # A seed mixes better than many small draws, of which most would be the simplest.
+    # One seed mixes better than many small draws, most of which would be the simplest.
     return st.builds(canonical_log, st.integers(0, 2**64), st.integers(5, 60))
 
 
@@ -164,7 +164,7 @@ def canonical_log(seed: int, events: int) -> list[bytes]:
         )
         source = Source(topic="clickstream", partition=0, offset=offset, received_at=now_ms)
         records.append(encode_event(decode_event(raw, message_id="", source=source)))
-        # Ingest that repeats a record after a crash gives it the same source again.
+        # When ingest repeats a record after a crash, it has the same source again.
         offset += rng.choice([1, 1, 1, 1, 0])
         if rng.random() < 0.6:
             behind_ms = rng.choice([MINUTE_MS, MINUTE_MS, 3 * DAY_MS])
@@ -187,7 +187,7 @@ def no_models(version: int, _sha256: str) -> Snapshot:
 
 
 def assert_kept(row: Row) -> None:
-    """The row is stored and read again as it is, and every part is as it is in memory."""
+    """The row survives storing and reading, and every part equals the one in memory."""
     content = encode_row(row)
     again = decode_row(content)
     assert check_row(content, VERSIONS).next_due_ms == row.next_due_ms
@@ -197,7 +197,7 @@ def assert_kept(row: Row) -> None:
 
 
 class LiveRows:
-    """Rows as a worker keeps them hot."""
+    """Rows as a worker keeps them in memory."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -232,7 +232,7 @@ class StoredRows:
         self.stored[customer] = encode_row(row)
 
     def forget(self, customer: str) -> None:
-        """Nothing is in memory."""
+        """Does nothing: there are no rows in memory."""
 
     def remove(self, customer: str, _: int) -> None:
         self.stored.pop(customer, None)

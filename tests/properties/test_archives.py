@@ -1,4 +1,4 @@
-"""The archive gives the log back, whoever died while it was written."""
+"""The archive gives the log back, whichever worker died while it was written."""
 
 from random import Random
 
@@ -22,7 +22,7 @@ seeds = st.integers(0, 2**64)
 
 
 def lived(log: list[bytes], chance: Random) -> Topics:
-    """What workers leave who fold ``log`` in batches, and die now and then."""
+    """What workers leave behind that fold ``log`` in batches, and die now and then."""
     topics = Topics()
     owner, again = Owner(topics), 0
     late: list[Written] = []
@@ -61,7 +61,7 @@ def test_the_fold_of_the_archive_is_the_fold_of_the_log(log: list[bytes], seed: 
 
 
 def erasing_bob(log: list[bytes], at: int) -> bytes:
-    """A request as ingest writes it, of the time that the log has come to."""
+    """A request as ingest writes it, with the time that the log has reached."""
     moments = [decode_line(record).timestamp for record in log[:at] if record.endswith(b"}")]
     latest = max((milliseconds(one) for one in moments if one is not None), default=START_MS)
     raw = line("User Erase Requested", latest, customer="bob", message="erase")
@@ -95,7 +95,7 @@ def test_the_archive_has_nothing_of_who_was_erased_and_all_else_is_as_ever(
 
 
 def folded(log: list[bytes]) -> tuple[dict[str, bytes], bytes, dict[bytes, bytes]]:
-    """Rows, state and graves as the log gives them."""
+    """Rows, state and graves according to the log."""
     rows, graves = StoredRows(), CustomerGraves()
     state = PartitionState()
     fold = Partition(0, rows, snapshot_of(0), PLAN, snapshot_of, state, graves)

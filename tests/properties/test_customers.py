@@ -1,4 +1,4 @@
-"""A customer's state is what happened to them, however it arrived."""
+"""A customer's state follows from their events, in whatever order these arrived."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -83,8 +83,8 @@ def profiles(
     until_ms: int = END_MS,
     found: Mapping[str, Collection[str]] = FOUND_AT_LOOKS,
 ) -> list[dict[str, Any]]:
-    """Everybody's profile once all is delivered, less what was decided on the way; of what looks
-    find what is ``found`` in any order.
+    """All profiles once everything is delivered, without what was decided on the way; of the
+    results of looks only those that are ``found`` in any order.
     """
     replay = Replay(PARAMETERS)
     for number, content in enumerate([*lines, watermark(until_ms)], 1):
@@ -96,8 +96,8 @@ def profiles(
 
 
 def _forget_since_when(view: dict[str, Any], known: Mapping[str, Collection[str]]) -> None:
-    """When a look found what somebody is hangs on what was known by then; what they are does not,
-    once all has come. An event that is later than `lifecycle.settle` comes after the look.
+    """When a look found a state depends on what was known by then; the state itself does not, once
+    all events have come. An event that is more than `lifecycle.settle` late comes after the look.
     """
     view["segments"] = [segment["name"] for segment in view["segments"]]
     for name, kept in known.items():
@@ -108,7 +108,7 @@ def _forget_since_when(view: dict[str, Any], known: Mapping[str, Collection[str]
 
 
 def assert_alike(expected: object, found: object) -> None:
-    """The same: exactly, but for what decays, which may differ by rounding."""
+    """Equal: exactly, except for decayed values, which may differ by rounding."""
     match expected:
         case float():
             assert pytest.approx(expected, rel=1e-9, abs=1e-8) == found
@@ -172,7 +172,7 @@ def test_the_same_event_twice_is_once(history: list[bytes], data: st.DataObject)
 
 
 def encoded(rows: dict[str, Row]) -> dict[str, bytes]:
-    """Rows less their place in the log, which a repeat moves."""
+    """Rows without their offsets, which a repeat moves."""
     found = {}
     for customer, row in rows.items():
         moved = copied(row)
@@ -299,7 +299,7 @@ LABELLED = replace(
 
 
 def labelled(lines: list[bytes]) -> tuple[dict[str, Row], list[tuple[str, Example]]]:
-    """Rows some days after all is delivered, and every label with whose it is."""
+    """Rows some days after everything is delivered, and every label with its customer."""
     rows, examples, plan = LiveRows(), [], plan_for(LABELLED)
     for customer in CUSTOMERS:
         partition = Partition(0, rows, PRIOR, plan, no_models)

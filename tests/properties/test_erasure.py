@@ -1,4 +1,6 @@
-"""Whoever was erased does not come back, whatever the order, and whatever is sent again."""
+"""An erased customer does not come back, in any order of events, and however often they are
+sent.
+"""
 
 from collections.abc import Iterator
 from random import Random
@@ -26,7 +28,7 @@ def _ask(at_ms: int, id_: str, mode: str = DELETE_ONLY) -> bytes:
 
 
 def _disorderly(rng: Random, shop: Deployment, events: list[bytes]) -> None:
-    """Publish events while partitions fold as far as each has come, and some of them die."""
+    """Publish events while partitions fold at different paces, and some of them die."""
     for event in events:
         shop.publish(event)
         for number in rng.sample(range(len(shop.logs)), len(shop.logs)):
@@ -38,7 +40,7 @@ def _disorderly(rng: Random, shop: Deployment, events: list[bytes]) -> None:
 
 
 def _remains(shop: Deployment) -> dict[str, list[str]]:
-    """What rows still have of erased ids that nobody named since, and of their persons."""
+    """What rows still contain of erased ids that were not named since, and of their persons."""
     erased = shop.erased()
     found: dict[str, list[str]] = {}
     for rows in shop.rows:
@@ -119,7 +121,7 @@ def test_who_comes_later_is_a_new_person(seed: int, size: int) -> None:
 
 
 def _moved(events: Iterator[bytes], to_ms: int) -> Iterator[bytes]:
-    """The events, each an hour after the other."""
+    """The events, an hour apart."""
     for number, event in enumerate(events):
         line: dict[str, Any] = orjson.loads(event)
         line["timestamp"] = iso(to_ms + number * (HOUR_MS + MINUTE_MS))

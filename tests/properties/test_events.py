@@ -1,4 +1,4 @@
-"""Whatever arrives is an event or a rejection, and an event is what it was after any journey."""
+"""Any input is an event or a rejection, and an event survives any encoding unchanged."""
 
 import contextlib
 import math

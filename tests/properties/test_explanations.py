@@ -1,4 +1,4 @@
-"""What an explanation promises, for any parts and for any customer."""
+"""What an explanation guarantees, for any parts and any customer."""
 
 from math import exp
 

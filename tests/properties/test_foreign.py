@@ -1,6 +1,6 @@
-"""Whatever is on an internal topic is read, or left out by the one error that its reader expects.
+"""Any record on an internal topic is read, or left out with the one error that its reader expects.
 
-And what is read can be used: a lesson that is learnt breaks no learner, nor the next snapshot.
+A record that is read can be used: a lesson breaks no learner, nor the next snapshot.
 """
 
 import json
@@ -48,8 +48,8 @@ SURELY_FOREIGN = [None, b"", b"\xff", b'{"type":"\xff"}', DEEP, b'{"type":' + DE
 
 @st.composite
 def altered(draw: st.DrawFn, topic: str) -> bytes:
-    """A record of the topic with one field, however deep, replaced by anything; or cut, or with a
-    byte that is another.
+    """A record of the topic with one field, however deep, replaced by anything; or cut off, or with
+    one byte changed.
     """
     kept = draw(st.sampled_from([one.value for one in RECORDED[topic][-200:] if one.value]))
     way = draw(st.sampled_from(["field", "field", "field", "cut", "byte"]))

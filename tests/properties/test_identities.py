@@ -1,4 +1,6 @@
-"""An id that was linked and left is as if it had never been linked, whatever happened meanwhile."""
+"""An id that was linked and has left is as if it had never been linked, whatever happened in
+between.
+"""
 
 from random import Random
 from typing import Any
@@ -24,7 +26,7 @@ IDS = (PERSON, *VISITORS)
 
 
 class Alone:
-    """Every id by itself, as if nobody had ever linked any."""
+    """Every id by itself, as if none had ever been linked."""
 
     def __init__(self) -> None:
         self.rows = {id_: Row() for id_ in IDS}
@@ -43,7 +45,7 @@ class Alone:
             identity.run_due(row, id_, clock_ms + 1, self.context, self.plan)
 
     def adopt(self, gap_days: float) -> None:
-        """From here on, what is usual for customers is another."""
+        """Adopt a snapshot with other figures for what is usual."""
         population = replace(self.context.snapshot.of(Population), gap_days=gap_days)
         self.context.snapshot = self.context.snapshot.replace(population)
 
@@ -77,13 +79,13 @@ class Linked(Alone):
 
 
 def made_of_events(row: Row) -> dict[str, Any]:
-    """All of a row but what decisions and labels are, and its place in the log: parts as bytes."""
+    """All of a row except decisions, labels, and its place in the log; parts as bytes."""
     parts, timers = parts_of_events(row), timers_of_events(row)
     return {**parts, "timers": timers, "messages": row.messages, "latest": row.latest_ms}
 
 
 def _events(rng: Random, size: int) -> list[Event]:
-    """Events of all ids, now and then one again or under another id, in nearly any order."""
+    """Events of all ids, sometimes again or under another id, in nearly any order."""
     events: list[Event] = []
     for part in rng.sample(PARTS, 3):
         whole = life(part, rng, size=size, message=part.name, span_ms=20 * DAY_MS)
@@ -135,8 +137,8 @@ def test_linked_and_split_is_as_never_linked(seed: int, size: int) -> None:
 
 
 def _forget_what_is_late(alone: Alone, linked: Alone) -> None:
-    """Have rows remember the same messages: what cannot matter is dropped when a timer runs, and
-    those of labels run for the person.
+    """Give rows the same remembered messages: old ones are dropped when a timer runs, and the
+    timers of labels run for the person.
     """
     for id_ in IDS:
         one, other = alone.rows[id_], linked.rows[id_]
@@ -145,5 +147,5 @@ def _forget_what_is_late(alone: Alone, linked: Alone) -> None:
 
 
 def _states(row: Row) -> dict[str, Any]:
-    """As `made_of_events`, of a person: when something was last told of all customers is theirs."""
+    """As `made_of_events`, for a person: when sums were last reported belongs to the person."""
     return {name: state for name, state in made_of_events(row).items() if name != "loyalty"}

@@ -1,4 +1,4 @@
-"""Of keys that are known to hide nothing the same is read as a search would have read."""
+"""For keys that are known to hide nothing, the result equals that of a search."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def keys(names: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 def objects(reader: PropertyReader) -> st.SearchStrategy[dict[str, Any]]:
-    """Nearly what the shape has, under names that may mean its fields."""
+    """Nearly the fields of the shape, under names that may mean them."""
     shape = reader._object
     outside = tuple(field.name for field in shape._fields) + tuple(shape._aliases)
     inside = tuple({field.name for _, inner in shape._lists for field in inner._fields}) or outside
@@ -67,7 +67,7 @@ def read(reader: PropertyReader, raw: bytes) -> str:
 
 
 def searched(reader: PropertyReader, raw: bytes) -> str:
-    """As `read`, without asking whether keys are known."""
+    """As `read`, without checking whether keys are known."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader._object._plain, "is_all", lambda *_: False)
         return read(reader, raw)

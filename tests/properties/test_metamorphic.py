@@ -1,5 +1,5 @@
-"""Of any small log: when it all happened, what customers are called, and under how many ids they
-are known makes no difference to what is said of them.
+"""For any small log: dates, customers' names, and the number of their ids make no difference to the
+triggers about them.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def said(lines: Lines, end_ms: int = END_MS) -> Said:
 
 
 def kinds_of(decided: Trigger | NextBestAction) -> tuple[str, ...]:
-    """The triggers that it is, or answers."""
+    """The kind of a trigger, or the kinds that a decision answers."""
     return decided.triggers if isinstance(decided, NextBestAction) else (decided.kind,)
 
 
@@ -89,7 +89,7 @@ def test_other_names_change_nothing_but_names(log: list[bytes]) -> None:
 
 
 def _introduced(log: list[bytes], *, as_visitors: bool) -> Lines:
-    """Everybody says hello first, as somebody who was a visitor or not."""
+    """Each customer is introduced first, as a former visitor or not."""
     first_ms = _ms(orjson.loads(log[0])["timestamp"])
     hello: Lines = []
     for customer in CUSTOMERS:
@@ -100,8 +100,8 @@ def _introduced(log: list[bytes], *, as_visitors: bool) -> Lines:
 
 
 def _half_as_visitors(lines: Lines, rng: Random) -> Lines:
-    """All news of one order and of one ticket come under one id, and what was decided is heard of
-    under the id that it was decided for.
+    """All news of one order and of one ticket come under one id, and outcomes under the id for
+    which the action was decided.
     """
     homes: dict[tuple[str, str], bool] = {}
     for line in lines:

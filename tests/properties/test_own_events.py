@@ -1,4 +1,4 @@
-"""Whatever arrives, what a process remembers of it is what would be read of the log."""
+"""For any input, what a process remembers of an event equals what it would read from the log."""
 
 from hypothesis import given
 

@@ -1,4 +1,4 @@
-"""Whose an id is follows from the times of events, whatever arrives first."""
+"""Which id belongs to whom follows from the times of events, in any order of arrival."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ FEW = replace(LINKING, identity=replace(LINKING.identity, anonymous_ids=2))
 
 
 class Said(NamedTuple):
-    """At a minute a user says that an id is theirs, or, without one, somebody that it is not."""
+    """At a minute, a user claims an id, or, without a user, the id is split off."""
 
     minute: int
     id_: str
@@ -37,7 +37,7 @@ class Said(NamedTuple):
 
 
 def owners(story: Iterable[Said]) -> dict[str, str]:
-    """Of the ids that are somebody's, who was the first to say so since the last split."""
+    """For each owned id, the first user who claimed it since the last split."""
     found: dict[str, str] = {}
     for said in sorted(story):
         if not said.user:
@@ -48,7 +48,7 @@ def owners(story: Iterable[Said]) -> dict[str, str]:
 
 
 def kept(story: Sequence[Said], limit: int) -> dict[str, str]:
-    """Of the ids that are somebody's the ``limit`` ones that each user named last."""
+    """Of the owned ids, the ``limit`` ones that each user named last."""
     whose = owners(story)
     last = {
         id_: max(said.minute for said in story if (said.id_, said.user) == (id_, user))
@@ -67,7 +67,7 @@ def linked(shop: Deployment) -> dict[str, str]:
 
 
 def drawn(rng: Random, size: int, visitors: Sequence[str] = VISITORS) -> list[Said]:
-    """Claims and splits at different times, of nobody more than are remembered."""
+    """Claims and splits at different times, of no id more than are remembered."""
     story = list[Said]()
     for minute in rng.sample(range(1, 4 * size), size):
         user = "" if rng.random() < 0.25 else rng.choice(USERS)
@@ -81,7 +81,7 @@ def drawn(rng: Random, size: int, visitors: Sequence[str] = VISITORS) -> list[Sa
 def told_in_any_order(
     rng: Random, story: Iterable[Said], visitors: Iterable[str], parameters: Parameters
 ) -> Deployment:
-    """What rows tell each other is folded whenever it is."""
+    """Fold the records between rows in any order."""
     shop = Deployment(rng.choice((1, 2, 4)), parameters)
     pages = [said_by("page", START_MS, visitor=id_) for id_ in visitors]
     arriving = [*(said.event for said in story), *pages]
@@ -120,7 +120,7 @@ def test_of_too_many_ids_those_named_last_stay_in_whatever_order_that_arrives(
 
 
 def _claims_around(later: int) -> list[Said]:
-    """ada's before a split and just after, bob's after that, and so many more of hers."""
+    """ada's claims before a split and just after, bob's after that, and so many more of hers."""
     hers = [Said(minute, "anon-1", "ada") for minute in (1, 3, *range(5, 5 + later))]
     return [*hers, Said(4, "anon-1", "bob")]
 

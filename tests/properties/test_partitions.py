@@ -41,7 +41,7 @@ PLAN = plan_for(PARAMETERS)
 
 
 def snapshot_of(version: int, sha256: str = "") -> Snapshot:
-    """Models that differ, so that it matters which one a decision was made by."""
+    """Models that differ, so that it matters which of them made a decision."""
     size = len(NAMES)
     weights = LinearModel(0.4, tuple(0.3 * (-1) ** (n + version) for n in range(size)))
     models = ChurnModels(
@@ -62,7 +62,7 @@ def snapshot_of(version: int, sha256: str = "") -> Snapshot:
 
 
 class Stored(NamedTuple):
-    """What a worker that stops leaves behind."""
+    """What a worker leaves behind when it stops."""
 
     rows: dict[str, bytes]
     state: bytes
@@ -79,7 +79,9 @@ class Run(NamedTuple):
 
 
 def run(records: Iterable[bytes], start: Stored = NOTHING) -> Run:
-    """Fold the records of one partition from its beginning, skipping what is folded in already."""
+    """Fold the records of one partition from its beginning, skipping those that are folded in
+    already.
+    """
     rows = StoredRows(start.rows)
     state = decode_state(start.state)
     partition = Partition(0, rows, snapshot_of(state.model_version), PLAN, snapshot_of, state)
@@ -99,19 +101,19 @@ def states(run: Run) -> list[bytes]:
 
 
 def decided(effects: Iterable[Effect]) -> list[bytes]:
-    """Triggers and next best actions, as they go out."""
+    """Triggers and next best actions, as they are emitted."""
     return [encode_decision(e) for e in effects if isinstance(e, Decision)]
 
 
 def learnt(effects: Iterable[Effect]) -> list[bytes]:
-    """The lessons that a trainer takes, which drops those whose place it has seen."""
+    """The lessons that a trainer accepts, which drops those whose offset it has seen."""
     trainer = Trainer(PARAMETERS)
     lessons = [e for e in effects if isinstance(e, Observation | Example)]
     return [encode_lesson(lesson) for lesson in lessons if trainer.learn(lesson)]
 
 
 def kept(row: Row) -> dict[str, object]:
-    """What a row keeps of decisions and of labels that wait."""
+    """A row's decisions and waiting labels."""
     contacts, labels = of(row).contacts, of(row).labels
     return {
         "decisions": contacts.latest,
@@ -230,7 +232,7 @@ def test_every_decision_has_an_id_of_its_own(records: list[bytes]) -> None:
 def test_every_moment_with_a_trigger_has_one_decision_that_accounts_for_every_action(
     records: list[bytes],
 ) -> None:
-    """Of all actions one at most is chosen; each of the others is outranked or rejected, once."""
+    """At most one of all actions is chosen; each of the others is outranked or rejected, once."""
     fired: list[Trigger] = []
     names = sorted(action.name for action in PARAMETERS.actions.actions)
     for effect in run(records).effects:

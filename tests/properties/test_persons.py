@@ -1,4 +1,4 @@
-"""Who is whose does not depend on how many partitions there are, nor on crashes and repeats."""
+"""Which id belongs to whom does not depend on the number of partitions, crashes or repeats."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,7 +25,7 @@ PARTITIONS = (1, 2, 4)
 
 
 def _who(rng: Random) -> dict[str, str]:
-    """A visitor, a user, or a user who is said to be a visitor as well."""
+    """A visitor, a user, or a user who also names a visitor."""
     user, visitor = rng.choice(USERS), rng.choice(VISITORS)
     return rng.choice(
         (
@@ -77,7 +77,7 @@ def stories(rng: Random, size: int, *, merges: bool = True, erases: bool = True)
 
 
 def _settled(story: list[bytes], partitions: int, parameters: Parameters = LINKING) -> Deployment:
-    """Each event with all that it brings about, at the same clock everywhere."""
+    """Each event, followed by all records that it causes, with the same clock everywhere."""
     shop = Deployment(partitions, parameters)
     for event in story:
         note(event.decode())
@@ -93,7 +93,7 @@ def time_of(event: bytes) -> int:
 
 
 def _everything(shop: Deployment) -> dict[str, Any]:
-    """Whose every id is, and what each has come to by itself and as a person."""
+    """The person of every id, and the state of each by itself and as a person."""
     ids = [id_ for rows in shop.rows for id_ in rows.rows]
     return {
         "people": shop.people(),
@@ -138,7 +138,7 @@ def test_what_an_id_has_come_to_is_as_if_nobody_had_ever_been_linked(seed: int, 
 
 
 def _of_events(shop: Deployment, id_: str) -> dict[str, Any]:
-    """What does not hang on when the clock came to a time, which each partition has of its own."""
+    """State that does not depend on when the clock reached a time, which differs by partition."""
     return {**_parts(without_looks(shop.whole(id_))), "timers": None}
 
 
@@ -156,7 +156,7 @@ def test_by_the_same_clock_so_is_where_it_stood_when_it_was_looked_at(seed: int,
 
 
 def _parts(whole: dict[str, Any]) -> dict[str, Any]:
-    """Without when something was last told of all customers."""
+    """Without the times at which sums were last reported."""
     loyalty = LOYALTY.unpack(whole["loyalty"])
     loyalty.told_at_ms = 0
     return {**whole, "loyalty": LOYALTY.pack(loyalty)}

@@ -1,4 +1,4 @@
-"""A message counts once, however late it is repeated and whatever was forgotten meanwhile."""
+"""A message counts once, however late it is repeated and whatever was forgotten in between."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ EVENTS_MAX = 60
 
 
 def log_with_repeats(seed: int) -> list[bytes]:
-    """Events, most of them in order, and many of them again at any later place of the log."""
+    """Events, most of them in order, and many of them again later in the log."""
     rng = Random(seed)
     events: list[bytes] = []
     records: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Whatever the condition, and whatever happens: who is in a segment is who meets its condition, at
+"""For any condition and any events: the members of a segment are those who meet its condition, at
 every millisecond.
 """
 
@@ -89,7 +89,7 @@ conditions = st.recursive(
 
 
 class Done(NamedTuple):
-    """What a customer does, so many hours and ms after the beginning."""
+    """A customer's event, so many hours and ms after the beginning."""
 
     what: int
     hours: int
@@ -159,7 +159,7 @@ def _time(done: Done) -> tuple[int, int]:
 
 
 def _check_until(condition: str, row: Row, until_ms: int, within: Within) -> None:
-    """Go from one change by time alone to the next: just before it, at it, and in the end."""
+    """Go from one change by time alone to the next: just before it, at it, and at the end."""
     now = within._replace(clock_ms=until_ms)
     while 0 < row.next_due_ms <= until_ms:
         due_ms = row.next_due_ms

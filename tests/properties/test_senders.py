@@ -1,4 +1,4 @@
-"""However a sender writes an event, it means the same; whatever else it writes means nothing."""
+"""However a sender spells an event, it means the same; additional fields mean nothing."""
 
 import json
 from typing import Any
@@ -42,12 +42,12 @@ SCHEMAS = {
 
 
 def written(value: Any) -> bytes:
-    """As Python's own encoder writes it: with NaN, and with escapes of half a pair."""
+    """As Python's own encoder writes it: with NaN, and with escapes of lone surrogates."""
     return json.dumps(value).encode()
 
 
 def taken(raw: bytes) -> Any:
-    """The event, or where its fault is."""
+    """The event, or the place of its fault."""
     try:
         return admit(raw, PARAMETERS, message_id="m")
     except Rejected as rejected:
@@ -121,7 +121,7 @@ def test_the_engine_takes_whatever_envelope_a_schema_takes(
 
 
 def _is_long(value: Any) -> bool:
-    """Whether it has more bytes than an id may, which a schema can't say."""
+    """Whether it has more bytes than an id may, which a schema can't express."""
     return isinstance(value, str) and len(value.encode("utf-8", "replace")) > ID_BYTES_MAX
 
 

@@ -45,7 +45,7 @@ chances = st.floats(0, 1)
 
 
 class Seen(NamedTuple):
-    """What a check-in found."""
+    """A check-in."""
 
     later_ms: int
     recency: float
@@ -55,7 +55,7 @@ class Seen(NamedTuple):
 
 
 class Matured(NamedTuple):
-    """What became of a decision point."""
+    """The outcome of a decision point."""
 
     later_ms: int
     horizon: float
@@ -73,7 +73,7 @@ class Paid(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a part tells of the population."""
+    """A part's contribution to the sums."""
 
     later_ms: int
     part: str
@@ -125,7 +125,7 @@ def lanes_of(facts: st.SearchStrategy[Fact]) -> st.SearchStrategy[list[list[Less
 
 
 def forecast_of(fact: Matured) -> Forecast | None:
-    """Of the formula alone, of both, or of nobody, as with the scorers."""
+    """By the formula alone, by both, or by none, as with the scorers."""
     formula, *_, last = fact.said.log_odds
     if formula is None:
         return None
@@ -171,7 +171,7 @@ def _unplaced(fact: Fact, at_ms: int) -> Lesson:
 
 @st.composite
 def interleaved(draw: st.DrawFn, lanes: list[list[Lesson]]) -> list[Lesson]:
-    """One order of all, in which each lane keeps its own."""
+    """All lessons in one order, which keeps that of each partition."""
     turns = [number for number, lane in enumerate(lanes) for _ in lane]
     waiting = [iter(lane) for lane in lanes]
     return [next(waiting[turn]) for turn in draw(st.permutations(turns))]
@@ -184,7 +184,7 @@ def learnt(trainer: Trainer, lessons: list[Lesson]) -> bytes:
 
 
 def told(content: bytes) -> list[object]:
-    """What a snapshot says, and the sums it says it from, in whatever order they are kept."""
+    """A snapshot's content, and the sums behind it, in any order."""
     snapshot = decode_snapshot(content)
     learners = msgspec.json.decode(snapshot.trainer, type=TrainerState).learners
     return [
@@ -223,8 +223,8 @@ def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
 
 
 class Day(NamedTuple):
-    """What a partition tells of one day, and whether it tells its end by itself: if not, the next
-    end that it tells is of both days.
+    """A partition's lessons of one day, and whether it reports the day's end by itself: if not, its
+    next reported end covers both days.
     """
 
     facts: list[Fact]
@@ -232,7 +232,7 @@ class Day(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A snapshot, without where the trainer was, and the place from which to go on after it."""
+    """A snapshot without the trainer's position, and the position from which to continue."""
 
     content: bytes
     consumed: int
@@ -269,8 +269,8 @@ def told_by(shop: list[tuple[Day, ...]], partition: int) -> list[Lesson]:
 def told_in_some_order(
     draw: st.DrawFn, shop: list[tuple[Day, ...]], *, ahead_max: int
 ) -> list[Lesson]:
-    """The topic of lessons: in any order, as long as partitions keep to so many days of each other,
-    and with some lessons again, as a worker writes them after a crash.
+    """The topic of lessons: in any order, as long as partitions stay within so many days of each
+    other, and with some lessons again, as after a crash of a worker.
     """
     lanes = [told_by(shop, partition) for partition in range(len(shop[0]))]
     topic: list[Lesson] = []
@@ -301,8 +301,8 @@ def drawn_from(topic: list[Lesson], begin: Drawn | None, partitions: int) -> lis
 
 
 def unplaced(snapshot: Snapshot) -> bytes:
-    """A snapshot's bytes, without where in which topic its lessons were, and those of the snapshot
-    before it.
+    """A snapshot's bytes, without the positions of its lessons and of those of the snapshot before
+    it.
     """
     state = msgspec.json.decode(snapshot.trainer, type=TrainerState)
     state = replace(state, positions={}, clocks_ms={}, consumed=0, previous="")

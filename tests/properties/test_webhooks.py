@@ -1,4 +1,4 @@
-"""Whatever a vendor sends, it becomes events or is refused with a fix, and nothing breaks."""
+"""Anything that a vendor sends becomes events or is refused with a fix, and nothing breaks."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_any_bytes_have_an_answer(vendor: str, body: bytes, topic: str) -> None:
 
 @st.composite
 def changed(draw: st.DrawFn, value: Any) -> Any:
-    """A documented value of which anything may be anything else, or be missing."""
+    """A documented body in which any value may be replaced, or missing."""
     if draw(st.integers(0, 19)) == 0:
         return draw(junk)
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""What looks find has a memory: a preferred channel stands until another was ahead for two weeks, a
-key customer has two limits, a contact is due so long after the last. Late by days, an event may
-come after the look. Within the minutes between two looks neither order nor repeats make a
+"""Results of looks have a memory: a preferred channel stays until another was ahead for two weeks,
+a key customer has two limits, and a contact is due so long after the last. An event that is days
+late may come after the look. Within the minutes between two looks, neither order nor repeats make a
 difference, to the last byte of the row; nor do restarts.
 """
 
@@ -48,7 +48,7 @@ Burst = list[bytes]
 
 
 def bursts(rng: Random) -> Iterator[tuple[int, Burst]]:
-    """When somebody comes, and what they do then, in the order of time."""
+    """When the customer comes, and what they do then, in the order of time."""
     habits = {
         customer: (rng.choice((2, 4, 9)), rng.choice((10.0, 60.0, 150.0)), rng.randrange(DAYS))
         for customer in CUSTOMERS
@@ -90,7 +90,7 @@ def _burst(
 
 
 def told(log: list[bytes]) -> Replay:
-    """Everything in this order, the clock given by watermarks alone."""
+    """Everything in this order, with a clock from watermarks only."""
     replay = Replay(PARAMETERS)
     for number, raw in enumerate(log, 1):
         replay.feed(raw, number)
@@ -98,7 +98,7 @@ def told(log: list[bytes]) -> Replay:
 
 
 def in_order(bursts: list[tuple[int, Burst]]) -> list[bytes]:
-    """The bursts, each followed by the clock an hour after it."""
+    """The bursts, each followed by the clock an hour later."""
     log: list[bytes] = []
     for begin_ms, burst in bursts:
         log += [*burst, watermark(begin_ms + HOUR_MS // 2)]
@@ -126,7 +126,7 @@ def test_within_minutes_neither_order_nor_repeats_change_what_is_remembered(seed
 
 
 def test_what_is_compared_is_there() -> None:
-    """A preference that changed, key customers who are and who were, contacts that are due."""
+    """A changed preference, present and former key customers, and due contacts."""
     found: Counter[str] = Counter()
     for seed in range(6):
         for view in views(told(in_order([*bursts(Random(seed))]))).values():
@@ -186,7 +186,7 @@ def _as_in_the_log(raw: bytes, offset: int) -> bytes:
 
 
 def a_life(rng: Random) -> list[tuple[int, bytes]]:
-    """A year and a half of one customer: on the edges of being lost, with orders given back."""
+    """A year and a half of one customer, on the edge of being lost, with returned orders."""
     said: list[tuple[int, bytes]] = []
     day = 0.0
     for number in range(30):
@@ -211,7 +211,7 @@ def a_life(rng: Random) -> list[tuple[int, bytes]]:
 
 
 def _come(said: list[tuple[int, bytes]], late_ms: Callable[[], int]) -> Replay:
-    """What comes of it if each event comes so late, and everybody was looked at since."""
+    """The result if each event is this late, and there was a look in between."""
     coming = sorted((at_ms + late_ms(), raw) for at_ms, raw in said)
     log = [one for comes_ms, raw in coming for one in (watermark(comes_ms), raw)]
     return told([*log, watermark(said[-1][0] + 12 * DAY_MS)])
@@ -219,7 +219,7 @@ def _come(said: list[tuple[int, bytes]], late_ms: Callable[[], int]) -> Replay:
 
 @pytest.mark.parametrize("seed", [*range(10), 13, 26, 43, 53, 62])
 def test_whoever_is_heard_of_days_late_ends_as_who_they_are(seed: int) -> None:
-    """Found to be lost, or to have left, before an order came that was placed in time."""
+    """A look finds them lost, or gone, before an order comes that was placed in time."""
     rng = Random(seed)
     said = a_life(rng)
     one = _come(said, lambda: 0)

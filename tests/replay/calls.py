@@ -1,4 +1,4 @@
-"""Counts what a replay calls: how much it has to do, whatever the machine is and does besides."""
+"""Counts the function calls of a replay: a measure of its work that no machine changes."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _ROOM = str(Path(models.__file__).parent)
 
 
 def calls_of(lines: Sequence[bytes], replay: Replay) -> float:
-    """The calls an event, to functions of `models` and from them."""
+    """Calls per event, to functions of `models` and from them."""
     calls = 0
     is_ours: dict[CodeType, bool] = {}
 

@@ -1,7 +1,7 @@
 """Stories with their expected outcome.
 
-``pytest tests/replay --regenerate`` writes every ``<story>.expected.jsonl`` anew. The diff is what
-a change of the engine means to somebody who uses it: read it before committing it.
+``pytest tests/replay --regenerate`` rewrites every ``<story>.expected.jsonl``. The diff shows what
+a change of the engine means to a user: read it before committing it.
 """
 
 import pytest

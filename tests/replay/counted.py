@@ -1,5 +1,5 @@
-"""`keepstream`, with the function calls of a replay counted: ``python -m tests.replay.counted
-FILE replay ...`` writes to FILE how many each of the chosen lines took, one number a line.
+"""`keepstream`, with the function calls of a replay counted: ``python -m tests.replay.counted FILE
+replay ...`` writes to FILE the number of calls for each sampled line, one number per line.
 
 A count is the same on every machine, however slow or busy it is.
 """
@@ -12,14 +12,14 @@ from types import FrameType
 from agents.cli import app
 from models.replay import Replay
 
-#: Every so many lines one is counted: counting takes time, and no weekly pattern has this period.
+#: Sample one line in so many: counting takes time, and no weekly pattern has this period.
 EVERY = 97
 
 
 def counting(
     feed: Callable[[Replay, bytes, int], object], counts: list[int]
 ) -> Callable[[Replay, bytes, int], object]:
-    """``feed``, which also adds to ``counts`` what each chosen line took."""
+    """``feed``, which also appends to ``counts`` the number of calls for each sampled line."""
 
     def counted(replay: Replay, raw: bytes, number: int) -> object:
         if number % EVERY:

@@ -1,8 +1,9 @@
-"""One log, folded: SHA-256 of everything that comes of it.
+"""SHA-256 digests of everything that folding one log gives.
 
-``python -m tests.replay.digest`` prints them; with ``--compiled`` it also asks the compiled flavour
+``python -m tests.replay.digest`` prints them. With ``--compiled`` it also runs the compiled build
 of the core, and with ``PYTHON`` another interpreter, and fails unless all give the same bytes.
-`make digests` asks both: a worker may be replaced by one that runs on another version, or compiled.
+`make digests` runs both, because a worker may be replaced by one on another version of Python, or
+by a compiled one.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from models.parameters import load_parameters
 from models.replay import Output, Replay
 from tests.compiled_tree import compiled_tree, environment
 
-#: Some 26,000 events, with enough mishaps that each kind is in the log.
+#: Some 26,000 events, with enough faults that each kind is in the log.
 SHOP = ShopConfig(
     seed=11,
     customers=400,
@@ -43,9 +44,9 @@ SHOP = ShopConfig(
     late=0.005,
     malformed=0.01,
 )
-#: A question is asked after so many events.
+#: A question is asked after this many events.
 QUESTION_EVERY = 10
-#: How many there must be of each, for a digest to say something.
+#: The fewest of each kind for a digest to prove anything.
 LEAST = {
     "decisions": 1_000,
     "dead letters": 100,
@@ -58,19 +59,19 @@ LEAST = {
 
 
 class Digests:
-    """A digest for each kind of thing, and how many of it there were."""
+    """A digest for each kind of content, and how many of it there were."""
 
     def __init__(self) -> None:
         self._hashes = {kind: sha256() for kind in LEAST}
         self.counts = dict.fromkeys(LEAST, 0)
 
     def add(self, kind: str, content: bytes) -> None:
-        # With its length, so that two contents don't run into each other.
+        # The length comes first, so that two contents cannot run together.
         self._hashes[kind].update(len(content).to_bytes(8, "big") + content)
         self.counts[kind] += 1
 
     def lines(self) -> list[str]:
-        """One a kind, and one for all of them together."""
+        """One line per kind, and one for all of them together."""
         found = {kind: digest.hexdigest() for kind, digest in self._hashes.items()}
         told = [f"{found[kind]}  {count} {kind}" for kind, count in self.counts.items()]
         return [*told, f"{sha256(''.join(found.values()).encode()).hexdigest()}  everything"]
@@ -94,7 +95,7 @@ class WatchedTrainer(Trainer):
 
 
 def lines(shop: ShopConfig) -> Iterator[bytes]:
-    """The shop's log, with questions about those of its customers who were just there."""
+    """The shop's log, with questions about customers who were just active."""
     for number, record in enumerate(simulate(shop), 1):
         yield record.value
         if not number % QUESTION_EVERY:
@@ -109,7 +110,7 @@ def lines(shop: ShopConfig) -> Iterator[bytes]:
 
 
 def encoded(output: Output) -> tuple[str, bytes]:
-    """What kind of thing it is, and its bytes."""
+    """The kind of an output, and its bytes."""
     match output:
         case Trigger() | NextBestAction() | ActionWithdrawn():
             return "decisions", encode_decision(output)
@@ -120,7 +121,7 @@ def encoded(output: Output) -> tuple[str, bytes]:
 
 
 def fold(shop: ShopConfig = SHOP) -> Digests:
-    """Everything that comes of the shop's log."""
+    """The digests of everything that the shop's log gives."""
     parameters, digests = load_parameters(), Digests()
     replay = Replay(parameters, trainer=WatchedTrainer(parameters, digests))
     for number, content in enumerate(lines(shop), 1):
@@ -158,8 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def gives(expected: list[str], python: str, environ: Mapping[str, str]) -> bool:
-    """Whether another interpreter gives the same, in the flavour that was asked for; prints what it
-    gives otherwise.
+    """Whether another interpreter gives the same, with the requested build of the core; otherwise
+    prints what it gives.
     """
     command = [python, "-m", "tests.replay.digest"]
     run = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)

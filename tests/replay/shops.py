@@ -1,4 +1,4 @@
-"""Logs of simulated shops, and what replay makes of them."""
+"""Logs of simulated shops, and their replays."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from models.events.dead_letter import DeadLetter, encode_dead_letter
 from models.replay import Replay
 from tests.models.lines import PARAMETERS, START_MS, at, watermark
 
-#: Enough mishaps that each kind is in the log.
+#: Enough faults that each kind is in the log.
 SHOP = ShopConfig(
     seed=11,
     customers=60,
@@ -31,14 +31,16 @@ SHOP = ShopConfig(
     late=0.005,
     malformed=0.01,
 )
-#: A population that is small enough to be learnt from.
+#: Parameters with which a small population is enough to learn from.
 PARAMETERS_OF_A_SMALL_SHOP = replace(
     PARAMETERS, learning=replace(PARAMETERS.learning, minimum_examples=20)
 )
 
 
 class Outcome(NamedTuple):
-    """What replay writes, as the bytes of its files; ``triggers`` holds next best actions too."""
+    """The output of a replay, as the bytes of its files; ``triggers`` includes next best
+    actions.
+    """
 
     triggers: list[bytes]
     dead_letters: list[bytes]
@@ -70,7 +72,7 @@ def with_watermarks(config: ShopConfig) -> list[bytes]:
     lines: list[bytes] = []
     day = 1
     for record in simulate(config):
-        # Not before everything of that day has come, but for what comes days late.
+        # Not before everything of that day has come, except events that are days late.
         while record.occurred_at_ms > at(days=day, hours=1):
             lines.append(watermark(at(days=day)))
             day += 1

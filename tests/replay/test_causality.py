@@ -1,4 +1,4 @@
-"""Scores know what had happened by their time, and nothing that came after it."""
+"""Scores use what had happened by their time, and nothing that came after it."""
 
 from collections.abc import Callable
 from random import Random
@@ -59,7 +59,7 @@ def is_score(content: bytes) -> bool:
 
 
 def with_scores(lines: list[bytes], *, seed: int, share: float = 0.2) -> list[bytes]:
-    """Questions strewn over a log: of customers known and unknown, of now, before and after."""
+    """Questions spread over a log: about known and unknown customers, now, before and after."""
     rng = Random(seed)
     found: list[bytes] = []
     now_ms = START_MS
@@ -180,7 +180,7 @@ def bought(day: float) -> bytes:
 
 
 def test_a_question_asked_late_finds_orders_packed_as_they_were_then() -> None:
-    """Orders of long ago are known by less, whenever the question is asked."""
+    """Of old orders less is stored, whenever the question is asked."""
     hindsight, row, known = Hindsight(), Row(), {}
     hindsight.adopted(PRIOR, 0)
     for day in (0, 1, 500, 507, 520):

@@ -1,8 +1,8 @@
-"""What a change costs: the calls that one event takes, counted.
+"""The cost of a change: the number of calls that one event takes.
 
-What an event costs is calls and small objects, spread over hundreds of functions. How long they
-take depends on the machine and on what else it does; how many there are does not, so that a change
-which adds a tenth is seen on any machine. ``python -m tests.benchmarks.stages`` tells the time.
+An event costs calls and small objects, spread over hundreds of functions. How long they take
+depends on the machine and its load; how many there are does not, so a change that adds a tenth is
+seen on any machine. ``python -m tests.benchmarks.stages`` measures the time.
 """
 
 from statistics import fmean
@@ -27,12 +27,12 @@ BYTES = 2_529
 
 
 def spread() -> list[bytes]:
-    """A shop's events, at their own times: most of the work is of silence."""
+    """A shop's events, at their own times: most of the work is caused by silence."""
     return [record.value for record in simulate(SHOP)]
 
 
 def dense() -> list[bytes]:
-    """The same within minutes: nearly all of the work is of the events themselves."""
+    """The same events within minutes: nearly all of the work is caused by the events themselves."""
     found = []
     for number, content in enumerate(spread()):
         try:
@@ -57,8 +57,8 @@ def test_an_event_takes_no_more_calls_than_before(log, known: float) -> None:  #
 
 
 def test_a_customer_takes_no_more_bytes_than_before() -> None:
-    """Memory, the changelog and the time that recovery takes are paid by the byte. As with calls: a
-    good reason raises the number, and whoever makes rows smaller lowers it.
+    """Memory, the changelog and recovery time are paid by the byte. As with calls: raise the number
+    for a good reason, and lower it when rows become smaller.
     """
     replay = Replay(load_parameters())
     for number, content in enumerate(spread(), 1):
@@ -79,7 +79,9 @@ def test_that_ids_could_be_linked_costs_who_has_one_next_to_nothing(log) -> None
 
 
 def test_an_order_takes_no_more_calls_after_a_thousand_others() -> None:
-    """State has bounds. What is beyond them goes in portions, so that what this takes is shared."""
+    """State is bounded. What is beyond the bounds is folded in portions, so that its cost is
+    shared.
+    """
     orders = [order(number) for number in range(1_400)]
     replay = Replay(load_parameters())
     for number, content in enumerate(orders[:150], 1):

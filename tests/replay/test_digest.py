@@ -1,4 +1,4 @@
-"""What `make digests` compares: everything that comes of a log, and a difference is told."""
+"""What `make digests` compares: everything that a log gives; and that differences are reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ def folded() -> Digests:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Callable[[list[str]], str]:
-    """A stand-in for another Python, which prints these lines whatever it is asked."""
+    """A stand-in for another Python, which prints these lines whatever its arguments are."""
 
     def that_prints(lines: list[str]) -> str:
         program = tmp_path / "python"
@@ -79,7 +79,7 @@ def test_a_python_that_says_nothing_is_not_the_same(
 def test_the_other_flavour_is_not_the_same(
     folded: Digests, python: Callable[[list[str]], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Or the flavour that is asked for might never run."""
+    """Otherwise the requested build might never run."""
     assert 1 == digest.main([python(["Python 4 (compiled)", *folded.lines()])])
     assert "this is not interpreted" in capsys.readouterr().out
 

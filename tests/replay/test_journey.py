@@ -1,4 +1,4 @@
-"""A year of real purchases through `keepstream replay`: how much work it is, and how good."""
+"""A year of real purchases through `keepstream replay`: its work, and its quality."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 
 class Outcome(NamedTuple):
-    """What the replay wrote, and what it cost."""
+    """The replay's output, and its cost."""
 
     households: int
     year: list[Basket]
@@ -70,7 +70,7 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 class Judged(NamedTuple):
-    """Scores and what came of them."""
+    """Scores with their outcomes."""
 
     said: np.ndarray
     churned: np.ndarray
@@ -100,7 +100,7 @@ class Judged(NamedTuple):
 
 
 def judged(outcome: Outcome, kind: str = "") -> Judged:
-    """The scores after the warm-up whose horizon is over, against the baskets themselves."""
+    """The scores after the warm-up whose horizon is over, compared with the baskets themselves."""
     bought: dict[str, list[int]] = defaultdict(list)
     for basket in outcome.year:
         bought[customer_of(basket)].append(basket.placed_at_ms)
@@ -153,7 +153,7 @@ def test_a_line_is_no_more_work_late_in_the_year(outcome: Outcome) -> None:
 
 
 def work(calls: list[int]) -> float:
-    """Calls that a line takes, without the few lines at which a model was fitted."""
+    """Calls per line, without the few lines at which a model was fitted."""
     usual = sorted(calls)[: len(calls) * 99 // 100]
     return float(np.mean(usual))
 
@@ -188,7 +188,9 @@ def test_served_scores_tell_who_will_not_come_back(outcome: Outcome) -> None:
 
 
 def test_what_the_trainer_tells_of_itself_is_what_comes_out(outcome: Outcome) -> None:
-    """It sees a sample of the decisions, and must not see a rosier or a darker world for it."""
+    """The trainer sees a sample of the decisions, which must not make its figures better or
+    worse.
+    """
     told = quality(outcome, "purchase", "champion")["auc"]
     found = judged(outcome, "purchase").auc
 

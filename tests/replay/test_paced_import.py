@@ -1,6 +1,7 @@
-"""A live import learns bit for bit what a replay of its file learns, over any number of partitions.
+"""A live import learns, bit for bit, what a replay of its file learns, with any number of
+partitions.
 
-Without a broker: what `streams/pacing.py` does to partitions, and any order of their lessons.
+There is no broker: only what `streams/pacing.py` does to partitions, and any order of lessons.
 """
 
 from random import Random
@@ -30,7 +31,7 @@ LINES = [record.value for record in simulate(SHOP)]
 
 
 class Import:
-    """Partitions that rehearse, a trainer, and the clock records by which ingest paces them."""
+    """Partitions that rehearse, a trainer, and the clock records with which ingest paces them."""
 
     def __init__(self, partitions: int, seed: int) -> None:
         self.trainer = Trainer(PARAMETERS, partitions=partitions)
@@ -45,7 +46,7 @@ class Import:
         self._rng = Random(seed)
 
     def take(self, raw: bytes) -> None:
-        """Pass on an event, and before the first one of a day, end the day before."""
+        """Pass on an event; before the first one of a day, end the day before."""
         event = admit(raw, PARAMETERS, message_id="unknown")
         end_ms = last_day_end_ms(event.occurred_at_ms - PARAMETERS.time.disorder)
         if end_ms > self._ended_ms:
@@ -63,7 +64,7 @@ class Import:
         self._told[partition.number] += [one for one in effects if isinstance(one, Lesson)]
 
     def _learn(self) -> None:
-        """Everything told so far reaches the trainer, each partition's in its own order."""
+        """Send all lessons so far to the trainer, each partition's in its own order."""
         turns = [number for number, told in enumerate(self._told) for _ in told]
         self._rng.shuffle(turns)
         told = [iter(lessons) for lessons in self._told]
@@ -96,7 +97,9 @@ class Replayed(Trainer):
 
 
 def decided_with(snapshot: Snapshot) -> bytes:
-    """A snapshot's bytes without the trainer's state, which says where its lessons were."""
+    """A snapshot's bytes without the trainer's state, which contains the positions of its
+    lessons.
+    """
     return encode_snapshot(snapshot.replace(trainer=b"null"))[0]
 
 

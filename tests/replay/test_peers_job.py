@@ -1,4 +1,4 @@
-"""What `make bench` compares engines on, and how it tells that they all did the same."""
+"""The job on which `make bench` compares engines, and how it checks that they all did the same."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What an id that comes or goes makes overdue in hindsight is told by nobody."""
+"""Deadlines that become overdue in hindsight, because an id joins or leaves, fire nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ KINDS = ("purchase-overdue", "cart-abandoned")
 
 
 def said(name: str, time: str, who: dict[str, str], **properties: Any) -> Said:
-    """An event on ``time``, as "03-30 10:05" of 2026 or with its year."""
+    """An event at ``time``, such as "03-30 10:05" of 2026 or with its year."""
     kind = {"type": name} if name in ("page", "identify") else {"type": "track", "event": name}
     stamp = moment(time)
     message = f"{name} {stamp} {sorted(who.items())}"
@@ -112,7 +112,7 @@ def replayed(
 
 
 def linked(time: str, until: str = "03-30 20:00") -> list[Said]:
-    """They turn out to be one person at this time, when the clock has come to five minutes ago."""
+    """They are linked at this time, with the clock five minutes behind."""
     at, before = f"{time} 10:05", f"{time} 10:00"
     return [*IN_TURNS, watermark(before), said("identify", at, BOTH), watermark(until)]
 

@@ -1,4 +1,4 @@
-"""The engine over a log: exact, causal, and the same however often it is asked."""
+"""The engine over a log: exact, causal, and the same on every run."""
 
 from itertools import pairwise
 from random import Random
@@ -225,8 +225,8 @@ def test_a_late_event_is_kept_with_the_dead_letters_and_counts_as_late() -> None
 
 
 def placed(content: bytes, partition: int, offset: int, log_format: int = 2) -> bytes:
-    """A record as an export of the live log writes it; format 2 is that of a release which decided
-    everything aloud.
+    """A record as an export of the live log writes it; format 2 is that of a release without
+    rehearsals, whose partitions were always live.
     """
     position = {"partition": partition, "offset": offset}
     return orjson.dumps({**orjson.loads(content), "position": position, "logFormat": log_format})

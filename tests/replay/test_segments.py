@@ -1,4 +1,4 @@
-"""Segments in the simulated shop: each is entered and left, to the millisecond, and told so."""
+"""Segments in the simulated shop: customers enter and leave each, announced to the millisecond."""
 
 from collections import defaultdict
 from functools import cache
@@ -27,7 +27,7 @@ class Told(NamedTuple):
 
 
 def announced() -> Parameters:
-    """The shipped segments, each of which tells of its members."""
+    """The shipped segments, each of which announces its members."""
     segments = Segments(
         tuple(replace(segment, announce=True) for segment in PARAMETERS.segments.segments)
     )
@@ -41,7 +41,7 @@ def announced() -> Parameters:
 
 @cache
 def told() -> Told:
-    """What came of the shop."""
+    """The shop's replay."""
     replay = Replay(announced())
     outputs: list[Output] = []
     for number, record in enumerate(simulate(SHOP), 1):

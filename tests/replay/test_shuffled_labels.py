@@ -1,7 +1,7 @@
-"""What is learnt comes from what customers did, and from nowhere else.
+"""What is learnt comes from what customers did, and from nothing else.
 
-With their outcomes dealt out at random there is nothing to learn; whoever still tells them apart
-has seen something that a score may not see.
+With outcomes assigned at random there is nothing to learn. A model that still separates them has
+seen something that a score must not see.
 """
 
 from bisect import bisect_right
@@ -37,7 +37,7 @@ SMALL = replace(
 
 @pytest.fixture(scope="module")
 def lessons() -> list[Lesson]:
-    """What a shop of a few hundred customers teaches, with a model adopted each day."""
+    """The lessons of a shop with a few hundred customers, which adopts a model each day."""
     trainer = Trainer(SMALL)
     partition = Partition(0, LiveRows(), PRIOR, plan_for(SMALL), no_models)
     found: list[Lesson] = []
@@ -57,8 +57,8 @@ def examples_of(lessons: list[Lesson]) -> list[Example]:
 
 
 def prequential(examples: list[Example]) -> dict[tuple[str, str], Quality]:
-    """Each example scored by the last model that had been drawn when it was decided on, as a live
-    trainer would have it: a day's models know the labels that were released by then.
+    """Each example scored by the last model drawn before its decision, as with a live trainer: a
+    day's models know the labels that were released by then.
     """
     trainer = Trainer(SMALL)
     drawn_at_ms: list[int] = []
@@ -108,7 +108,7 @@ def test_with_the_labels_that_customers_earned_there_is(lessons: list[Lesson]) -
 
 
 def test_no_feature_alone_gives_the_outcome_away(lessons: list[Lesson]) -> None:
-    """A feature that saw the future would split the outcomes all but perfectly."""
+    """A feature that saw the future would separate the outcomes almost perfectly."""
     examples = examples_of(lessons)
     for values in zip(*(example.values() for example in examples), strict=True):
         churned = [v for v, e in zip(values, examples, strict=True) if e.churned]

@@ -1,4 +1,4 @@
-"""What becomes of each story: its triggers as they fire, and its customers in the end."""
+"""The outcome of each story: its triggers as they fire, and its customers at the end."""
 
 from collections import Counter
 from pathlib import Path
@@ -37,7 +37,7 @@ def fired(story: str) -> list[tuple[str, str, str]]:
 
 
 def rounded(value: Any) -> Any:
-    """Nine digits: the last ones of a logarithm are the platform's own."""
+    """Nine digits: the last ones of a logarithm depend on the platform."""
     match value:
         case float():
             return float(f"{value:.9g}")
@@ -61,8 +61,8 @@ def outcome(story: str) -> bytes:
 
 
 def in_order(content: bytes) -> list[bytes]:
-    """Lines with their fields sorted: where a section of the profile stands follows from the list
-    of parts, and means nothing.
+    """Lines with sorted fields: the place of a profile section only follows from the list of
+    parts.
     """
     return [
         orjson.dumps(orjson.loads(line), option=orjson.OPT_SORT_KEYS)
@@ -91,7 +91,7 @@ def test_every_story_is_told_and_none_is_left_over() -> None:
 
 
 def test_an_idle_shop_fires_what_silence_should_fire_and_nothing_else() -> None:
-    """Events on the first day only, then a year of nothing but the time."""
+    """Events on the first day only, then a year in which only time passes."""
     events = [orjson.loads(content) for content in told("idle-shop")]
     days = {event["timestamp"][:10] for event in events if event["type"] != "watermark"}
     assert 1 == len(days)

@@ -1,4 +1,4 @@
-"""A broker in memory: logs, committed positions, and a network that takes its time."""
+"""A broker in memory: logs, committed positions, and a network with latency."""
 
 import asyncio
 from collections import defaultdict
@@ -17,9 +17,9 @@ from tests.streams.test_record_batches import FakeRecord
 if TYPE_CHECKING:
     from tests.simulation.worker import SimulatedWorker
 
-#: Records in a producer's buffer: few, so that a flush is several writes.
+#: Records in a producer's buffer: few, so that a flush takes several writes.
 BUFFER_RECORDS = 2
-#: When the broker took everything that was published, in ms.
+#: When the broker received everything that was published, in ms.
 TAKEN_MS = 1_900_000_000_000
 
 Headers = Sequence[tuple[str, bytes]]
@@ -27,7 +27,7 @@ Entry = tuple[bytes | None, bytes | None, Headers]
 
 
 class Buffer:
-    """As much of aiokafka's `BatchBuilder` as an outbox uses."""
+    """The methods of aiokafka's `BatchBuilder` that an outbox uses."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -47,8 +47,8 @@ class Buffer:
 
 
 class Broker:
-    """Logs by topic and partition. Each request takes a random time, and `on_request` is told of it
-    before it is carried out, and again afterwards, so that it can kill who asked.
+    """Logs by topic and partition. Each request takes a random time. `on_request` is called before
+    it is carried out, and again afterwards, so that it can kill the requesting worker.
     """
 
     def __init__(self, chance: Random) -> None:
@@ -57,17 +57,17 @@ class Broker:
         self._grown: dict[TP, asyncio.Event] = {}
         self.committed: dict[TP, int] = {}
         self.generation = 0
-        #: Commits that must never be.
+        #: Commits that must never happen.
         self.broken_promises: list[str] = []
-        #: By partition: the highest position that a state in the changelog has applied.
+        #: By partition, the highest applied position of a state in the changelog.
         self.applied: dict[int, int] = defaultdict(lambda: -1)
-        #: Up to where the lessons are in a snapshot.
+        #: The position up to which lessons are in a snapshot.
         self.learnt = 0
         self.on_request: Callable[[SimulatedWorker], None] = lambda _: None
         self.slowest_s = chance.choice((0.1, 1.0, 20.0))
 
     async def request(self, worker: "SimulatedWorker") -> None:
-        """Let the time of a request pass; a worker that died meanwhile never comes back."""
+        """Wait for the time of a request; for a worker that died in between this never returns."""
         await worker.alive()
         self.on_request(worker)
         await worker.alive()
@@ -106,7 +106,7 @@ class Broker:
         return len(self.logs[tp])
 
     def commit(self, positions: dict[TP, int], generation: int) -> bool:
-        """Take positions of the present generation; note those that pass what is durable."""
+        """Accept positions of the present generation; note those beyond what is durable."""
         if generation != self.generation:
             return False
         for tp, offset in positions.items():
@@ -122,13 +122,13 @@ class Broker:
 
 
 class Producer:
-    """One idempotent producer of a worker: what it sends to a partition arrives in its order."""
+    """A worker's idempotent producer: what it sends to a partition arrives in order."""
 
     def __init__(self, broker: Broker, worker: "SimulatedWorker") -> None:
         self._broker = broker
         self._worker = worker
         self._last: dict[TP, asyncio.Task[None]] = {}
-        #: Where something was lost: the broker takes nothing out of its order.
+        #: Partitions on which something was lost: the broker accepts nothing out of order.
         self._broken: set[TP] = set()
 
     def create_batch(self) -> Buffer:
@@ -137,11 +137,11 @@ class Producer:
     async def send_batch(
         self, buffer: Buffer, topic: str, *, partition: int
     ) -> "asyncio.Future[None]":
-        """Send it on its way; the future is done when the broker has it."""
+        """Send it; the future is done when the broker has it."""
         await self._worker.alive()
         tp = TP(topic, partition)
         acknowledged = asyncio.get_running_loop().create_future()
-        # The network carries it even if the worker dies: it is the worker's only if it does.
+        # The network delivers it even if the worker dies; the worker only learns of it if it lives.
         self._last[tp] = self._broker_task(buffer, tp, self._last.get(tp), acknowledged)
         return acknowledged
 

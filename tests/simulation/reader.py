@@ -1,4 +1,4 @@
-"""What the snapshot store reads with, on the broker in memory."""
+"""The snapshot store's reader, on the broker in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -11,13 +11,13 @@ from config.settings import Settings
 from tests.simulation.broker import Broker
 from tests.streams.test_record_batches import FakeRecord
 
-#: Records in an answer: few, so that a topic is several answers.
+#: Records in an answer: few, so that reading a topic takes several answers.
 RECORDS_MAX = 4
 
 
 class Reader:
-    """As much of aiokafka's consumer as a reader of one partition uses. ``request``: lets the time
-    of a request pass, or ends who asks.
+    """The methods of aiokafka's consumer that a reader of one partition uses. ``request``: waits
+    for the time of a request, or ends the caller.
     """
 
     def __init__(self, broker: Broker, request: Callable[[], Awaitable[None]]) -> None:
@@ -47,16 +47,16 @@ class Reader:
         return {partition: found}
 
 
-#: Makes the reader of whoever's task it is.
+#: Creates the reader for the worker whose task is running.
 NEW_READER: ContextVar[Callable[[], Reader]] = ContextVar("NEW_READER")
 
 
 def new_reader(_settings: Settings) -> Reader:
-    """In the place of `streams.kafka_clients.new_reader`."""
+    """Replaces `streams.kafka_clients.new_reader`."""
     return NEW_READER.get()()
 
 
 @asynccontextmanager
 async def running(reader: Reader, _settings: Settings) -> AsyncIterator[Reader]:
-    """In the place of `streams.kafka_clients.running`."""
+    """Replaces `streams.kafka_clients.running`."""
     yield reader

@@ -1,4 +1,4 @@
-"""One run by its number, to look into: `python -m tests.simulation.run 1234 backlog`."""
+"""One run by its seed, for debugging: `python -m tests.simulation.run 1234 backlog`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A store in memory that takes streams, and sometimes breaks off."""
+"""A store in memory with streams, whose connection sometimes breaks."""
 
 import asyncio
 from collections import defaultdict
@@ -12,13 +12,13 @@ from redis.exceptions import ConnectionError as Broken
 
 from streams.trigger_streams import RAISE, REMOVE, WHOSE_ENTRIES
 
-#: A stream, the marker of an erasure, the decision's offset, and what is added.
+#: A stream, the marker of an erasure, the decision's offset, and the entry.
 _Added = tuple[str, str, int, dict[Any, Any]]
 
 
 class Store:
-    """What was added to each stream. ``share_broken``: how many writes break off, before the store
-    has them or after it.
+    """The entries of each stream. ``share_broken``: the share of writes that break, before the
+    store has them or after it.
     """
 
     def __init__(self, chance: Random) -> None:
@@ -26,7 +26,7 @@ class Store:
         self.share_broken = chance.choice((0.0, 0.0, 0.3))
         #: The entries by their ids.
         self.streams: dict[str, dict[bytes, dict[Any, Any]]] = defaultdict(dict)
-        #: Up to where in their topics it was that somebody was erased.
+        #: The offsets in their topics up to which customers were erased.
         self.erased: dict[str, int] = {}
         self._ids = count(1)
 
@@ -43,13 +43,13 @@ class Store:
         return [b"1-1"] * len(added)
 
     def breaks_off(self) -> bool:
-        """Whether a look, or a deletion, gets no answer."""
+        """Whether a read or a deletion gets no answer."""
         return self._chance.random() < self.share_broken
 
 
 class Client:
-    """As much of Redis's client as `TriggerStreams` uses to append and to erase. ``request``: as a
-    `Reader` has.
+    """The methods of Redis's client with which `TriggerStreams` appends and erases. ``request``: as
+    in `Reader`.
     """
 
     def __init__(self, store: Store, request: Callable[[], Awaitable[None]]) -> None:
@@ -75,7 +75,7 @@ class Client:
         return None if found is None else b"%d" % found
 
     async def eval(self, script: str, _keys: int, key: str, *said: Any) -> Any:
-        """What the scripts do."""
+        """Does what the scripts do."""
         await self._asked()
         if script == WHOSE_ENTRIES:
             told = [
@@ -115,7 +115,7 @@ class _Pipeline:
     def eval(
         self, _script: str, _keys: int, stream: str, erased: str, offset: int, _: int, *said: Any
     ) -> None:
-        """What the script does that adds a decision."""
+        """Does what the script does that adds a decision."""
         fields = dict(zip(said[::2], said[1::2], strict=True))
         self._added.append((stream, erased, offset, fields))
 

@@ -1,8 +1,8 @@
-"""Whatever happens in whatever order: every event is folded once, and all that follows is there.
+"""Whatever happens, in whatever order: every event is folded once, and has all its effects.
 
 Workers are killed, suspended, join and leave at random requests to a broker in memory. After each
-run the audit compares rows, effects and snapshots with the log, and what was delivered with what
-was decided; on the way no commit may pass what is durable (see `Broker.commit`).
+run the audit compares rows, effects and snapshots with the log, and deliveries with decisions.
+During the run no commit may pass what is durable (see `Broker.commit`).
 """
 
 import pytest
@@ -45,19 +45,19 @@ def wrong(first: int, publication: Publication) -> dict[int, list[str]]:
 
 @seeds
 def test_a_backlog_is_folded_once_and_in_order_whatever_happens(first: int) -> None:
-    """`python -m tests.simulation.run SEED backlog` shows a run again."""
+    """`python -m tests.simulation.run SEED backlog` repeats a run."""
     assert {} == wrong(first, Publication.BACKLOG)
 
 
 @seeds
 def test_events_that_come_in_meanwhile_are_folded_once_whatever_happens(first: int) -> None:
-    """`python -m tests.simulation.run SEED live` shows a run again."""
+    """`python -m tests.simulation.run SEED live` repeats a run."""
     assert {} == wrong(first, Publication.LIVE)
 
 
 @seeds
 def test_history_is_learnt_as_its_replay_learns_it_whatever_happens(first: int) -> None:
-    """`python -m tests.simulation.run SEED history` shows a run again."""
+    """`python -m tests.simulation.run SEED history` repeats a run."""
     assert {} == wrong(first, Publication.HISTORY)
 
 

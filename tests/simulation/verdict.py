@@ -1,4 +1,4 @@
-"""What a run left behind, compared with what it should be."""
+"""Compares what a run left behind with what it should be."""
 
 import asyncio
 from collections import Counter
@@ -69,7 +69,7 @@ from tests.simulation.store import Store
 
 
 class Verdict:
-    """Asks the audit, and of what no audit asks, itself."""
+    """Runs the audit, and checks itself what no audit checks."""
 
     def __init__(
         self, broker: Broker, store: Store, settings: Settings, parameters: Parameters, plan: Plan
@@ -84,7 +84,7 @@ class Verdict:
 
     @property
     def decisions(self) -> int:
-        """How many were delivered, each counted once."""
+        """How many decisions were delivered, each counted once."""
         return len(self._delivered())
 
     @property
@@ -92,8 +92,8 @@ class Verdict:
         return self._broker.end(TP(MODEL_SNAPSHOTS, 0))
 
     async def differences(self, published: Sequence[bytes]) -> list[str]:
-        """Where rows, effects, snapshots and streams are not what the log gives, and where the log
-        is not what was published.
+        """Where rows, effects, snapshots and streams differ from what the log gives, and where the
+        log differs from what was published.
         """
         with TemporaryDirectory() as directory, EffectSpool(None) as spool, PassedOn() as passed_on:
             fates = dict(self._fates(Path(directory)))
@@ -145,17 +145,17 @@ class Verdict:
         }
 
     def late(self) -> list[str]:
-        """What came late, for whom nothing was sent late."""
+        """Events that came late, though none was sent late."""
         late = self._audit.checked["events:late"]
         return [f"{late} came late, and none was sent late"] if late else []
 
     def repeated(self) -> list[str]:
-        """What is in a stream of the store more than once, for whom nothing went wrong."""
+        """Entries that a stream of the store has more than once, though nothing failed."""
         times = self._delivered()
         return [f"{one} was delivered {times[one]} times" for one in times if times[one] > 1]
 
     def unlike_replay(self, published: Sequence[bytes]) -> list[str]:
-        """Where history taught something else than its replay does."""
+        """Where learning from history differs from its replay."""
         drawn: list[bytes] = []
 
         class Kept(Trainer):
@@ -200,7 +200,7 @@ class Verdict:
         return scope.spool.contrast(number, ())
 
     async def _unlike_archive(self, number: int) -> list[str]:
-        """Where the archive gives other records than the log, or other rows than there are."""
+        """Where the archive has other records than the log, or other rows than there are."""
         keys, outcome, log = Keys(), Unsealed(), self._log(CUSTOMER_EVENTS, number)
         for record in self._log(CUSTOMER_KEYS, number):
             keys.add(record)
@@ -212,8 +212,8 @@ class Verdict:
             for record, sealed in zip(log, archived, strict=False)
             if record.value != sealed.value and b'"type":"gone"' not in sealed.value
         ]
-        # What the erased had is gone, and nothing else. A model that was announced last of all may
-        # have been folded by nobody.
+        # The records of erased customers are gone, and no others. A model that was announced last
+        # may not have been folded by any worker.
         committed = self._broker.committed.get(TP(CUSTOMER_EVENTS, number), 0)
         is_there = committed <= outcome.records <= len(log)
         if not is_there or outcome.missing or outcome.foreign:
@@ -290,7 +290,7 @@ class Verdict:
         return {(line.version, line.sha256) for line in lines if line.type == "model"}
 
     def _delivered(self) -> Counter[str]:
-        """How many times each decision is in the store, by stream and id."""
+        """How often each decision is in the store, by stream and id."""
         return Counter(
             f"{stream} {fields['id']}"
             for stream, entries in self._store.streams.items()
@@ -313,8 +313,9 @@ class Verdict:
         ]
 
     def _decided(self, topic: str, number: int) -> tuple[set[str], set[str]]:
-        """What was decided on a partition, and what of it only for somebody who was erased after
-        it: a crash repeats the news of it, and after that what was decided for whoever came later.
+        """The decisions on a partition, and those of them that were only made for a customer who
+        was erased afterwards: after a crash, the erasure is repeated, and then the decisions for
+        customers who came later.
         """
         of_whom: dict[bytes, set[str]] = {}
         erased: set[str] = set()
@@ -330,11 +331,13 @@ class Verdict:
 
 
 def _id_of(content: bytes) -> str:
-    """The id of a decision, or of the news that somebody was erased."""
+    """The id of a decision, or of an erasure notice."""
     notice = notice_in(content)
     return decode_decision(content).id if notice is None else notice.id
 
 
 def _decided_with(snapshot: Snapshot) -> bytes:
-    """A snapshot's bytes without the trainer's state, which says where its lessons were."""
+    """A snapshot's bytes without the trainer's state, which contains the positions of its
+    lessons.
+    """
     return encode_snapshot(snapshot.replace(trainer=b"null"))[0]

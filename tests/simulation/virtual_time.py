@@ -1,4 +1,4 @@
-"""An event loop whose time passes only when there is nothing left to do, in no time at all."""
+"""An event loop with virtual time, which jumps ahead whenever there is nothing left to do."""
 
 import asyncio
 import selectors
@@ -10,18 +10,18 @@ BEGIN_S = 1_000.0
 
 
 class Stuck(AssertionError):
-    """Nothing will ever happen any more, and the run is not over."""
+    """Nothing can happen any more, and the run is not over."""
 
 
 class _Selector(selectors.BaseSelector):
-    """Waits by moving the clock."""
+    """Waits by advancing the clock."""
 
     def __init__(self) -> None:
         self.now_s = BEGIN_S
         self._keys: dict[Any, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        # The loop's own pipe, by which threads would wake it; there are none.
+        # The loop's own pipe, with which threads would wake it; there are no threads.
         key = selectors.SelectorKey(fileobj, fileobj, events, data)
         self._keys[fileobj] = key
         return key

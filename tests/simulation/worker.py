@@ -1,6 +1,6 @@
 """A worker's own code (agents, partitions, outboxes, ledger) on a broker in memory.
 
-What is Faust's in reality is played here: membership, fetching, the timing of commits.
+Faust's part is simulated here: membership, fetching, the timing of commits.
 """
 
 import asyncio
@@ -45,12 +45,12 @@ from tests.simulation.reader import NEW_READER, Reader
 from tests.simulation.store import Client, Store
 
 TOPICS = (*RAW_TOPICS, CUSTOMER_EVENTS, LABELLED_EXAMPLES, *DELIVERED_TOPICS)
-#: How long a rebalance waits for what agents have in hand.
+#: How long a rebalance waits for the batches that agents have in hand.
 DRAIN_S = 3.0
 
 
 class Unmeasured:
-    """Metrics that nobody reads, and profiles that nobody shows."""
+    """Metrics and profiles that are never read."""
 
     def __getattr__(self, _name: str) -> "Unmeasured":
         return self
@@ -74,11 +74,11 @@ class _Pulse:
 
 
 class Dead(Exception):
-    """The worker was killed: nothing of it goes on."""
+    """The worker was killed: nothing of it continues."""
 
 
 class SimulatedWorker:
-    """It is also its own consumer: what agents ask of `BatchConsumer` is here."""
+    """It is also its own consumer: it has the methods of `BatchConsumer` that agents call."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class SimulatedWorker:
         self.ledger = BatchLedger(on_end=self._on_end)
         self.is_dead = self.is_suspended = self.is_leaving = self.is_told_to_leave = False
         self.error: BaseException | None = None
-        #: Partitions were taken away before what it had done of them was committed.
+        #: Partitions were taken away before its work on them was committed.
         self.was_cut_short = False
         self.generation = -1
         self._pulse = _Pulse()
@@ -128,7 +128,7 @@ class SimulatedWorker:
     def _agents(
         self, store: Store, settings: Settings, parameters: Parameters
     ) -> dict[str, Callable[[RecordBatch], Awaitable[None]]]:
-        """Each agent by its topic, as `agents.app` makes them."""
+        """Each agent by its topic, as `agents.app` creates them."""
         pulse: Any = self._pulse
         profile = ProfileAgent(
             self._partitions, self._outbox(), NOBODY, pulse, settings, parameters, NOBODY
@@ -173,7 +173,7 @@ class SimulatedWorker:
 
     @property
     def is_trainer(self) -> bool:
-        """Whether it has the one partition of lessons."""
+        """Whether it owns the one partition of lessons."""
         return self.ledger.has_position(TP(LABELLED_EXAMPLES, 0))
 
     def _outbox(self) -> Outbox:
@@ -188,7 +188,7 @@ class SimulatedWorker:
         task.add_done_callback(self._running.discard)
 
     async def _watched(self, work: Callable[[], Awaitable[None]]) -> None:
-        """An error of any part ends the worker, as it does in reality."""
+        """An error of any part ends the worker, as in reality."""
         NEW_READER.set(lambda: Reader(self.broker, partial(self.broker.request, self)))
         try:
             await work()
@@ -199,7 +199,7 @@ class SimulatedWorker:
             self.die()
 
     def die(self) -> None:
-        """Be killed: nothing more is done, and nothing is told to anybody."""
+        """Be killed: it does nothing more, and notifies nobody."""
         self.is_dead = True
         for task in list(self._running):
             task.cancel()
@@ -208,20 +208,20 @@ class SimulatedWorker:
         self.is_suspended = True
 
     def resume(self) -> None:
-        """Go on, for a moment, as if nothing had happened."""
+        """Continue for a moment, as if nothing had happened."""
         self.is_suspended = False
         self._pulse.has_stood_still = True
         self._wake.set()
 
     async def alive(self) -> None:
-        """Stop here if it is dead, wait here while it is suspended."""
+        """Stop here if it is dead; wait here while it is suspended."""
         while self.is_suspended and not self.is_dead:  # noqa: ASYNC110  time costs nothing here
             await asyncio.sleep(0.1)
         if self.is_dead:
             raise Dead
 
     def is_cut_off(self) -> bool:
-        """Whether what it sent is lost with it: of a dead worker, half of the time."""
+        """Whether what it sent is lost with it: for a dead worker, half of the time."""
         return self.is_dead and self.broker.chance.random() < 0.5
 
     # Membership
@@ -247,7 +247,7 @@ class SimulatedWorker:
         if generation != self.generation:
             return  # it was slow, and is told anew
         owned = [TP(topic, n) for topic in TOPICS for n in numbers]
-        # Lessons are in one partition.
+        # All lessons are in one partition.
         owned = [tp for tp in owned if tp.topic != LABELLED_EXAMPLES or not tp.partition]
         epoch = self._forget()
         self.ledger.seek({tp: self.broker.committed.get(tp, 0) for tp in owned})
@@ -264,13 +264,13 @@ class SimulatedWorker:
         self._answered_ms.clear()
         self._at_the_end.clear()
         for queue in self._queues.values():
-            # What no agent has begun with is dropped from its queue.
+            # Drop from its queue what no agent has begun.
             while not queue.empty():
                 queue.get_nowait()
         return self.ledger.begin_epoch()
 
     async def _read_changelog(self, _settings: Settings, number: int) -> Recovered:
-        """The rows of a partition as the broker has them at the first look, read bit by bit."""
+        """The rows of a partition as the broker has them at the first poll, read bit by bit."""
         fold = ChangelogFold(RowsWithKeys({}))
         await self.broker.request(self)
         log, read = self.broker.logs[TP(CUSTOMERS, number)], 0
@@ -297,7 +297,7 @@ class SimulatedWorker:
     # Fetching and delivering
 
     async def _fetch(self, tp: TP, epoch: int) -> None:
-        """Keep a few records of ``tp`` at hand, and know where its log ended then."""
+        """Keep a few records of ``tp`` at hand, with the end of its log at that time."""
         position = self.ledger.delivered[tp]
         while epoch == self.ledger.epoch:
             await self.broker.request(self)
@@ -341,7 +341,7 @@ class SimulatedWorker:
             self._queues[topic].put_nowait(self.ledger.admit(topic, taken))
 
     async def _agent(self, topic: str) -> None:
-        """Take one batch after the other, and as long over each as it takes."""
+        """Take one batch after the other, and spend a random time on each."""
         while True:
             batch = await self._queues[topic].get()
             self._working.add(topic)
@@ -354,13 +354,13 @@ class SimulatedWorker:
         self._wake.set()
 
     def to_come(self) -> set[TP]:
-        """As `BatchConsumer.to_come`: where the log ends is what the last fetch said."""
+        """As `BatchConsumer.to_come`: the log ends where the last fetch says."""
         delivered = self.ledger.delivered
         ends = {tp: self._highwater.get(tp) for tp in delivered}
         return {tp for tp, end in ends.items() if end is None or end > delivered[tp]}
 
     def ends(self, topics: Container[str]) -> dict[TP, LogEnd]:
-        """As `BatchConsumer.ends`; a partition that is watched is told of as it grows."""
+        """As `BatchConsumer.ends`; the end of a watched partition follows its log."""
         now, to_come = dict.fromkeys(self._at_the_end, self._now_ms()), self.to_come()
         return {
             tp: LogEnd(tp in to_come, now.get(tp, self._answered_ms.get(tp, 0)))
@@ -383,7 +383,7 @@ class SimulatedWorker:
             await self._commit()
 
     async def _commit(self) -> None:
-        # One after the other, as `BatchConsumer.force_commit` does it.
+        # One after the other, as `BatchConsumer.force_commit` does.
         async with self._committing:
             epoch, due = self.ledger.epoch, self.ledger.commits_due()
             if not due:

@@ -1,6 +1,6 @@
-"""A shop's events, a few workers, and what goes wrong, all drawn from one seed.
+"""A shop's events, a few workers, and faults, all drawn from one seed.
 
-The same seed gives the same run: what a failing test prints is enough to see it again.
+The same seed gives the same run, so the output of a failing test is enough to repeat it.
 """
 
 import asyncio
@@ -56,23 +56,24 @@ from tests.simulation.worker import DRAIN_S, Dead, SimulatedWorker
 
 PARTITIONS = 2
 Fit = Callable[..., Any]
-#: No event may come even a second out of its order without being late.
+#: Any event out of order, even by a second, is late.
 PARAMETERS = replace(
     SHIPPED,
     time=replace(SHIPPED.time, disorder=0, lateness=1_000),
-    # Soon learnt from.
+    # Few examples are enough to learn from.
     churn=replace(SHIPPED.churn, horizon_days=(3.0,), check_in_days=2),
-    # Nor is it remembered by its id for long: places alone must tell what was folded already.
+    # Message ids are not remembered for long either: offsets alone must tell what was folded
+    # already.
     bounds=replace(SHIPPED.bounds, messages=1),
     # A snapshot a day, from the first day on.
     learning=replace(SHIPPED.learning, minimum_examples=0),
-    # Visitors log in, and are one person with a user of another partition, until they are not.
+    # Visitors log in; they are one person with a user of another partition, until they are split.
     identity=replace(SHIPPED.identity, enabled=True, anonymous_ids=1),
 )
 PLAN = plan_for(PARAMETERS)
-#: Who does nothing for a while is erased. Not in history, nor is anybody asked to be: what they had
-#: waiting to be learnt from is gone with them, and a replay, whose clock is that of all partitions,
-#: has learnt from more of it by then.
+#: Inactive customers are erased. Not with history, which has no erasure requests either: their
+#: waiting labels are lost, and a replay, whose clock is that of all partitions, would have learnt
+#: from more of these by then.
 FORGETFUL = replace(PARAMETERS, privacy=replace(SHIPPED.privacy, inactive=DurationMs(10 * DAY_MS)))
 FORGETFUL_PLAN = plan_for(FORGETFUL)
 SETTINGS = load_settings(
@@ -83,11 +84,11 @@ VISITORS_OF_SHOP = ("v-1", "v-2", "v-3")
 #: Virtual seconds until everything must be done: far more than any run takes.
 LIVENESS_S = 1_500.0
 SESSION_S = 3.0
-#: Writes before an outage of a worker can come: later ones would find nothing left to do.
+#: A worker's fault comes within this many requests: later ones would find nothing left to do.
 REQUESTS_MAX = 250
 
 
-#: So few that there is somebody to erase.
+#: Low enough that customers have something to erase.
 SHARE_OF_ERASURES = 0.08
 
 
@@ -102,15 +103,15 @@ class Publication(StrEnum):
 
 
 class Fault(NamedTuple):
-    """What happens to whoever makes the broker's request number ``request``."""
+    """The fault of the worker that sends the broker request number ``request``."""
 
     request: int
     kind: str
 
 
 class Run(NamedTuple):
-    """What a run left behind, and what of it is ``wrong``, in words. ``decisions`` were delivered,
-    and ``snapshots`` drawn.
+    """What a run left behind, and what is ``wrong`` with it, in words. ``decisions``: how many were
+    delivered; ``snapshots``: how many were drawn.
     """
 
     faults: list[Fault]
@@ -133,10 +134,10 @@ class Simulation:
         self._share_erased = 0.0 if is_history else SHARE_OF_ERASURES
         self._parameters = PARAMETERS if is_history else FORGETFUL
         self._plan = PLAN if is_history else FORGETFUL_PLAN
-        #: One worker at a time takes history in as a replay does: two tell each other of what they
-        #: have learnt by snapshots alone.
+        #: Only one worker at a time reads history, as in a replay: two of them learn of each
+        #: other's lessons only through snapshots.
         self._workers_max = 1 if publication is Publication.HISTORY else 3
-        #: A zombie may be one more for a moment.
+        #: A zombie may be an additional one for a moment.
         self._members_most = 0
         self._requests = 0
         self._faults = self._drawn_faults()
@@ -194,8 +195,8 @@ class Simulation:
         )
 
     def _was_cut_short(self) -> bool:
-        """Whether a broker was too slow to take a worker's commits before another's turn came: the
-        other one has to do again what may not have been done.
+        """Whether the broker took a worker's commits too slowly before a rebalance: the next owner
+        must repeat work that may not have been committed.
         """
         return any(worker.was_cut_short for worker in self._workers)
 
@@ -222,7 +223,7 @@ class Simulation:
             elif self._chance.random() < self._share_erased:
                 name, topic = ERASE_REQUESTED, self._chance.choice(RAW_TOPICS)
                 said = self._chance.choice(_MODES)
-            # By its own message id, a repeat in the log is told by its place alone.
+            # With its own message id, a repeat in the log can only be recognised by its offset.
             value = line(
                 name,
                 at_ms,
@@ -237,8 +238,9 @@ class Simulation:
         return story
 
     def _drawn_ids(self) -> dict[str, str]:
-        """A user, a visitor or both. What one replay of history learns of people whose ids are in
-        several partitions, which tell each other in their own time, is not what they learn.
+        """A user, a visitor or both; in history only a user. Persons may have ids in several
+        partitions, which exchange records in their own time, so a replay of history would learn
+        something else about them.
         """
         user = {"userId": self._chance.choice(CUSTOMERS_OF_SHOP)}
         visitor = {"anonymousId": self._chance.choice(VISITORS_OF_SHOP)}
@@ -292,14 +294,14 @@ class Simulation:
         return [w for w in self._workers if not w.is_dead and not w.is_suspended]
 
     def _replace_ended(self) -> None:
-        """A supervisor starts another worker for one that ended."""
+        """As a supervisor, start another worker for one that ended."""
         missing = min(2, self._workers_max) - len(self._alive())
         if not self._alive() or (missing > 0 and self._chance.random() < 0.1):
             if len(self._workers) < 12:
                 self._join()
 
     async def _coordinate(self) -> None:
-        """Share the partitions out anew whenever a member came or went."""
+        """Share the partitions out again whenever a member came or went."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -316,11 +318,11 @@ class Simulation:
             shares = [list(range(PARTITIONS))[n :: len(members)] for n in range(len(members))]
             generation = self._broker.generation
             shared = zip(members, shares, strict=True)
-            # Whoever is suspended in the middle of it finds out when it wakes.
+            # A member that is suspended in the middle of this finds out when it wakes.
             await _within(SESSION_S, (m.assign(share, generation) for m, share in shared))
 
     def _wake_later(self, zombie: SimulatedWorker) -> None:
-        """When its partitions have gone to others, it goes on as their owner for a moment."""
+        """After its partitions have gone to others, it continues as their owner for a moment."""
 
         async def wake() -> None:
             await asyncio.sleep(self._chance.uniform(SESSION_S, 4 * SESSION_S))
@@ -341,7 +343,7 @@ class Simulation:
         )
 
     def _is_taught(self) -> bool:
-        """Whether a trainer has heard all lessons: they are committed only up to a snapshot."""
+        """Whether a trainer has read all lessons: they are committed only up to a snapshot."""
         place = TP(LABELLED_EXAMPLES, 0)
         heard = (w.ledger.ended.get(place) for w in self._alive() if w.is_trainer)
         return self._broker.end(place) in heard or not self._broker.end(place)
@@ -350,7 +352,7 @@ class Simulation:
         return f"{self._broker.committed}, {self._errors()}, {self._happened}"
 
     def _errors(self) -> list[str]:
-        """What ended workers, but for the error that a zombie is to end with."""
+        """The errors that ended workers, except the one with which a zombie must end."""
         return [
             f"{worker.name} ended: {worker.error!r}"
             for worker in self._workers
@@ -371,7 +373,7 @@ _EVENTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 _MODES: tuple[dict[str, Any], ...] = ({}, *({"mode": mode} for mode in MODES))
 
-#: What says of ids that they are one person's, or are not.
+#: Events that merge ids into one person, or split them.
 _ACTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Customer Merged", CLICKSTREAM, {"from_user_id": "bob"}),
     ("Customer Merged", CLICKSTREAM, {"from_user_id": "eve"}),
@@ -382,13 +384,13 @@ _ACTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 async def _within(seconds: float, works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Let these go on for so long at most; then they go on without being waited for."""
+    """Run these for this long at most; after that they continue without being awaited."""
     if tasks := [asyncio.ensure_future(_until_dead(work)) for work in works]:
         await asyncio.wait(tasks, timeout=seconds)
 
 
 async def _until_dead(work: Coroutine[Any, Any, None]) -> None:
-    # What a worker had begun when it was killed ends with it.
+    # The unfinished work of a killed worker ends with it.
     with suppress(Dead):
         await work
 
@@ -398,7 +400,7 @@ async def _ready() -> None:
 
 
 def _once(fit: Fit) -> Fit:
-    """``fit``, which searches the same table once: whoever learns again or replays finds it."""
+    """``fit``, cached: learning again and replaying search the same table."""
     found: dict[bytes, Any] = {}
 
     def fitted(counts: Mapping[Any, int], start: Any = None) -> Any:
@@ -425,17 +427,17 @@ def _quickened() -> Iterator[None]:
 
 @contextmanager
 def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
-    """The modules that look at a clock look at the loop's."""
+    """Modules that read a clock read the loop's."""
     with (
         patch.object(agents.ingest, "monotonic", loop.time),
         patch.object(agents.idle_clocks, "monotonic", loop.time),
         patch.object(agents.idle_clocks, "_clocks_ms", lambda: (TAKEN_MS, TAKEN_MS)),
         patch.object(agents.ingest, "time", lambda: TAKEN_MS / 1_000),
         patch.object(streams.log_records, "time", lambda: TAKEN_MS / 1_000),
-        # Seconds cost nothing here, but looks do.
+        # Seconds cost nothing here, but polls do.
         patch.object(agents.ingest, "LOOK_S", 0.5),
         patch.object(agents.profile, "monotonic", loop.time),
-        # So few, that others have their turn in the middle of a batch.
+        # So few that others run in the middle of a batch.
         patch.object(agents.ingest, "RECORDS_PER_TURN", 1),
         patch.object(agents.profile, "RECORDS_PER_TURN", 2),
         patch.object(streams.owned_partitions, "monotonic", loop.time),
@@ -447,7 +449,8 @@ def _virtual_clocks(loop: VirtualLoop) -> Iterator[None]:
         patch.object(streams.quarantine, "time", lambda: TAKEN_MS / 1_000),
         patch.object(streams.snapshot_store, "time", lambda: TAKEN_MS / 1_000),
         patch.object(streams.snapshot_store, "monotonic", loop.time),
-        # Whoever waits this long waits for what does not come, and is told of standing still.
+        # A worker that waits this long waits for what never comes, and must report a lack of
+        # progress.
         patch.object(streams.pacing, "PATIENCE_S", 2 * LIVENESS_S),
     ):
         yield
@@ -463,7 +466,7 @@ def _read_from_memory() -> Iterator[None]:
 
 
 def simulate(seed: int, publication: Publication) -> Run:
-    """Run ``seed`` to its end. Raises `AssertionError` for what must never be on the way."""
+    """Run ``seed`` to its end. Raises `AssertionError` as soon as something forbidden happens."""
     loop = VirtualLoop()
     try:
         with _virtual_clocks(loop), _read_from_memory(), _quickened():

@@ -1,4 +1,4 @@
-"""Topics, workers and questions to the broker, for the tests of record batches."""
+"""Topics, workers and queries to the broker, for the tests of record batches."""
 
 import signal
 import sys
@@ -30,7 +30,9 @@ class Worker(ServerProcess):
         self.start([sys.executable, "-m", "tests.streams.batch_worker", text], cwd=REPOSITORY)
 
     def journal(self, step: str, topic: str) -> int:
-        """How many records went through ``step`` of ``topic``, or times, where none are counted."""
+        """How many records went through ``step`` of ``topic``; or how often it ran, if it counts
+        none.
+        """
         if not self.journal_path.exists():
             return 0
         lines = [line.split() for line in self.journal_path.read_text().splitlines()]
@@ -43,13 +45,13 @@ class Worker(ServerProcess):
         return self.journal(step, topic) - self.journal("done", topic)
 
     def stop(self, timeout_s: float = 15.0) -> int | None:
-        """Ask it to end, as an operator would, and wait for that; its exit code."""
+        """Ask it to end, as an operator would, and wait; its exit code."""
         self.send_signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
 
 class Lab:
-    """Topics and a consumer group of one test's own, on a shared broker."""
+    """Topics and a consumer group for one test, on a shared broker."""
 
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
@@ -69,13 +71,13 @@ class Lab:
         self.disconnect()
 
     def connect(self) -> None:
-        """Make the lab's own clients."""
+        """Create the lab's own clients."""
         servers = self.bootstrap_servers
         self.admin = KafkaAdminClient(bootstrap_servers=servers)
         self.producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5)
 
     def disconnect(self) -> None:
-        """Close them: what outlives a broker is to be the worker, not they."""
+        """Close them: only the worker must outlive a broker."""
         self.producer.close()
         self.admin.close()
 
@@ -86,7 +88,7 @@ class Lab:
         return full_name
 
     def publish(self, topic: str, count: int, value: bytes = b"record") -> None:
-        """Write ``count`` records, in turn to each partition; returns when the broker has them."""
+        """Write ``count`` records, to each partition in turn; returns when the broker has them."""
         for n in range(count):
             self.producer.send(topic, value=value, partition=n % PARTITIONS)
         self.producer.flush()
@@ -115,7 +117,7 @@ class Lab:
         try:
             offsets = self.admin.list_group_offsets(self.group_id)[self.group_id]
         except KafkaError as error:
-            # A broker that has just started first finds, or makes, where it keeps offsets.
+            # A broker that has just started must first find or create its topic of offsets.
             if not error.retriable:
                 raise
             return {}
@@ -134,7 +136,7 @@ class Lab:
         return all(self.committed(topic) == self.ends(topic) for topic in topics)
 
     def copies(self, output: str) -> dict[tuple[str, int], list[int]]:
-        """The source offsets in ``output``, as they came, by source topic and partition."""
+        """The source offsets in ``output``, in their order there, by source topic and partition."""
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             auto_offset_reset="earliest",

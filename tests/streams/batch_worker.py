@@ -1,7 +1,7 @@
 """A worker process for the tests of record batches.
 
-What it does is in its configuration (JSON, the only argument); what it did is in its journal, one
-line a step. Run as ``python -m tests.streams.batch_worker CONFIGURATION``.
+Its configuration (JSON, the only argument) says what to do; its journal records what it did, one
+line per step. Run as ``python -m tests.streams.batch_worker CONFIGURATION``.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Agents:
         self.configuration = configuration
         self.app = app
         self.gate = Path(configuration.gate)
-        # Line by line, so that what was done before a kill can be read after it.
+        # Line-buffered, so that the journal can be read after a kill.
         self.journal = Path(configuration.journal).open(  # noqa: SIM115  closed by `close`
             "a", buffering=1, encoding="utf-8"
         )

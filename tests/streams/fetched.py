@@ -1,4 +1,4 @@
-"""A client that has fetched something, made of aiokafka's own parts."""
+"""A client that has fetched records, built from aiokafka's own parts."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ def batch(first: int, *keys: bytes, control: bool = False) -> bytes:
 
 
 class State:
-    """What the client knows of a partition."""
+    """The client's state of a partition."""
 
     paused = False
 
@@ -37,7 +37,7 @@ class State:
 
 
 class Fetched:
-    """A client that has fetched these batches of `LOG`, and with ``add`` of others."""
+    """A client that has fetched these batches of `LOG`, and others with ``add``."""
 
     def __init__(self, *batches: bytes, position: int = 0, sought: int | None = None) -> None:
         self.states: dict[TopicPartition, State] = {}
@@ -51,7 +51,7 @@ class Fetched:
     def add(
         self, tp: TopicPartition, *batches: bytes, position: int = 0, sought: int | None = None
     ) -> None:
-        """``position``: where it was asked for; ``sought``: where it is to be read by now."""
+        """``position``: the requested offset; ``sought``: the offset from which to read now."""
         self.states[tp] = State(position if sought is None else sought)
         assignment = SimpleNamespace(active=True, state_value=self.states.__getitem__)
         records = PartitionRecords(
@@ -62,7 +62,7 @@ class Fetched:
         )
 
     def fail(self, tp: TopicPartition, error: Exception) -> None:
-        """The broker gave an error instead."""
+        """The broker returned an error instead."""
         self._fetcher._records[tp] = FetchError(error=error, backoff=0)
 
     @property

@@ -1,4 +1,4 @@
-"""What is in a deployment's raw topics."""
+"""The content of a deployment's raw topics."""
 
 import asyncio
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Records of several topics leave in the order of their times, as far as they have come."""
+"""Records of several topics leave in the order of their times, as far as all have come."""
 
 import random
 from collections.abc import Callable
@@ -75,7 +75,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 def doubt(alignment: Alignment[str], clicks_ms: int, orders_ms: int, present_ms: float) -> Doubt:
-    """When the broker last said where the two topics end, with a leeway of a day."""
+    """When the broker last reported the ends of the two topics, with a leeway of a day."""
     known_ms = alignment.known_ms({(CLICKS, 0): clicks_ms, (ORDERS, 0): orders_ms})
     return Doubt(known_ms, DAY_MS, present_ms)
 
@@ -83,7 +83,7 @@ def doubt(alignment: Alignment[str], clicks_ms: int, orders_ms: int, present_ms:
 def test_whose_end_is_older_news_than_what_is_here_holds_the_past_back(
     alignment: Alignment[str],
 ) -> None:
-    """Clicks were taken slowly, and meanwhile orders of days later were asked for."""
+    """Clicks were read slowly, and in between orders of later days were requested."""
     alignment.offer(CLICKS, 0, waiting(0, HOUR_MS))
     alignment.offer(ORDERS, 0, waiting(2 * HOUR_MS, 9 * DAY_MS))
 
@@ -104,7 +104,7 @@ def test_whose_end_is_older_news_than_what_is_here_holds_the_past_back(
 def test_what_was_published_a_moment_ago_holds_the_past_back_until_all_are_asked_once_more(
     alignment: Alignment[str],
 ) -> None:
-    """One answer found orders, and clicks that were written just before them not yet."""
+    """One answer found orders, and did not yet find clicks written just before them."""
     answered_ms, published_ms = 10_000, 9_999
     alignment.offer(ORDERS, 0, waiting(2 * DAY_MS, 3 * DAY_MS, published_ms=published_ms))
 
@@ -129,7 +129,7 @@ def test_what_was_published_a_moment_ago_holds_the_past_back_until_all_are_asked
 
 
 def test_who_gave_something_of_late_holds_nothing_back(alignment: Alignment[str]) -> None:
-    """Or a shop whose days pass in moments would wait at each event."""
+    """Otherwise a shop whose days pass in moments would wait at each event."""
     known_ms = dict.fromkeys([(CLICKS, 0), (ORDERS, 0)], 9_999)
     told = Doubt(known_ms, DAY_MS, inf)
     for topic, at_ms in ((CLICKS, 20), (ORDERS, 40), (CLICKS, 60), (ORDERS, 85)):
@@ -139,7 +139,7 @@ def test_who_gave_something_of_late_holds_nothing_back(alignment: Alignment[str]
 
 
 def test_no_clock_goes_beyond_what_is_known_of_any_partition(alignment: Alignment[str]) -> None:
-    """One of the other partition was written just after the last answer about it."""
+    """A record of the other partition was written just after the last answer about it."""
     alignment.offer(CLICKS, 1, waiting(DAY_MS))
     assert [(CLICKS, DAY_MS)] == times(list(alignment.release(nothing_to_come)))
     alignment.offer(CLICKS, 0, waiting(9 * DAY_MS, published_ms=10_000))
@@ -169,8 +169,8 @@ def test_who_never_gets_an_answer_is_not_waited_for(alignment: Alignment[str]) -
 
 @pytest.mark.parametrize("seed", range(30))
 def test_what_is_published_in_order_leaves_in_time_however_it_is_read(seed: int) -> None:
-    """A publisher writes a history to several topics at a pace, all of a day within a moment but
-    not in one go; they are asked each at its own time, as the broker likes.
+    """A publisher writes history to several topics at a pace: all of a day within a moment, but not
+    in one go; the broker answers for each topic at its own time.
     """
     chance = random.Random(seed)
     topics, partitions, lateness_ms = [CLICKS, ORDERS, "calls"], range(2), 3 * DAY_MS
@@ -216,7 +216,7 @@ def test_a_partition_waits_for_no_other(alignment: Alignment[str]) -> None:
 
 
 def test_a_topic_that_others_wait_for_is_known(alignment: Alignment[str]) -> None:
-    """Or two full topics would each wait for what the other may not fetch."""
+    """Otherwise two full topics would each wait for records that the other must not fetch."""
     missing = [(CLICKS, 0), (ORDERS, 1)]
     assert set() == alignment.awaited(missing)
     alignment.offer(ORDERS, 0, waiting(1))

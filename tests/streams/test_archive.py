@@ -1,4 +1,4 @@
-"""What a worker seals, record by record, and what is made of what is not ours."""
+"""What a worker seals, record by record, and how foreign records are handled."""
 
 import os
 from typing import Any
@@ -41,7 +41,7 @@ SECRETS = Secrets.drawn()
 
 
 class Owned:
-    """A partition with one row, ada's, and what is written of its archive."""
+    """A partition with one row, ada's, and what is written to its archive."""
 
     def __init__(self, key: CustomerKey | None = None, grave: Grave | None = None) -> None:
         keys = RowsWithKeys({})
@@ -125,7 +125,7 @@ def test_a_key_that_was_deleted_cannot_be_drawn_again() -> None:
 
 
 def test_a_row_without_a_key_is_written_with_the_one_that_is_drawn() -> None:
-    """As of a row that a record did not change: whoever recovers it must know the key."""
+    """As with a row that a record did not change: a worker that recovers it must know the key."""
     owned = Owned()
     [*owned.rows.drain()]
     owned.take(4, record_of("Ticket Opened", 1, ticket_id="t"))
@@ -136,7 +136,7 @@ def test_a_row_without_a_key_is_written_with_the_one_that_is_drawn() -> None:
 
 
 def test_each_owner_writes_the_partition_s_key_again_so_that_segments_end() -> None:
-    """Also one that goes on from another: without new customers nothing else would be written."""
+    """Also an owner that takes over: without new customers nothing else would be written."""
     owned = Owned()
     assert PARTITION_KEY == owned.first.key
     assert SECRETS.frame in (owned.first.value or b"")

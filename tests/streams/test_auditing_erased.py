@@ -1,4 +1,4 @@
-"""What came of customers who were erased is told from what nobody asked for."""
+"""Effects for erased customers are distinguished from effects without a cause."""
 
 import asyncio
 from collections import Counter
@@ -73,7 +73,7 @@ def shop() -> list[bytes]:
 
 @dataclass
 class Left:
-    """What a deployment has left on its topics, and what its archive gives back of the log."""
+    """What a deployment left on its topics, and what its archive gives back of the log."""
 
     archived: list[bytes]
     written: list[Effect]
@@ -106,7 +106,7 @@ class Left:
 
 @pytest.fixture(params=range(4))
 def left(request: pytest.FixtureRequest) -> Left:
-    """Whoever folds it, dies and reads it again."""
+    """After any folds, crashes and repeated reads."""
     log = shop()
     archived, _ = lived(log, Random(request.param)).unsealed()
     graves = CustomerGraves()
@@ -154,7 +154,7 @@ def invented(lesson: Taught, **fields: int) -> Effect:
 
 
 def a_lesson_of_a_record_that_is_there(left: Left) -> None:
-    """It neither moved the clock nor is of anybody who was erased."""
+    """It did not move the clock, and does not concern an erased customer."""
     still = next(one for one in range(40, len(left.archived)) if one not in left.moments)
     left.written.append(invented(left.lessons[0], offset=still, index=40))
 
@@ -168,7 +168,7 @@ def is_alike(one: Taught, other: Taught) -> bool:
 
 
 def lessons_in_another_order(left: Left) -> None:
-    """Two of others, who are known, of one record since the erasure."""
+    """Two lessons of other, known customers, from one record since the erasure."""
     of_one = Counter(one.offset for one in left.lessons if one.offset > left.erased_at)
     offset = next(place for place, count in of_one.items() if count > 1)
     lessons = [lesson for lesson in left.lessons if lesson.offset == offset]

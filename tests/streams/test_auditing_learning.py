@@ -1,4 +1,4 @@
-"""An audit learns again: whatever was done to a snapshot, it is not what the lessons give."""
+"""An audit learns again: any change to a snapshot differs from what the lessons give."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,7 +31,7 @@ NEVER = "the log names snapshots that the trainer did not draw: the lessons do n
 
 
 class Snapshots(SnapshotStore):
-    """Has what it is given."""
+    """Has only what it was given."""
 
     def __init__(self, stored: dict[str, bytes]) -> None:
         super().__init__(load_settings({}), prior_snapshot(PARAMETERS))
@@ -46,7 +46,7 @@ class Snapshots(SnapshotStore):
 
 @dataclass
 class Past:
-    """Lessons, and the snapshots that were drawn of them."""
+    """Lessons, and the snapshots that were drawn from them."""
 
     lessons: list[bytes] = field(default_factory=list)
     begin: int = 0
@@ -54,7 +54,7 @@ class Past:
 
 
 def sound_past() -> Past:
-    """What two partitions tell of some weeks, learnt by a trainer that is restarted at each
+    """The lessons of two partitions over some weeks, learnt by a trainer that is restarted at each
     snapshot.
     """
     past = Past()
@@ -91,7 +91,7 @@ def sound() -> Past:
 
 
 def audited(past: Past, *, unnamed: int = 0) -> Audit:
-    """What is said of a past whose log names all snapshots but the last ``unnamed``."""
+    """The findings on a past whose log names all snapshots except the last ``unnamed``."""
     outcome, named = Audit(), dict[int, list[Named]]()
     for content in past.snapshots[: len(past.snapshots) - unnamed]:
         told = consumed_by(content)
@@ -223,7 +223,7 @@ def test_what_the_log_does_not_name_yet_is_told(sound: Past) -> None:
 
 
 def test_another_release_s_spelling_is_no_difference(sound: Past) -> None:
-    """It knew fewer fields, and wrote them in another order."""
+    """Its snapshot has fewer fields, in another order."""
     snapshots = [*sound.snapshots]
     for place, content in enumerate(snapshots):
         told = msgspec.json.decode(content)

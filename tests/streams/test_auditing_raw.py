@@ -1,4 +1,4 @@
-"""What an audit says of a raw record follows from where it was found, and from where it must be."""
+"""An audit's findings on a raw record follow from where it was found, and where it should be."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -42,7 +42,7 @@ async def scan(topic: str, span: Span) -> AsyncIterator[Sequence[ConsumerRecord]
 
 
 class Found:
-    """Three raw records that were read, and what an audit says once it was told what became of
+    """Three raw records that were read, and the audit's findings once it knows what became of
     them.
     """
 

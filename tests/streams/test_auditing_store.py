@@ -1,4 +1,4 @@
-"""An audit sees what became of Redis: each fault is put into a sound store by itself."""
+"""An audit finds faults in Redis: each is put into a sound store by itself."""
 
 import asyncio
 from pathlib import Path
@@ -33,7 +33,7 @@ GONE = "decisions that were delivered are not in their streams: deleted there, o
 
 @pytest.fixture
 def delivered(settings: Settings, store: redis.Redis) -> str:
-    """The stream with everything in it that was decided."""
+    """The stream with every decision in it."""
 
     async def deliver() -> None:
         async with connect(settings) as client:
@@ -45,7 +45,7 @@ def delivered(settings: Settings, store: redis.Redis) -> str:
 
 
 def audited(settings: Settings, *, committed: int = 6, cut: int = 0, now_ms: int = 0) -> Audit:
-    """What is said of the store, with the decisions on their topic from ``cut`` on."""
+    """The findings on the store, with the decisions on their topic from ``cut`` on."""
     outcome = Audit()
     with (
         StoreContents(None) as contents,
@@ -120,7 +120,7 @@ def test_what_is_not_delivered_yet_is_told(
 def test_what_was_too_old_by_then_is_told(
     settings: Settings, store: redis.Redis, delivered: str
 ) -> None:
-    """Redis took the next one long after a day had passed."""
+    """Redis received the next one long after a day had passed."""
     delete(store, delivered, 1, 5)
     assert 2 == audited(settings, now_ms=DECIDED_MS + 24 * HOUR_MS).differences[0].count + 1
     outcome = audited(settings, now_ms=DECIDED_MS + 25 * HOUR_MS)
@@ -199,7 +199,7 @@ SOUND = {"ada": kept("ada", 900), "bob": kept("bob", 450, 1)}
 def profiles_audited(
     directory: Path, profiles: dict[str, KeptProfile], *, came: tuple[str, ...] = ()
 ) -> Audit:
-    """What is said of these profiles; ``came``: who had one when asked once more."""
+    """The findings on these profiles; ``came``: customers who had one when asked again."""
 
     async def missing(customers: list[str]) -> list[str]:
         return [one for one in customers if one not in came]

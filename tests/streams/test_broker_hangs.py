@@ -1,4 +1,4 @@
-"""What waits for a broker that stopped answering half way ends, and says what is known."""
+"""Whatever waits for a broker that hangs half way ends, and reports what is known."""
 
 import asyncio
 import os
@@ -106,7 +106,7 @@ def test_going_live_says_that_it_may_be_done_again(
 
 
 class _SilentReader:
-    """A reader whose broker says nothing."""
+    """A reader whose broker does not answer."""
 
     async def beginning_offsets(self, _: object) -> None:
         raise KafkaTimeoutError
@@ -119,13 +119,13 @@ class _SilentReader:
         await asyncio.Event().wait()
 
     async def seek_to_beginning(self, _: object) -> None:
-        """Was asked."""
+        """Called by the reader."""
 
     def assign(self, _: object) -> None:
-        """Was asked."""
+        """Called by the reader."""
 
     def seek(self, *_: object) -> None:
-        """Was asked."""
+        """Called by the reader."""
 
 
 EVENTS = TopicPartition("events", 3)

@@ -1,4 +1,4 @@
-"""Which release of Kafka answers."""
+"""The release of Kafka that answers."""
 
 import re
 from contextlib import closing
@@ -38,7 +38,7 @@ def test_a_broker_is_asked_for_its_features(kafka: EmbeddedKafka) -> None:
 
 
 class OldBroker:
-    """An admin of a broker that tells no features."""
+    """An admin client of a broker that reports no features."""
 
     class _manager:  # noqa: N801 - as kafka-python has it
         broker_version = (3, 2)

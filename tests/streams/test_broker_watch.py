@@ -1,4 +1,4 @@
-"""A broker that hangs, and replicas that are missing, are known before records wait for them."""
+"""A hanging broker and missing replicas are noticed before records wait for them."""
 
 import asyncio
 import os
@@ -91,7 +91,7 @@ def test_the_watch_tells_when_it_begins_and_when_it_is_over(
 def test_a_broker_without_a_majority_names_leaders_that_are_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It answers, and says of all partitions that they have a leader and every replica."""
+    """It answers, and reports a leader and every replica for all partitions."""
     for name, value in [("LOOK_EVERY_S", 0.05), ("ANSWER_MS", 500), ("SILENT_MAX_S", 2.0)]:
         monkeypatch.setattr(broker_watch, name, value)
     with EmbeddedKafka(tmp_path, nodes=3) as kafka:

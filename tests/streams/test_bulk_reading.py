@@ -1,4 +1,4 @@
-"""A log is read in bulk as the client would read it, and nothing damaged is taken."""
+"""A log is read in bulk as the client would read it, and damaged batches are refused."""
 
 import asyncio
 import gc
@@ -29,7 +29,7 @@ def test_every_record_is_given_and_more_is_asked_for() -> None:
 
 
 def test_a_fetch_is_let_go_of_at_once() -> None:
-    """Not at the next collection: fetches are large, and follow each other fast."""
+    """Not only at the next garbage collection: fetches are large, and follow each other fast."""
     client = Fetched(batch(0, b"a"))
     fetched = weakref.ref(client._fetcher._records[LOG]._partition_records)
     gc.disable()
@@ -48,7 +48,7 @@ def test_what_the_broker_writes_for_itself_is_left_out_and_passed() -> None:
 
 @pytest.mark.parametrize("place", [22, 24, 60, 70, -1])
 def test_a_damaged_batch_is_refused(place: int) -> None:
-    """A flipped bit could make it one that the broker wrote for itself, or end the log early."""
+    """A flipped bit could make it a control batch of the broker, or end the log early."""
     torn = bytearray(batch(0, b"a", b"b"))
     torn[place] ^= 1
     with pytest.raises(CorruptRecordException, match="customers-0 is damaged"):

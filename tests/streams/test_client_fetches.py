@@ -1,4 +1,4 @@
-"""Records are taken from the client in order, once, and it asks for more at its time."""
+"""Records are taken from the client in order, once, and it fetches more in time."""
 
 import asyncio
 import gc
@@ -116,7 +116,7 @@ def test_a_damaged_batch_is_refused() -> None:
 
 
 class Asked:
-    """What a client with two topics to ask for asks of its broker, under a pace."""
+    """A client with two topics to fetch, and its requests to the broker, under a pace."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pace: FetchPace) -> None:
         self.now_s = 50.0
@@ -135,8 +135,8 @@ class Asked:
         pace_fetches(SimpleNamespace(_fetcher=self._fetcher), pace)  # type: ignore[arg-type]
 
     def now(self) -> tuple[list[str], int | None, float]:
-        """The topics that are asked for, for how long the broker may hold that, and how long the
-        client waits until it looks again.
+        """The requested topics, for how long the broker may hold the request, and how long the
+        client waits until it checks again.
         """
         requests, _, timeout_s, *_ = self._fetcher._get_actions_per_node(None)
         if not requests:
@@ -175,7 +175,7 @@ def test_what_others_write_is_not_asked_for_with_each_of_their_records(
 
 
 def test_what_is_not_taken_is_soon_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else comes in meanwhile, or does not."""
+    """Whether or not anything else arrives in between."""
     asked = Asked(monkeypatch, FetchPace([RAW], pace_ms=40))
     asked._fetcher._records["another partition"] = "records"
     assert ([RAW, LATER], UNTAKEN_HELD_S * 1_000, 0.2) == asked.now()

@@ -1,4 +1,4 @@
-"""What an event should have, and has not."""
+"""The properties that an event should have, and lacks."""
 
 from typing import Any
 

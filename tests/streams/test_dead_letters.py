@@ -1,4 +1,4 @@
-"""Refused events go back to where they came from, whatever step refused them."""
+"""Refused events go back to where they came from, whichever step refused them."""
 
 import msgspec
 import pytest
@@ -36,7 +36,7 @@ def test_what_any_step_refused_is_retried(step: str) -> None:
 
 
 def test_what_profile_refused_goes_back_as_it_was_sent_and_is_taken() -> None:
-    """Without what ingest added, which would count against the size of an event."""
+    """Without what ingest added, which would count towards the size of an event."""
     padding = EVENT_BYTES_MAX - len(line("page", at(), message="m-1", channel=""))
     sent = line("page", at(), message="m-1", channel="c" * padding)
     logged = encode_log_event(admit(sent, PARAMETERS, message_id="", source=SOURCE))
@@ -54,7 +54,7 @@ def test_what_is_no_event_goes_back_as_it_is(raw: bytes) -> None:
 
 
 def test_an_event_without_a_message_id_gets_that_of_its_place_on_its_topic() -> None:
-    """Also of which topic of the name: another one has the same offsets."""
+    """It also contains the generation of the topic: another one has the same offsets."""
     raw = msgspec.json.encode({"type": "page", "userId": "ada"})
     parcel = parcel_of(dead_letter(Rejected(Reason.BAD_JSON), raw, step="ingest", source=SOURCE))
     assert "transactions-1-7-AbCdEfGh" == msgspec.json.decode(parcel.value)["messageId"]

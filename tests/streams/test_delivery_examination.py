@@ -16,7 +16,7 @@ from tests.models.lines import PARAMETERS, at, line
 
 
 def decided() -> tuple[Trigger, NextBestAction]:
-    """An unhappy answer, and what is done about it."""
+    """A bad answer to a survey, and the decision about it."""
     survey = {"kind": "nps", "score": 1, "scale_max": 10}
     order = {"order_id": "o-1", "revenue": 500}
     replay = Replay(PARAMETERS)
@@ -28,7 +28,7 @@ def decided() -> tuple[Trigger, NextBestAction]:
 
 
 def counted(max_age_ms: int, *, trigger_ms: int, action_ms: int) -> Deliveries:
-    """What is counted of both, delivered at these times."""
+    """The counts for both, delivered at these times."""
     trigger, action = decided()
     counts = DeliveryCounts(max_age_ms)
     counts.add(trigger, trigger_ms)

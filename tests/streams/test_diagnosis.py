@@ -1,4 +1,4 @@
-"""What the doctor makes of the facts: which are well, which are not, and what to do about it."""
+"""The doctor's findings: which facts are well, which are not, and what to do about them."""
 
 from typing import Any
 
@@ -71,7 +71,9 @@ WELL = DeploymentFacts(
 
 
 def found(level: Severity, check: str, **changes: Any) -> Finding:
-    """The one finding of this check at this level when these facts differ from what is well."""
+    """The one finding of this check at this level when these facts differ from those that are
+    well.
+    """
     [finding] = [
         finding
         for finding in diagnose(replace(WELL, **changes), PARAMETERS)
@@ -81,7 +83,7 @@ def found(level: Severity, check: str, **changes: Any) -> Finding:
 
 
 def levels(**changes: Any) -> dict[str, Severity]:
-    """What is not well, by check."""
+    """The levels of findings that are not well, by check."""
     return {
         finding.check: finding.level
         for finding in diagnose(replace(WELL, **changes), PARAMETERS)

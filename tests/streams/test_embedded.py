@@ -1,4 +1,4 @@
-"""The embedded broker and store: they are real, they keep what they took, they leave nothing."""
+"""The embedded broker and store are real, keep their data, and leave nothing behind."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def test_what_a_server_writes_is_for_nobody_else(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey
 ) -> None:
-    """A broker's files are the customers' events."""
+    """A broker's files contain the customers' events."""
     create_topic(kafka, "private")
     for server in (kafka, valkey):
         files = [server.directory, *server.directory.rglob("*")]

@@ -17,12 +17,12 @@ JAR = "org/example/broker/1.0/broker-1.0.jar"
 
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (so it is overridden)
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A Maven repository on a loopback port, the only one that jars are fetched from."""
+    """A Maven repository on a loopback port, the only source of jars."""
     root = tmp_path / "repository"
     (root / JAR).parent.mkdir(parents=True)
     (root / JAR).write_bytes(b"the real one")

@@ -1,4 +1,4 @@
-"""What doctor says of endpoints."""
+"""The doctor's findings on endpoints."""
 
 import http.server
 import threading
@@ -65,7 +65,7 @@ def test_a_deliverer_that_does_not_answer_is_told_and_is_no_problem_by_itself() 
 
 @pytest.fixture
 def deliverer() -> Iterator[str]:
-    """The address of what serves a deliverer's metrics."""
+    """The address of a server with a deliverer's metrics."""
     metrics = WebhookMetrics(["crm", "mail"])
     metrics.set_standing("crm", is_open=True, is_disabled=False, pending=1, lag=2)
 
@@ -76,7 +76,7 @@ def deliverer() -> Iterator[str]:
             self.wfile.write(metrics.exposition())
 
         def log_message(self, *_: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

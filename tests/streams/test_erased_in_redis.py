@@ -1,4 +1,4 @@
-"""What was delivered to Redis of somebody who was erased is deleted, and nothing else."""
+"""Deliveries to Redis for an erased customer are deleted, and nothing else."""
 
 import asyncio
 import uuid
@@ -139,7 +139,7 @@ def test_a_store_that_is_away_is_told(tmp_path: Path) -> None:
 def test_what_comes_after_its_customer_was_erased_is_added_only_if_it_was_decided_after(
     settings: Settings, store: redis.Redis
 ) -> None:
-    """As by a worker that was cut off with a decision in hand, here or in the way of another."""
+    """Such as by a worker that was cut off with a decision in hand."""
     assert erase(settings, RETENTION_TRIGGERS, "ada")
     decided = [replace(trigger("churn-risk", f"t-{n}"), user_id="ada") for n in range(2)]
     early, later = (
@@ -192,7 +192,7 @@ def test_what_waited_elsewhere_when_its_customer_was_erased_is_not_brought_back(
 def test_an_erasure_that_is_done_deletes_nothing_of_who_came_after_it(
     settings: Settings, store: redis.Redis
 ) -> None:
-    """As by a worker that was cut off before it had deleted all, or in the middle of it."""
+    """Such as by a worker that was cut off before it had deleted everything."""
     stream = trigger_stream(settings, "churn-risk")
 
     async def add(streams: TriggerStreams, name: str, offset: int) -> None:
@@ -226,7 +226,7 @@ def test_an_erasure_that_is_done_deletes_nothing_of_who_came_after_it(
 def test_of_erasures_that_are_given_up_no_more_than_the_last_is_kept(
     settings: Settings, store: redis.Redis
 ) -> None:
-    """As when a partition goes to another worker while Redis does not answer to the end."""
+    """As when a partition moves to another worker while Redis does not answer."""
     rights = {"keys": ["*"], "categories": ["+@all"], "commands": ["-scan"]}
     store.acl_setuser("no-scan", enabled=True, nopass=True, **rights)  # type: ignore[arg-type]
     url = settings.redis_url.replace("://", "://no-scan:none@")

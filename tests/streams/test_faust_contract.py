@@ -1,8 +1,8 @@
-"""The insides of faust, mode and aiokafka that record batches are built on are where they were.
+"""The internals of faust, mode and aiokafka that record batches depend on are unchanged.
 
-When this fails after an upgrade, read what has changed in the function that it names, see whether
-`streams/batch_consumer.py` and `streams/faust_app.py` still do what they say, run the tests of
-batch delivery, and then put the new fingerprint here.
+When this fails after an upgrade, read what has changed in the function that it names, check whether
+`streams/batch_consumer.py` and `streams/faust_app.py` still work as they say, run the tests of
+batch delivery, and then update the fingerprint here.
 """
 
 import asyncio
@@ -269,7 +269,7 @@ def test_the_environment_does_not_change_the_settings(monkeypatch: pytest.Monkey
 
 
 def test_an_app_makes_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is killed could not remove it."""
+    """A killed worker could not remove it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     app = new_faust_app("contract", bootstrap_servers="127.0.0.1:1")
@@ -278,7 +278,7 @@ def test_an_app_makes_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_client_keeps_what_is_looked_at() -> None:
-    """The attributes are made in constructors, so their sources are what there is to check."""
+    """The attributes are set in constructors, so only their sources can be checked."""
     sources = {
         AIOKafkaConsumer: (
             "self._subscription =",
@@ -304,7 +304,7 @@ def test_the_client_keeps_what_is_looked_at() -> None:
 
 
 def test_fetches_are_held_no_longer_than_other_questions_may_wait() -> None:
-    """The client takes the option from where it was put, when it starts."""
+    """The client reads the option where it is set, when it starts."""
     used = "fetch_max_wait_ms=self._fetch_max_wait_ms,"
     assert used in inspect.getsource(AIOKafkaConsumer.start)
     app = new_faust_app("contract", bootstrap_servers="127.0.0.1:1")

@@ -1,5 +1,5 @@
-"""Nothing is fetched from the wrong position: between a revocation and the end of a rebalance what
-the client holds may belong after records that are still to come.
+"""Nothing is fetched from a wrong position: between a revocation and the end of a rebalance, the
+client may hold records that belong after ones that are still to come.
 """
 
 import asyncio
@@ -82,8 +82,8 @@ def test_it_is_shut_while_the_group_rebalances(gate: Gate) -> None:
 
 
 class HeldClient:
-    """As much of aiokafka's client as a takeover asks: which partitions it fetches, and what it was
-    asked meanwhile.
+    """The methods of aiokafka's client that a takeover uses: which partitions it fetches, and what
+    was requested in between.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ def taken_over(monkeypatch: pytest.MonkeyPatch, *, is_rebalanced: bool) -> HeldC
         return {TP(*tp): 5 for tp in asked.assignment()}, TopicIdentities({})
 
     async def assigned(*_: object) -> None:
-        """What Faust does then is not looked at."""
+        """What Faust does afterwards is not checked."""
 
     monkeypatch.setattr(streams.batch_consumer, "found_positions", positions)
     monkeypatch.setattr(Consumer, "on_partitions_assigned", assigned)
@@ -137,7 +137,7 @@ def taken_over(monkeypatch: pytest.MonkeyPatch, *, is_rebalanced: bool) -> HeldC
 
 
 def test_nothing_is_fetched_while_positions_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each question would wait until the broker lets go of a fetch for which there is nothing."""
+    """Each request would wait until the broker answers a fetch for which there is nothing."""
     assert set() == taken_over(monkeypatch, is_rebalanced=False).held
 
 

@@ -1,4 +1,4 @@
-"""Where reading goes on after an assignment, also when a partition has no leader to ask."""
+"""Where reading continues after an assignment, also when a partition has no leader."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,8 +17,8 @@ HERE, AWAY = TopicPartition("orders", 0), TopicPartition("orders", 1)
 
 
 class Client:
-    """As much of aiokafka's client as is asked; it never answers for a partition without a leader,
-    as the real one does until its time is up.
+    """The methods of aiokafka's client that are used; it never answers for a partition without a
+    leader, as the real one does not until its time-out.
     """
 
     def __init__(self, leaders: Callable[[TopicPartition], int | None], **committed: int) -> None:

@@ -1,4 +1,6 @@
-"""Graves in the changelog: who was erased stays so, whoever wrote there and wherever it was cut."""
+"""Graves in the changelog: erased customers stay erased, whoever wrote there and wherever it is
+cut.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Lines are read in flat memory, and what is no JSON lines is said to be what it is."""
+"""Lines are read in constant memory, and a file that has no JSON lines is named as what it is."""
 
 import gzip
 from pathlib import Path

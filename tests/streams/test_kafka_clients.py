@@ -1,4 +1,4 @@
-"""All clients agree on brokers, security and partitions, and give up in words."""
+"""All clients agree on brokers, security and partitions, and fail with a clear message."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What Faust, mode and the Kafka clients write becomes one sentence a cause, once a minute."""
+"""Log lines of Faust, mode and the Kafka clients become one sentence per cause, once a minute."""
 
 import logging
 from collections.abc import Iterator
@@ -161,7 +161,7 @@ def record_of(
 
 @pytest.fixture(autouse=True)
 def everything_is_written() -> Iterator[None]:
-    """The root's level, which decides what of a lesser severity is written."""
+    """Sets the root's level, which decides whether lower severities are logged."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.INFO)
@@ -226,7 +226,7 @@ def test_a_message_that_nobody_knows_is_kept_as_one_line_and_not_repeated() -> N
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.text], ids=lambda line: line.text)
 def test_the_libraries_still_write_so(line: LibraryLine) -> None:
-    """An upgrade that words a message otherwise would let it through again."""
+    """An upgrade that changes the wording of a message would let it through again."""
     packages = ("mode", "faust") if line.library in ("mode", "faust") else (line.library,)
     sources = []
     for package in packages:

@@ -1,4 +1,4 @@
-"""A lesson is of a record that the log has; one of a record that is to come is nobody's."""
+"""A lesson belongs to a record that the log has; one for a later record is left out."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from streams.log_ends import LogEnds
 
 
 class Broker:
-    """Says where two partitions end, and counts how often it was asked."""
+    """Reports the ends of two partitions, and counts the requests."""
 
     def __init__(self, *ends: int) -> None:
         self.ends = dict(enumerate(ends))
@@ -36,7 +36,7 @@ def lesson(offset: int, partition: int = 0) -> Cost:
 
 
 def left_out(ends: LogEnds, *lessons: Cost) -> list[int]:
-    """The offsets of those that are left out."""
+    """The offsets of the lessons that are left out."""
 
     async def heard() -> list[int]:
         found = []

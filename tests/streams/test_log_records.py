@@ -1,4 +1,4 @@
-"""What is no record that a worker wrote changes nothing, whatever it claims."""
+"""A record that no worker wrote changes nothing, whatever it claims."""
 
 import time
 

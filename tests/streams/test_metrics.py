@@ -1,4 +1,4 @@
-"""What a snapshot says of its models, as Prometheus reads it."""
+"""A snapshot's metrics of its models, as Prometheus reads them."""
 
 from msgspec.structs import replace
 
@@ -52,7 +52,7 @@ def test_the_reliability_curve_of_what_was_served_is_told_bin_by_bin() -> None:
 
 
 def test_what_has_no_value_any_more_is_not_told_as_it_was() -> None:
-    """A horizon that is asked for no longer, or a share that cannot be told."""
+    """A horizon that was removed, or a share that cannot be computed."""
     metrics = Metrics()
     served = ChurnScoring(quality=(Quality(28.0, "all", "champion", 300, 0.3, 0.8, 0.01),))
     population = replace(PRIOR.of(Population), revenue_share_top_fifth=0.62)

@@ -1,4 +1,4 @@
-"""What goes into an outbox is in the log when `flush` returns: all of it, and in order."""
+"""Everything in an outbox is in the log when `flush` returns, and in order."""
 
 import asyncio
 import uuid
@@ -31,7 +31,7 @@ def settings(kafka: EmbeddedKafka) -> Settings:
 async def _written(
     settings: Settings, topic: str, partition: int, use: Use
 ) -> list[ConsumerRecord]:
-    """What is in the log the moment that ``use`` returns, and wasn't before."""
+    """The records in the log at the moment when ``use`` returns that were not there before."""
     place = TopicPartition(settings.topic(topic), partition)
     async with (
         running(new_outbox_producer(settings), settings) as producer,

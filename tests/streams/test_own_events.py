@@ -1,4 +1,4 @@
-"""What a process remembers of what it wrote to the log is what it would read there."""
+"""What a process remembers of its writes to the log equals what it would read there."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.streams.test_record_batches import FakeRecord
 def ingested(
     content: bytes, own: OwnEvents, *, taken_ms: int = START_MS, topic: str = CLICKSTREAM
 ) -> Outgoing:
-    """What ingest writes of a raw record, which it remembers."""
+    """What ingest writes for a raw record, and remembers."""
     record = FakeRecord(7, 3, topic, taken_ms, 0, b"key", content, [])
     outgoing, found = outgoing_of(topic, record, "one", PARAMETERS, 4)
     if isinstance(found, Event):
@@ -30,7 +30,7 @@ def ingested(
 
 
 def read(value: bytes) -> Event:
-    """A record of the log as whoever did not write it reads it."""
+    """A record of the log, as a process reads it that did not write it."""
     line = decode_log_line(value)
     require_log_format(line)
     assert line.moves_clock

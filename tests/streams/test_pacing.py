@@ -1,4 +1,4 @@
-"""History goes through the log a day at a time, each one learnt before the next."""
+"""History goes through the log a day at a time, and each day is learnt before the next."""
 
 from math import inf
 
@@ -16,7 +16,7 @@ REST = END + DAY_MS + DISORDER - 1
 
 
 class Shop:
-    """How far each partition is, and the pace that asks for it."""
+    """The position of each partition, and the pace that requests it."""
 
     def __init__(self, **partitions: PartitionStanding) -> None:
         self.standings = {int(name[1:]): one for name, one in partitions.items()}
@@ -99,12 +99,12 @@ def test_who_was_waited_for_in_vain_keeps_nobody_else_from_being_waited_for() ->
 
 
 def test_a_partition_that_is_not_open_is_waited_for_and_its_clock_left_alone() -> None:
-    """It may decide aloud, and then its clock is not ingest's to move."""
+    """It may be live, and then ingest must not move its clock."""
     shop = Shop(p0=NOT_OPEN, p1=all_at(END - DAY_MS))
     assert Turn(-1, END, (1,)) == shop.turn()
     shop.standings[1] = all_at(END)
     assert Turn(-1, END, ()) == shop.turn()
-    # What has only just happened does not wait: others may decide aloud.
+    # An event that has only just happened does not wait: other partitions may be live.
     assert Turn(REST) == shop.turn(now_ms=NOON + 1)
     del shop.standings[0]
     assert Turn(REST) == shop.turn()

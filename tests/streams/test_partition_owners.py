@@ -1,4 +1,4 @@
-"""Every worker knows where the owner of each partition is asked."""
+"""Every worker knows the address of each partition's owner."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ EVENTS, RAW = "customer-events", "transactions"
 
 
 class Cluster:
-    """What an assignor asks of a cluster: five partitions of every topic."""
+    """What an assignor reads from a cluster: five partitions of every topic."""
 
     def partitions_for_topic(self, _: str) -> set[int]:
         return set(range(5))
 
 
 class Member:
-    """A worker's side of the group: it joins, and is told its share, both as bytes."""
+    """A worker's side of the group: it joins, and gets its share, both as bytes."""
 
     def __init__(self, url: str) -> None:
         self.owners = PartitionOwners(EVENTS)
@@ -35,7 +35,7 @@ class Member:
 
 
 class Earlier(Member):
-    """A member of a release that says no address, and passes none on."""
+    """A member with an earlier release, which sends no address and forwards none."""
 
     def __init__(self) -> None:
         super().__init__("")
@@ -43,7 +43,7 @@ class Earlier(Member):
 
 
 def share_out(leader: Member, *others: Member) -> None:
-    """One rebalance, led by ``leader``; members have names by their order."""
+    """One rebalance, led by ``leader``; members are named by their order."""
     members = {f"m{number}": member for number, member in enumerate((leader, *others))}
     said = {name: ConsumerProtocol.METADATA.decode(m.joining()) for name, m in members.items()}
     for name, share in leader.assignor.assign(Cluster(), said).items():
@@ -103,7 +103,7 @@ def test_what_was_told_once_is_forgotten_when_nothing_is_told() -> None:
 
 
 def test_an_address_that_two_workers_share_is_nobody_elses() -> None:
-    """Asked there, this worker might be asked again."""
+    """This worker might be asked again by the one that it asks there."""
     one, other = Member("http://127.0.0.1:8080"), Member("http://127.0.0.1:8080")
     share_out(one, other)
 

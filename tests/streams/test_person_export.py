@@ -1,4 +1,4 @@
-"""What is held of a person, as they are told."""
+"""Everything stored about a person, as it is exported."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def letter(raw: bytes, step: str = WEBHOOK) -> DeadLetter:
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES])
 def test_a_refused_webhook_is_of_whom_its_events_would_have_been(name: str) -> None:
-    """Whatever a vendor calls the customer, and whatever its mapping makes of that."""
+    """Whatever name the vendor has for the customer, and whatever its mapping does with it."""
     webhook = load(name)
     kept = letter(delivery(webhook).body)
     ids = {str(event.get("userId") or event["anonymousId"]) for event in mapped(webhook)}

@@ -1,4 +1,4 @@
-"""Whom a command names as the person behind an id is who goes when that id is erased."""
+"""The person that a command names for an id is the one who is erased with that id."""
 
 import asyncio
 from collections.abc import Iterable

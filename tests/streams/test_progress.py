@@ -1,4 +1,6 @@
-"""How a partition stands: what waits, since when it has not moved on, since when it is behind."""
+"""A partition's progress: what waits, since when it has not advanced, and since when it is
+behind.
+"""
 
 import pytest
 from faust.types import TP
@@ -10,7 +12,7 @@ HERE = TP("customer-events", 0)
 
 
 class Clock:
-    """A clock that stands where it is put."""
+    """A clock that is set by hand."""
 
     now_s = 1_000.0
 
@@ -50,7 +52,7 @@ def test_times_are_since_it_moved_on_and_since_nothing_waited(
 
 
 def test_a_partition_is_as_old_as_the_silence_of_its_broker(clock: Clock) -> None:
-    """What came meanwhile is not known, so that nothing waiting is no good news."""
+    """What arrived in the meantime is unknown, so "nothing waits" says little."""
     progress = Progress()
     progress.update({HERE: 5}, {HERE: 0})
     assert (5, 0, 33.0, 33.0) == progress.positions(silent_s=33.0)[HERE]

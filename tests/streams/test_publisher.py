@@ -53,12 +53,12 @@ CHECK = LineCheck(load_parameters(), 1_767_225_600_000)
 
 
 def _heard(done: int, note: str, total: int | None = None) -> None:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
 
 @pytest.fixture
 def publish(publisher: EventPublisher, tmp_path: Path) -> Callable[..., PublishReport]:
-    """Publishes these lines as a file."""
+    """Publish these lines as a file."""
 
     def publish(lines: list[bytes], **options: Any) -> PublishReport:
         path = tmp_path / "events.jsonl"

@@ -1,4 +1,4 @@
-"""The publisher waits for nothing for ever, sends nothing twice, and accounts for every line."""
+"""The publisher never waits for ever, sends nothing twice, and accounts for every line."""
 
 import io
 import os
@@ -43,11 +43,11 @@ def page(number: int, *, has_id: bool = True) -> bytes:
 
 
 def heard(done: int, note: str, total: int | None = None) -> None:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
 
 class Answer:
-    """What became of a record: acknowledged, refused with an error, or nothing, for ever."""
+    """The fate of a record: acknowledged, refused with an error, or never answered."""
 
     def __init__(self, outcome: KafkaError | bool | None) -> None:
         self.exception = outcome if isinstance(outcome, KafkaError) else None
@@ -67,7 +67,7 @@ class Answer:
 
 
 class Producer:
-    """Takes records into ``log``; ``outcomes`` says by place what becomes of them."""
+    """Appends records to ``log``; ``outcomes`` gives their fates by place."""
 
     def __init__(self, log: list[bytes], outcomes: Any = lambda _: True) -> None:
         self._log = log
@@ -84,7 +84,7 @@ class Producer:
 
 
 class Broker:
-    """Gives one producer after the other; where there is none, it does not answer."""
+    """Provides one producer after the other; without one, it does not answer."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcomes: Any) -> None:
         self.log: list[bytes] = []
@@ -253,7 +253,7 @@ def own_kafka(tmp_path: Path) -> Iterator[EmbeddedKafka]:
 def test_an_outage_that_the_producer_does_not_outlive_loses_and_repeats_nothing(
     own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And one that nobody outlives ends the command with its accounting."""
+    """And an outage that outlives all producers ends the command, with its accounting."""
     settings = load_settings({}, bootstrap_servers=own_kafka.bootstrap_servers)
     create_topics(settings)
     (pid,) = own_kafka.pids

@@ -1,4 +1,4 @@
-"""A process that stood still for longer than its session ends, and says that and nothing else."""
+"""A process that was suspended for longer than its session ends, and reports only that."""
 
 import asyncio
 
@@ -70,7 +70,9 @@ def test_joining_again_does_not_hide_that_it_stood_still(clock: _Clock) -> None:
 
 
 def test_what_fails_after_standing_still_is_told_as_that(clock: _Clock) -> None:
-    """A zombie's first step may fail over what it knew before, with advice that is wrong now."""
+    """A zombie's first step may fail because of its old knowledge, with advice that is wrong
+    now.
+    """
     heart = Pulse(6_000)
     heart.joined()
 

@@ -1,4 +1,4 @@
-"""What is not ours is counted each time, and told now and then."""
+"""Each foreign record is counted, and they are logged now and then."""
 
 import logging
 

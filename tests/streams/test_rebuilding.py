@@ -1,4 +1,4 @@
-"""Rows that were damaged or lost come back from the log as they were."""
+"""Rows that were damaged or lost are rebuilt from the log as they were."""
 
 import asyncio
 import uuid
@@ -101,7 +101,7 @@ def test_a_damaged_row_is_made_anew_and_the_others_stay(settings: Settings, past
     table[3] = _damaged(table[3])
     # Continued from nothing, as a worker would; what it was before is not in the changelog.
     table[5] = row_record("c-5", past.rows["c-6"], is_sound=False)
-    # Nobody's, though its key may be a customer's.
+    # It belongs to no customer, though its key may be a customer's.
     table.append(ChangelogRecord(b"c-404", b"foreign", []))
     table.append(state_record(encode_state(past.state), Origin(), 2))
     asyncio.run(_write(settings, past.log, table))
@@ -120,7 +120,7 @@ def test_a_damaged_row_is_made_anew_and_the_others_stay(settings: Settings, past
 
 
 def test_a_table_that_was_lost_is_made_anew(settings: Settings, past: Past) -> None:
-    """As after the changelog was deleted; of its state nothing is left but how far it was."""
+    """As after the changelog was deleted; only the applied position is left of its state."""
     packed = past.rows["c-1"]
     of_another = Origin(table="another")
     state = state_record(encode_state(past.state), of_another, 0)
@@ -133,7 +133,7 @@ def test_a_table_that_was_lost_is_made_anew(settings: Settings, past: Past) -> N
 
 
 def test_rows_may_be_ahead_of_their_state(settings: Settings, past: Past) -> None:
-    """A crash between the two: what follows from the log is compared as of the rows."""
+    """After a crash between the two writes, the fold of the log is compared as of the rows."""
     earlier = PartitionState(applied=past.state.applied - 20, live_at_ms=START_MS)
     table = [row_record(customer, packed) for customer, packed in past.rows.items()]
     table[0] = _damaged(table[0])
@@ -153,7 +153,7 @@ def test_rows_may_be_ahead_of_their_state(settings: Settings, past: Past) -> Non
 def test_a_row_that_is_further_than_the_log_takes_it_is_made_anew(
     settings: Settings, past: Past
 ) -> None:
-    """By other rules or parts a timer changed it later than anything does now."""
+    """With other rules or parts, a timer changed it later than any does now."""
     log = [*past.log, clock_record(at(days=90) + 1_000)]
     other = decode_row(past.rows["c-2"])
     other.applied = len(past.log)

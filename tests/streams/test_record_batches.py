@@ -21,7 +21,7 @@ EVENTS = "events"
 
 @dataclass
 class FakeRecord:
-    """As much of a record as the ledger looks at."""
+    """The fields of a record that the ledger reads."""
 
     offset: int
     partition: int = 0
@@ -166,7 +166,7 @@ def test_a_commit_outside_the_log_is_an_error(committed: Committed, says: str) -
 
 @pytest.mark.parametrize("offset", [0, 7, 99])
 def test_another_topic_of_the_name_is_read_from_its_beginning(offset: int) -> None:
-    """Whether its log holds the committed offset or not: that one counted other records."""
+    """Whether or not its log has the committed offset, which belongs to another log."""
     committed = Committed(offset, "old")
     assert 3 == verify_position(TP(EVENTS, 0), committed, 3, 9, topic_id="new")
 
@@ -185,7 +185,7 @@ def test_an_unknown_topic_is_taken_to_be_the_same(committed: str, present: str) 
 
 
 def test_a_log_that_was_cut_is_to_be_created_anew() -> None:
-    """Its next records would have the offsets of others, and pass for repeated ones."""
+    """Its next records would have the offsets of others, and count as repeats."""
     with pytest.raises(PositionError, match=r"was cut, .*`keepstream topics create`"):
         verify_position(TP(EVENTS, 0), Committed(10, "same"), 3, 9, topic_id="same")
 

@@ -1,4 +1,4 @@
-"""A partition comes back from its changelog as it was, whoever wrote there and in which order."""
+"""A partition is recovered from its changelog as it was, whoever wrote there and in which order."""
 
 import asyncio
 import inspect
@@ -69,7 +69,7 @@ def test_the_higher_applied_position_wins_not_the_later_record() -> None:
 
 
 def test_any_order_of_what_two_owners_wrote_is_the_same_state() -> None:
-    """Rows at the same position are the same row, so which of them stays makes no difference."""
+    """Rows at the same position are equal, so it makes no difference which of them stays."""
     one = [(f"c-{n % 7}".encode(), row(n, messages=bytes([n]))) for n in range(60)]
     other = [(STATE_KEY, state(n, clock_ms=n)) for n in range(60)]
     written = [*one, *other, *one[20:], *other[20:]]
@@ -117,7 +117,7 @@ def test_a_tombstone_lets_go_of_the_row_and_is_no_damage() -> None:
 
 
 def test_a_customer_comes_back_after_a_tombstone() -> None:
-    """Also at a position that their old row was ahead of: it is forgotten with the row."""
+    """Also at a position before that of the old row, which is forgotten with the row."""
     fold = folded((b"c-1", row(5)), (b"c-1", None), (b"c-1", row(7)))
     assert {"c-1": row(7)} == fold.packed
     fold = folded((b"c-1", row(5)), (b"c-1", None), (b"c-1", row(3)))
@@ -149,7 +149,7 @@ def test_a_row_with_a_flipped_bit_is_left_out_and_counted() -> None:
 
 
 def test_a_part_that_takes_the_place_of_another_is_damage() -> None:
-    """Of two of one code only the last would be read."""
+    """Of two parts with one code only the last would be read."""
     opened = lived([happened("Ticket Opened", at(), ticket_id="t-1")])
     opened.applied = 9
     content = encode_row(opened)
@@ -160,13 +160,13 @@ def test_a_part_that_takes_the_place_of_another_is_damage() -> None:
 
 
 def _its_format(content: bytes, its_format: int) -> bytes:
-    """The same, as another release's: the format is the first of its fields."""
+    """The same, in another release's format: its first field."""
     assert content[1] in (ROW_FORMAT, STATE_FORMAT)
     return bytes([content[0], its_format]) + content[2:]
 
 
 def _of_format_1() -> bytes:
-    """A row as releases wrote it that had one struct for all concerns."""
+    """A row of earlier releases, with one struct for everything."""
     purchases = [[], 0, 0, 0, 0, 0, 0, []]
     fields = [1, 5, b"", purchases, [], [], [], [[0, 0]] * 5, {}, 0, [], None, [], [], [], None]
     return msgspec.msgpack.encode(fields)
@@ -186,7 +186,7 @@ def test_a_newer_release_is_not_read_as_if_it_were_this_one(key: bytes, value: b
 
 
 def test_a_record_that_is_set_aside_counts_as_damaged() -> None:
-    """Until the row is rebuilt: whether the one before it is the latest is not known."""
+    """Until the row is rebuilt: it is not known whether the record before it is the latest."""
     aside, fold = SetAside(frozenset({f"{CUSTOMERS}-2@41"})), ChangelogFold()
     newer = _its_format(row(9), ROW_FORMAT + 1)
     fold.take(FakeRecord(40, 2, CUSTOMERS, key=b"c-1", value=row(5)), 2, aside)
@@ -217,7 +217,7 @@ def test_a_release_that_knows_another_part_or_version_is_another_one(code: str) 
 
 
 def test_the_rows_of_a_release_that_named_no_parts_are_read_by_their_checksum() -> None:
-    """Their headers had the checksum alone."""
+    """Their headers only had the checksum."""
     key, value, ((_, stated),) = row_record("c-1", row(5))
     before = [("crc", stated[:4])]
     assert (True, False) == (
@@ -234,7 +234,7 @@ def test_the_rows_of_a_release_that_named_no_parts_are_read_by_their_checksum() 
     ("key", "value"), [(b"c-1", _of_format_1()), (STATE_KEY, _its_format(state(5), 1))]
 )
 def test_an_older_format_is_refused_with_what_to_do(key: bytes, value: bytes) -> None:
-    """To begin with an empty table in the place of a full one would lose everybody's past."""
+    """To start with an empty table instead of a full one would lose all history."""
     with pytest.raises(OlderRow, match="is in format 1, .* another KEEPSTREAM_TOPIC_PREFIX, and"):
         folded((key, value))
 
@@ -249,7 +249,7 @@ def written_at(applied: int, *, is_sound: bool = True) -> ChangelogRecord:
 
 
 def test_no_flipped_bit_of_a_record_passes_for_sound_or_for_another_release() -> None:
-    """Neither in its key, which would make it somebody else's, nor in its format."""
+    """Neither in its key, which would make it another customer's, nor in its format."""
     key, value, headers = written_at(9)
     assert value is not None
     for place in range(len(key) + len(value)):
@@ -310,7 +310,7 @@ def test_rows_without_a_checksum_are_those_of_earlier_releases() -> None:
 
 
 def test_the_end_of_a_changelog_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last fetch finds nothing, and what is asked after it waits for its answer."""
+    """The last fetch finds nothing, and the following requests would wait for its answer."""
     found: list[Any] = []
 
     def no_reader(_: Settings, *, fetch_max_wait_ms: int, **_others: int) -> None:
@@ -339,7 +339,7 @@ async def _recovered(
     changelog: list[tuple[bytes, bytes]],
     origin: Origin = UNKNOWN_ORIGIN,
 ) -> Recovered:
-    """Recover partition 2 from ``changelog``, beside so many events."""
+    """Recover partition 2 from ``changelog``, with so many events in the log."""
     await _write(settings, events, changelog, origin)
     return await recover(settings, 2)
 
@@ -374,7 +374,7 @@ def test_a_partition_is_recovered_to_its_end(settings: Settings) -> None:
 
 @pytest.mark.kafka
 def test_a_partition_is_recovered_into_a_scratch_file(settings: Settings, tmp_path: Path) -> None:
-    """As it would be into memory; and nothing is left there, whatever becomes of the process."""
+    """As it would be into memory; and no file is left there, however the process ends."""
     rows = [(f"c-{number % 300}".encode(), row(number)) for number in range(900)]
     settings = msgspec.structs.replace(settings, rows_dir=str(tmp_path))
     recovered = asyncio.run(_recovered(settings, 900, [*rows, (STATE_KEY, state(899))]))
@@ -399,7 +399,7 @@ def test_state_that_is_ahead_of_its_events_is_refused(settings: Settings) -> Non
 
 
 class _Leader:
-    """A broker that reports these ends, one after the other, and then the last one."""
+    """A broker that reports these ends, one after the other, and then always the last one."""
 
     def __init__(self, *ends: int) -> None:
         self._ends = list(ends)
@@ -430,7 +430,7 @@ def test_nobody_is_advised_to_delete_topics(monkeypatch: pytest.MonkeyPatch) -> 
 def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another owner goes on meanwhile: the state may be ahead of where the log ended at first."""
+    """Another owner continues meanwhile: the state may be ahead of the first end of the log."""
     changelog = [(STATE_KEY, state(10))]
     read = recovery.fold_up_to
 
@@ -452,7 +452,7 @@ def test_events_that_were_applied_while_the_rows_were_read_are_no_fault(
     ],
 )
 def test_state_of_other_topics_is_refused(settings: Settings, named: Origin, fix: str) -> None:
-    """However far the topics are that have their names now."""
+    """However many records the present topics of these names have."""
     with pytest.raises(RecoveryError, match=fix):
         asyncio.run(_recovered(settings, 10, [(STATE_KEY, state(5))], named))
 

@@ -1,4 +1,4 @@
-"""Redis gets what it lacks, however often it was away and whatever it has lost."""
+"""Redis gets everything that it lacks, however often it was down and whatever it has lost."""
 
 import asyncio
 import uuid
@@ -132,7 +132,7 @@ def test_somebody_who_does_much_is_written_once_a_second_and_the_latest_of_them_
 def test_what_changes_while_a_profile_is_on_its_way_is_written_after_it(
     settings: Settings, store: redis.Redis
 ) -> None:
-    """An offer for the row that was drawn up is not one for the row that came after it."""
+    """An offer for the row that was read is not one for the row that came after it."""
     times, rows = Times(), {"c-1": b"old", "c-2": b"other"}
 
     async def write() -> None:
@@ -188,7 +188,7 @@ def test_profiles_that_waited_longest_come_first(settings: Settings, store: redi
 def test_profiles_leave_others_their_turns(
     settings: Settings, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many are drawn up in one turn, and in one go, as fit into its time."""
+    """One turn writes as many profiles as fit into its time."""
     spent_s, turns, drawn_by_turn = [0.0], [0], []
 
     def render(_: str) -> bytes:
@@ -243,7 +243,7 @@ def test_a_store_is_filled_behind_what_changes(settings: Settings, store: redis.
 
 
 def test_who_was_erased_comes_first(settings: Settings, store: redis.Redis) -> None:
-    """Whatever waits, and also of somebody whose profile was written just before."""
+    """Before everything that waits, and also for a customer whose profile was just written."""
     times = Times()
     profiles = {f"c-{number}": b"{}" for number in range(2 * PROFILES_PER_WRITE)}
     last = [*profiles][-1]
@@ -291,7 +291,7 @@ def test_profiles_of_nobody_are_deleted_with_the_others(
 def test_every_worker_notices_that_the_store_was_emptied(
     settings: Settings, store: redis.Redis
 ) -> None:
-    """The first one to look must not hide it from the others."""
+    """The first worker that checks must not hide it from the others."""
 
     async def look() -> None:
         async with views_of(settings, {}) as one, views_of(settings, {}) as other:
@@ -394,7 +394,7 @@ def test_a_key_that_holds_something_else_stops_nobody_and_multiplies_nothing(
 def test_only_what_redis_did_not_take_is_tried_again(
     settings: Settings, store: redis.Redis
 ) -> None:
-    """Here neither the stream nor the place for what is displaced is to be had."""
+    """Here neither the stream nor the place for set-aside entries is available."""
     store.set(trigger_stream(settings, "ticket-overdue"), "somebody else's")
     store.set(displaced_stream(settings), "somebody else's")
     metrics = Metrics()

@@ -1,4 +1,4 @@
-"""Refused lines are kept where their file is, or where they can be."""
+"""Refused lines are kept beside their file, or where that is possible."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rows in a scratch file are what they were, take bounded room, and a full disk is told."""
+"""Rows in a scratch file stay as they were, use bounded space, and a full disk is reported."""
 
 import os
 import random
@@ -10,7 +10,7 @@ from streams.row_file import SLOT_BYTES, RowFile, RowFileError, packed_bytes_of
 
 
 def test_it_holds_what_a_dictionary_holds(tmp_path: Path) -> None:
-    """Whatever is written, written over, grows, shrinks and goes, in whatever order."""
+    """Whatever is written, overwritten, grows, shrinks and is deleted, in any order."""
     chance, rows = random.Random(7), RowFile(tmp_path)
     expected: dict[str, bytes] = {}
     for _ in range(5_000):
@@ -61,7 +61,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_write_that_stops_half_way_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it does when a signal comes, or the disk is nearly full."""
+    """As when a signal comes, or the disk is nearly full."""
     rows, write = RowFile(tmp_path), os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda file, content, at: write(file, content[:700], at))
     rows["ada"] = content = random.Random(7).randbytes(3_000)

@@ -1,4 +1,4 @@
-"""A worker ends when it is told to, whatever hangs."""
+"""A worker ends when it is asked to, whatever hangs."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ PATIENCE_S = 60
 
 
 class App:
-    """What `run_worker` uses of an app; ``stop`` does what ``way`` says."""
+    """The methods of an app that `run_worker` uses; ``stop`` does what ``way`` says."""
 
     crash_reason = None
     in_worker = False
@@ -92,7 +92,7 @@ def test_a_hangup_does_not_end_what_nohup_started() -> None:
 
 
 def test_no_program_has_signals_of_its_own() -> None:
-    """Programs that stay up are told to end in one way."""
+    """Programs that stay up are all stopped in one way."""
     found = {
         str(path.relative_to(ROOT))
         for package in ("agents", "streams")
@@ -107,7 +107,7 @@ def test_a_worker_that_fails_ends_even_if_it_cannot_stop() -> None:
 
 
 def started(way: str, *, ignored: str = "USR1") -> "subprocess.Popen[bytes]":
-    """A process that has a signal ignored from its start."""
+    """A process that ignores a signal from its start."""
     command = [sys.executable, "-m", __name__, way]
     return subprocess.Popen(
         ["sh", "-c", 'trap "" "$0"; exec "$@"', ignored, *command],
@@ -118,7 +118,7 @@ def started(way: str, *, ignored: str = "USR1") -> "subprocess.Popen[bytes]":
 
 
 def ended(process: "subprocess.Popen[bytes]", told: str) -> tuple[int | None, bool]:
-    """The exit code, None if it did not end, and whether it said what it should."""
+    """The exit code, None if it did not end, and whether its output is right."""
     try:
         _, said = process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:

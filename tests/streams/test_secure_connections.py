@@ -1,5 +1,5 @@
-"""Certificates and passwords against a real broker and store: what fits connects, and what does
-not is refused in words, without the password.
+"""Certificates and passwords with a real broker and store: right ones connect, and wrong ones are
+refused with a message that does not contain the password.
 """
 
 import asyncio
@@ -28,7 +28,9 @@ HOST = "127.0.0.1"
 
 
 class Authority:
-    """Signs certificates with openssl: `ca.pem`, and for each name `NAME.pem`, key included."""
+    """Signs certificates with openssl: `ca.pem`, and for each name `NAME.pem`, including the
+    key.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -52,7 +54,7 @@ class Authority:
         return str(together)
 
     def lock(self, name: str) -> str:
-        """The key of ``name`` under `PASSWORD`."""
+        """Encrypt the key of ``name`` with `PASSWORD`."""
         self._run("rsa", "-aes256", "-passout", f"pass:{PASSWORD}", "-in", f"{name}.key",
                   "-out", f"{name}.locked.key")  # fmt: skip
         return str(self.directory / f"{name}.locked.key")
@@ -92,7 +94,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 class SecureBroker:
-    """A broker with a listener for passwords, one for certificates, and one of a false name."""
+    """A broker with a listener for passwords, one for certificates, and one with a false name."""
 
     def __init__(self, directory: Path, authority: Authority) -> None:
         broker, controller, *ports = free_ports(5)
@@ -146,7 +148,7 @@ def reach(settings: Settings) -> None:
 
 
 def _collect() -> None:
-    """Let go of what the clients leave to the garbage collector: kafka-python 3.0.12 a socket whose
+    """Collect what the clients leave to the garbage collector: kafka-python 3.0.12 a socket whose
     handshake failed, aiokafka 0.14 a TLS connection whose end the other side has not confirmed.
     """
     with warnings.catch_warnings():
@@ -214,7 +216,7 @@ def test_what_does_not_fit_is_refused_in_words_and_without_the_password(
 
 @asynccontextmanager
 async def tls_in_front_of(port: int, certificate: str) -> AsyncIterator[int]:
-    """A port that takes TLS and passes on to ``port``, as a managed store does."""
+    """A port that accepts TLS and forwards to ``port``, as a managed store does."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
 

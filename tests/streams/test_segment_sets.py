@@ -38,7 +38,7 @@ def written(
     *,
     looks: bool = False,
 ) -> bool:
-    """Write everybody's profile, as a worker does that knows of these segments."""
+    """Write all profiles, as a worker with these segments does."""
 
     async def write() -> bool:
         async with connect(settings) as client:

@@ -1,4 +1,4 @@
-"""Requests that wait for Kafka together: all of theirs is durable, or they hear that it is not."""
+"""Requests that wait for Kafka together: all their events are durable, or they get an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

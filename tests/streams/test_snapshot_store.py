@@ -1,4 +1,4 @@
-"""Snapshots are found by version and hash, and what is no snapshot is in nobody's way."""
+"""Snapshots are found by version and hash, and other records are no obstacle."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def snapshot(version: int, *, gap_days: float = 30.0) -> Snapshot:
 
 
 def written(snapshot: Snapshot) -> bytes:
-    """A snapshot is the same as another if it is written the same."""
+    """Snapshots are equal if their bytes are."""
     return encode_snapshot(snapshot)[0]
 
 
@@ -68,7 +68,7 @@ def hash_of(wanted: Snapshot) -> str:
 
 
 async def store_of(settings: Settings, *contents: bytes | None) -> SnapshotStore:
-    """A store whose topic holds these."""
+    """A store whose topic contains these."""
     async with running(new_outbox_producer(settings), settings) as producer:
         outbox = Outbox(producer, settings)
         for content in contents:
@@ -78,13 +78,13 @@ async def store_of(settings: Settings, *contents: bytes | None) -> SnapshotStore
 
 
 async def found(store: SnapshotStore, wanted: Snapshot) -> bytes:
-    """The version that the log announced, as it is written."""
+    """The version that the log announced, as bytes."""
     await store.fetch(wanted.version, hash_of(wanted))
     return written(store.get(wanted.version, hash_of(wanted)))
 
 
 def test_a_version_published_twice_is_told_apart_by_its_hash(settings: Settings) -> None:
-    """A trainer that was taken for dead may publish a version that its heir published, too."""
+    """A trainer that was thought dead may publish a version that its successor published, too."""
     one, other = snapshot(1), snapshot(1, gap_days=12.0)
 
     async def read() -> None:
@@ -132,7 +132,7 @@ def test_foreign_records_are_passed_over(settings: Settings) -> None:
 def test_another_release_is_not_passed_over(
     settings: Settings, its_format: int, words: str
 ) -> None:
-    """Learning anew, and in the place of what was learnt, would be a step back."""
+    """To learn anew, in place of what was learnt, would be a step back."""
     fields = msgspec.json.decode(written(snapshot(3))) | {"format": its_format}
     other = msgspec.json.encode(fields)
 
@@ -206,8 +206,8 @@ def test_a_snapshot_that_is_gone_is_an_error_that_says_so(settings: Settings) ->
 
 
 def test_a_restored_trainer_announces_the_snapshot_as_it_is_stored(settings: Settings) -> None:
-    """Another release wrote it with a field that this one does not write: encoded anew it would be
-    another snapshot, which nobody has.
+    """Another release wrote it with a field that this one does not write: encoding it again would
+    make another snapshot, which no worker has.
     """
     fields = msgspec.json.decode(written(snapshot(1)))
     stored = msgspec.json.encode({**fields, "weather": "fine"})
@@ -269,7 +269,7 @@ def test_old_versions_are_read_again_when_they_were_let_go(
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaConsumer]:
-    """The clients that stores have made."""
+    """The clients that stores have created."""
     made: list[AIOKafkaConsumer] = []
 
     def noted(settings: Settings) -> AIOKafkaConsumer:
@@ -294,7 +294,7 @@ async def ended(task: "asyncio.Task[None]") -> None:
 def test_a_worker_reads_on_by_the_connection_it_has(
     settings: Settings, connections: list[AIOKafkaConsumer]
 ) -> None:
-    """And what comes meanwhile is there before it is asked for."""
+    """And records that come in between are there before they are requested."""
     versions = [snapshot(number) for number in range(1, 6)]
 
     async def read() -> None:
@@ -356,7 +356,7 @@ def test_a_connection_that_failed_is_not_used_again(
 
 
 class Noting(Outbox):
-    """Notes the topics of each flush."""
+    """Records the topics of each flush."""
 
     def __init__(self, producer: AIOKafkaProducer, settings: Settings) -> None:
         super().__init__(producer, settings)

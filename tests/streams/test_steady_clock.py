@@ -1,4 +1,4 @@
-"""Event time is never driven further than time has passed."""
+"""Event time never advances further than time has passed."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ class Clocks:
         self.steady = SteadyClock(self.wall_ms, self.real_ms)
 
     def after(self, passed_ms: int, *, jump_ms: int = 0) -> int:
-        """What the steady clock shows so much later, with the wall clock set forward or back."""
+        """What the steady clock shows this much later, with the wall clock set forward or back."""
         self.real_ms += passed_ms
         self.wall_ms += passed_ms + jump_ms
         return self.steady.now_ms(self.wall_ms, self.real_ms) - NOON_MS

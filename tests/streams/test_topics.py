@@ -1,4 +1,4 @@
-"""Topics are created as declared, and what is wrong with them is said with its fix."""
+"""Topics are created as declared, and faults are reported with their fix."""
 
 import uuid
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ TEN_MINUTES_MS = 600_000
 
 @dataclass
 class Deployment:
-    """Topics of one test's own on the shared broker."""
+    """Topics for one test, on the shared broker."""
 
     settings: Settings
     admin: Any
 
     def create(self, name: str, partitions: int, **config: str) -> None:
-        """Create a topic by hand, as an operator might, instead of as it is declared."""
+        """Create a topic by hand, as an operator might, instead of as declared."""
         found = next(t for t in topics(partitions, 1) if t.name == name)
         configs = {**found.config, **{k.replace("_", "."): v for k, v in config.items()}}
         full_name = self.settings.topic(name)

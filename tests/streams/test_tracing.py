@@ -1,4 +1,4 @@
-"""What is traced, and what goes on: the steps of one process, without a receiver's network."""
+"""What is traced and forwarded: the steps of one process, without a receiver."""
 
 from collections.abc import Iterator, Sequence
 from threading import Event
@@ -111,7 +111,7 @@ def test_whoever_marks_every_record_gets_no_more_than_so_many_spans_a_second(
 
 
 class Unanswering(SpanExporter):
-    """As one whose receiver takes the request, and never answers."""
+    """Like an exporter whose receiver accepts the request, and never answers."""
 
     def __init__(self) -> None:
         self.is_over = Event()

@@ -1,4 +1,4 @@
-"""A program says events as calls: what is sound is in its topic, what is not is refused at once."""
+"""A program sends events by calls: valid ones are in their topic, others are refused at once."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A group's coordinator that is being chosen or reads its offsets is asked again."""
+"""A group's coordinator that is being elected or loads its offsets is asked again."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 Client = aiohttp.ClientSession
 TOKENS = {Role.VIEWER: "vera's token", Role.OPERATOR: "otto's token"}
 SHOP = ShopConfig(seed=5, customers=60, start_ms=START_MS, days=120)
-#: Customers are found at risk early, for the shop lasts for a few months.
+#: Rules that see risk early, because the shop lasts only a few months.
 EAGER = tuple(
     replace(rule, rises=replace(rule.rises, to=0.5, rearm=0.3))
     if rule.name == "churn-risk" and rule.rises is not None
@@ -38,8 +38,8 @@ PARAMETERS_EAGER = replace(PARAMETERS, triggers=replace(PARAMETERS.triggers, tri
 
 
 class SmallShop(NamedTuple):
-    """The moments in order at which something was decided, and every profile at its end, by
-    customer.
+    """The moments at which something was decided, in order, and every customer's profile at the
+    end.
     """
 
     moments: list[Found]
@@ -60,7 +60,7 @@ def small_shop() -> SmallShop:
 
 @pytest.fixture(scope="session")
 def actions(small_shop: SmallShop) -> list[NextBestAction]:
-    """Every decision of the shop, those that nothing is done included."""
+    """Every decision of the shop, including those to do nothing."""
     return [one.action for one in small_shop.moments if one.action is not None]
 
 
@@ -83,7 +83,7 @@ def withdrawal_of(action: NextBestAction) -> ActionWithdrawn:
 
 @pytest.fixture
 def console(small_shop: SmallShop) -> Console:
-    """One that has heard of a shop's decisions, and where nobody else answers."""
+    """A console that has read a shop's decisions; no worker answers it."""
     ports = free_ports(3)
     settings = load_settings(
         {},
@@ -103,12 +103,12 @@ def console(small_shop: SmallShop) -> Console:
 def visited(
     console: Console, visit: Callable[[Client, str], Awaitable[T]], role: Role | None = Role.VIEWER
 ) -> T:
-    """What somebody finds who is logged in, or nobody is."""
+    """The result of ``visit`` by a user with this role, or by nobody logged in."""
 
     async def go() -> T:
         place = ListenAddress("the console", "127.0.0.1", 0, "", "", 100)
         async with listening(console_site(console), place) as port:
-            # Cookies of an address without a name are kept, too.
+            # Also keep cookies of an address without a host name.
             jar = aiohttp.CookieJar(unsafe=True)
             async with aiohttp.ClientSession(cookie_jar=jar) as client:
                 url = f"http://127.0.0.1:{port}"

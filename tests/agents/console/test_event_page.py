@@ -1,4 +1,4 @@
-"""An event that is tried in the console: what its worker says of it, on a real worker's site."""
+"""An event that is tried in the console: its worker's answer, on a real worker's site."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the pages say is what the documents say, in words, with nothing left out."""
+"""The pages say in words what the documents say, with nothing left out."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ from tests.models.lines import PARAMETERS
 
 
 def chosen(actions: list[NextBestAction]) -> NextBestAction:
-    """An action that was taken, and that outranked another."""
+    """An action that was chosen and outranked another."""
     return next(one for one in actions if one.outranked and one.group != CONTROL)
 
 

@@ -1,4 +1,4 @@
-"""The page of segments: what each is, who is in it, and who came and left."""
+"""The page of segments: each segment, its members, and who entered and left."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The shop's page: everybody is counted by the workers, and measures come from the models."""
+"""The shop's page: the workers count all customers, and measures come from the models."""
 
 import re
 from html import unescape

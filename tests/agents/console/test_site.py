@@ -1,4 +1,4 @@
-"""Who gets into the console, and with what its answers go out."""
+"""Who may log in to the console, and the headers of its answers."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ PAGES = ("/", "/customers", "/customers?where=orders+%3E+0", "/segments", "/rule
 
 
 def routes(console: Console, method: str) -> list[str]:
-    """The addresses of the site, with something in the place of what changes."""
+    """The addresses of the site, with examples for the variable parts."""
     return [
         re.sub(r"\{\w+\}", "0" * 32, route.resource.canonical)
         for route in console_site(console).router.routes()

@@ -1,4 +1,4 @@
-"""A rule tried on a log tells what would have been decided otherwise, and changes nothing."""
+"""A rule tried on a log shows which decisions would differ, and changes nothing."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ CARTS = {"ada": 60.0, "bob": 5.0}
 
 
 def log_of_carts() -> str:
-    """Two carts that nobody touches for two hours."""
+    """Two carts that are abandoned for two hours."""
     lines = [
         {
             "type": "track",

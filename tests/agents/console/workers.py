@@ -30,7 +30,7 @@ def number_of(customer: str) -> int:
 
 
 class Worker:
-    """The partitions that it has, of some customers' rows, and its site."""
+    """Some partitions with these customers' rows, and the worker's site."""
 
     def __init__(
         self, settings: Settings, numbers: Sequence[int], rows: Mapping[str, bytes]
@@ -71,7 +71,9 @@ def beside(
     numbers: Sequence[int] = range(PARTITIONS),
     role: Role = Role.VIEWER,
 ) -> T:
-    """What somebody finds at a console whose worker has these partitions, and another the rest."""
+    """The result of ``visit`` at a console whose worker has these partitions; another has the
+    rest.
+    """
     rest = [number for number in range(PARTITIONS) if number not in numbers]
     port = console.settings.web_port
     asked = Worker(load_settings({}, partitions=PARTITIONS, web_port=port), numbers, rows)

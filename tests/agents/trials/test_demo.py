@@ -1,4 +1,4 @@
-"""The demonstration: its figures add up or it says so, and it leaves nothing behind."""
+"""The demonstration: its figures add up or it says so, and it cleans up."""
 
 import io
 import os
@@ -55,7 +55,7 @@ PROCESSES = {"kafka-1", "valkey", "worker-1", "worker-2"}
 
 
 def figures_of(**fates: int) -> Figures:
-    """Figures whose dead letters name as many records as the workers counted."""
+    """Figures with as many dead letters as the workers counted."""
     figures = Figures()
     figures.fates = Counter(fates)
     figures.late = {("clickstream", 0, offset) for offset in range(fates.get("late", 0))}
@@ -64,7 +64,7 @@ def figures_of(**fates: int) -> Figures:
 
 
 def snapshot_of(**auc: float | None) -> Snapshot:
-    """A snapshot that tells of two horizons and two kinds."""
+    """A snapshot with two horizons and two kinds."""
     quality = [
         Quality(horizon, kind, scorer, 40, 0.5, value if kind == "all" else 0.5, 0.01)
         for horizon in (28.0, 90.0)
@@ -230,7 +230,7 @@ def abandoned(number: int, at_ms: int, *reasons: str) -> Trigger:
 
 
 def shown_at(width: int, *recent: Trigger, is_terminal: bool) -> str:
-    """What the screen has after it was shown these, one partition after the other."""
+    """The screen's content after these were shown, one partition after the other."""
     out = io.StringIO()
     console = Console(
         file=out,
@@ -374,7 +374,7 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture
 def demos(tmp_path: Path) -> Iterator[list[Demo]]:
-    """Demos to be ended whatever happens; their own guards end the rest."""
+    """Demos that are ended in any case; their own guards end their children."""
     started: list[Demo] = []
     yield started
     for demo in started:

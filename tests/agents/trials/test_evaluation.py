@@ -1,4 +1,4 @@
-"""The evaluation: whether its figures mean what they say, on tables made by hand and on CDNOW."""
+"""The evaluation: whether its figures are right, on hand-made tables and on CDNOW."""
 
 from collections import Counter
 from itertools import product
@@ -76,7 +76,7 @@ TINY = (
 
 
 class Told:
-    """A watch that nobody looks at."""
+    """A progress display that is never shown."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -174,7 +174,7 @@ def test_intervals_cover_the_truth_though_rows_of_a_customer_are_alike() -> None
 
 
 def rows_of(bought: PurchaseTable, customer: str) -> dict[int, int]:
-    """The row of each decision day of a customer, every 7 days looked at."""
+    """The row of each decision day of a customer; there is one every 7 days."""
     code = bought.customers.index(customer)
     at = decisions(bought, 7)
     return {int(at.day[row]): int(row) for row in np.flatnonzero(at.customer == code)}
@@ -247,7 +247,7 @@ def test_nothing_is_seen_of_the_future_and_nothing_is_judged_by_the_past(shop: D
 
 
 def test_the_engine_finds_the_same_outcomes(shop: DataSet) -> None:
-    """Who buys seldom has all of their decision points kept, so the two must agree on each."""
+    """All decision points of customers who buy seldom are kept, so the two must agree on each."""
     orders = Counter(o.customer for o in shop.orders)
     data = replace(shop, orders=tuple(o for o in shop.orders if orders[o.customer] <= 3))
     bought = purchases(data.orders)

@@ -1,4 +1,4 @@
-"""Whether those of whom churn-risk fires really lapse: the measure itself, and what it reads."""
+"""Whether customers for whom churn-risk fires really lapse: the measure, and what it reads."""
 
 from pathlib import Path
 

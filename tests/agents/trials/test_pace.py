@@ -1,4 +1,4 @@
-"""The demo's shop sends what the workers of this machine follow."""
+"""The demo's shop sends at a rate that this machine's workers can follow."""
 
 import pytest
 
@@ -9,14 +9,14 @@ LOOK_S = 0.25
 
 
 class Machine:
-    """Workers that do so many a second, seen now and then."""
+    """Workers with a fixed rate, polled now and then."""
 
     def __init__(self, most_per_s: float) -> None:
         self.rate = FollowedRate(most_per_s)
         self.behind = 0.0
 
     def run(self, seconds: float, *, does_per_s: float) -> list[float]:
-        """How far behind they were at each look, in seconds."""
+        """How far behind they were at each poll, in seconds."""
         waits_s = []
         for _ in range(round(seconds / LOOK_S)):
             sends_per_s = 0.0 if self.rate.is_outrun(round(self.behind)) else self.rate.per_s
@@ -37,7 +37,7 @@ def test_the_rate_comes_to_what_workers_do_and_leaves_them_hardly_behind(does_pe
 
 
 def mean_rate(machine: Machine, seconds: int, *, does_per_s: float, waits_s: list[float]) -> float:
-    """The mean of the rates at which is sent, second by second; adds how far behind they were."""
+    """The mean sending rate, second by second; appends how far behind they were."""
     sent_per_s = []
     for _ in range(seconds):
         waits_s += machine.run(1, does_per_s=does_per_s)

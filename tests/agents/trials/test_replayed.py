@@ -1,4 +1,4 @@
-"""A demonstration's log teaches a replay what it taught the workers, and another log does not."""
+"""A demonstration's log teaches a replay what it taught the workers; another log does not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ SHOP = ShopConfig(seed=4, customers=100, start_ms=1_700_000_000_000, days=110, m
 
 
 class Live:
-    """Partitions that decide aloud, and a trainer whose models they adopt when they are drawn."""
+    """Live partitions, and a trainer whose models they adopt when they are drawn."""
 
     def __init__(self) -> None:
         self.models: dict[int, bytes] = {}
@@ -45,7 +45,7 @@ class Live:
             self.append(fold, live_record(SHOP.start_ms))
 
     def take(self, raw: bytes) -> None:
-        """Append an event as ingest would, and learn what its fold teaches."""
+        """Append an event as ingest would, and learn the lessons of its fold."""
         line = decode_line(raw)
         event = admit_line(line, PARAMETERS, message_id="unknown")
         fold = self._folds[partition_for(event.customer.encode(), PARTITIONS)]
@@ -75,7 +75,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 def live() -> Live:
-    """A shop's days as two workers might have lived them."""
+    """A shop's days as two workers might have folded them."""
     shop = Live()
     for record in simulate(SHOP):
         try:

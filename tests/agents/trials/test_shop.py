@@ -1,4 +1,4 @@
-"""The simulated shop: real enough to learn from, and silent about why its customers do things."""
+"""The simulated shop: real enough to learn from, and without hints to why customers act."""
 
 import hashlib
 import subprocess
@@ -97,7 +97,7 @@ def name_of(event: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def orderly() -> list[tuple[ShopRecord, dict[str, Any]]]:
-    """Half a year of 400 customers in which nothing goes wrong on the way."""
+    """Half a year of 400 customers, with no delivery faults."""
     config = ShopConfig(seed=1, customers=400, start_ms=START_MS, **ORDERLY)
     return [(record, orjson.loads(record.value)) for record in simulate(config)]
 
@@ -362,7 +362,7 @@ def test_an_unhappy_answer_is_followed_by_fewer_orders(
 
 
 def silent_next(purchases: dict[str, list[int]], cut_ms: int) -> dict[str, bool]:
-    """Of those who bought before: who buys nothing in the 28 days after ``cut_ms``."""
+    """Customers with a purchase before ``cut_ms`` who buy nothing in the 28 days after it."""
     return {
         customer: not any(cut_ms < t <= cut_ms + 28 * DAY_MS for t in times)
         for customer, times in purchases.items()
@@ -371,7 +371,7 @@ def silent_next(purchases: dict[str, list[int]], cut_ms: int) -> dict[str, bool]
 
 
 def auc(is_positive: dict[str, bool], score: dict[str, int]) -> float:
-    """The chance that a positive scores above a negative; ties count half."""
+    """The probability that a positive scores above a negative; ties count half."""
     negatives = sorted(score[c] for c, positive in is_positive.items() if not positive)
     positives = [score[c] for c, positive in is_positive.items() if positive]
     wins = sum(bisect_left(negatives, s) + bisect_right(negatives, s) for s in positives)

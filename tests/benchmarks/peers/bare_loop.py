@@ -1,4 +1,4 @@
-"""The least there is: a client and a dictionary. With ``changelog``, also its state on a topic."""
+"""The minimum: a client and a dictionary. With ``changelog``, its state is also on a topic."""
 
 import sys
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""Faust as it is: an agent over a topic, a table with its changelog, and a topic of triggers."""
+"""Plain Faust: an agent over a topic, a table with its changelog, and a topic of triggers."""
 
 import sys
 

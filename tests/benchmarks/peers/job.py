@@ -1,8 +1,8 @@
 """The job that every engine does: a customer's recency, frequency, money and engagement, a churn
-score on every event, and a trigger when it rises over a threshold.
+score on every event, and a trigger when it rises above a threshold.
 
-Nothing here knows an engine, a clock or a broker. Engines keep the state, a dictionary that any
-of them can store, and differ in nothing but how they get events in, state kept and triggers out.
+Nothing here depends on an engine, a clock or a broker. Engines keep the state, a dictionary that
+any of them can store. They differ only in how they read events, keep state and write triggers.
 """
 
 from datetime import datetime
@@ -14,7 +14,8 @@ import orjson
 
 DAY_MS = 86_400_000
 HALF_LIFE_MS = 14 * DAY_MS
-#: A trigger when the score rises to the first, and not again before it fell to the second.
+#: A trigger fires when the score rises to the first value, and not again until it has fallen to the
+#: second.
 RISES_TO, REARMS_AT = 0.7, 0.5
 WEIGHTS = {"Order Completed": 5.0, "Checkout Started": 4.0, "Product Added": 3.0, "page": 0.5}
 
@@ -24,7 +25,7 @@ Trigger = dict[str, Any]
 
 
 def decode(value: bytes) -> Event:
-    """An event of the shop, as in Segment's spec."""
+    """An event of the shop, in the format of Segment's spec."""
     event: Event = orjson.loads(value)
     return event
 
@@ -49,7 +50,7 @@ def new_state() -> State:
 
 
 def advance(state: State, event: Event) -> Trigger | None:
-    """Score an event and fold it into ``state``, in place: the trigger that it brings about."""
+    """Score an event and fold it into ``state``, in place; returns the trigger, if it fires."""
     timestamp = event["timestamp"]
     at_ms = round(datetime.fromisoformat(timestamp).timestamp() * 1_000)
     name = event.get("event") or event["type"]
@@ -61,7 +62,9 @@ def advance(state: State, event: Event) -> Trigger | None:
 
 
 def rescored(state: State, name: str, spent: float, at_ms: int) -> tuple[float, bool]:
-    """The score at an event, which is folded in afterwards, and whether it has risen now."""
+    """The score at an event, which is folded afterwards, and whether the threshold is crossed
+    now.
+    """
     score = _score(state, at_ms)
     _fold(state, name, spent, at_ms)
     if score >= RISES_TO and not state["at_risk"]:
@@ -73,7 +76,7 @@ def rescored(state: State, name: str, spent: float, at_ms: int) -> tuple[float, 
 
 
 def _score(state: State, at_ms: int) -> float:
-    """How likely somebody seems to have been lost, who comes back with this event after all."""
+    """How likely it seemed that the customer was lost, just before this event."""
     silent_days = (at_ms - state["ordered_ms"]) / DAY_MS if state["orders"] else 0.0
     gone_days = (at_ms - state["seen_ms"]) / DAY_MS if state["seen_ms"] else 0.0
     log_odds = (

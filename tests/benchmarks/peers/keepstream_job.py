@@ -1,9 +1,9 @@
-"""The job on Keepstream: one part of its own and one rule; all other parts hear nothing.
+"""The job on Keepstream: one part of its own and one rule; all other parts receive no events.
 
     python -m tests.benchmarks.peers.keepstream_job worker --live --set rules.triggers=FILE ...
 
-This is the engine's own command line. The part is put into the registry before anything is made of
-it; of the others, only what the engine itself asks for is left.
+This is the engine's own command line. The part is put into the registry before anything is built
+from it; of the other parts, only those that the engine itself needs remain.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _ACTIONS = "version: 1\nholdout: 0\ncaps: []\nactions: []\n"
 
 
 class Job(State):
-    """What `job.new_state` has, and the score of the event that was folded last."""
+    """The fields of `job.new_state`, and the score at the last folded event."""
 
     seen_ms: int = 0
     ordered_ms: int = 0
@@ -88,7 +88,9 @@ JOB: Part[Job] = Part(
 
 
 def install() -> None:
-    """Make `JOB` the only part that hears anything. Nothing may have been made of the parts yet."""
+    """Make `JOB` the only part that receives events. Nothing may have been built from the parts
+    yet.
+    """
     silent = (_silenced(part) for part in registry.PARTS)
     registry.PARTS = (*silent, JOB)
     registry.VERSIONS[JOB.code] = JOB.version
@@ -102,7 +104,7 @@ def _silenced(part: Part[Any]) -> Part[Any]:
 
 
 def rules(directory: Path) -> list[str]:
-    """Write the rules there; the arguments that name them."""
+    """Write the rules there; returns the arguments that name them."""
     written = {"triggers": _TRIGGERS, "actions": _ACTIONS}
     arguments = []
     for name, content in written.items():
@@ -113,7 +115,7 @@ def rules(directory: Path) -> list[str]:
 
 
 def as_of_the_job(value: bytes) -> Trigger:
-    """A trigger of Keepstream's in the job's own words."""
+    """A trigger of Keepstream in the job's own format."""
     told = orjson.loads(value)
     (reason,) = told["reasons"]
     return trigger_of(

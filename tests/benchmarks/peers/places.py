@@ -1,4 +1,4 @@
-"""Where a program of the comparison reads and writes; it is told by its environment."""
+"""Where a program of the comparison reads and writes; given by its environment."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 class Places(NamedTuple):
     """``source``: events, keyed by customer; ``sink``: triggers; ``directory``: its own, empty.
-    ``changelog``: a topic for the state of those that have none of their own.
+    ``changelog``: a topic for the state of programs that have none of their own.
     """
 
     brokers: str
@@ -27,5 +27,5 @@ class Places(NamedTuple):
         return {f"BENCH_{name.upper()}": str(value) for name, value in self._asdict().items()}
 
 
-#: How often programs commit that do it by the clock.
+#: How often programs commit that do so by the clock.
 COMMIT_S = 1.0

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from tests.benchmarks.peers.places import COMMIT_S, Places
 
 ROOT = Path(__file__).resolve().parents[3]
-#: Has the peers' packages and none of ours; `make bench` makes it.
+#: Has the peers' packages and not ours; `make bench` makes it.
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 _HERE = "tests.benchmarks.peers"
 
 
 class PeerProgram(NamedTuple):
-    """``package``: what it is named by in the lock; ``state``: where its state is durable."""
+    """``package``: its name in the lock file; ``state``: where its state is durable."""
 
     name: str
     package: str
@@ -65,7 +65,7 @@ PEERS = (
 
 
 def environment_of(environ: Mapping[str, str], places: Places) -> dict[str, str]:
-    """What a program is told. It finds the job in this tree, and nothing of what is installed."""
+    """What a program is given. It finds the job in this tree, and no installed package of ours."""
     return {**environ, **places.environment, "PYTHONPATH": str(ROOT)}
 
 
@@ -74,8 +74,9 @@ def runs_here(program: PeerProgram) -> bool:
     return program.package != "bytewax" or sys.version_info < (3, 13)
 
 
-#: Keepstream's own programs: as it is, which does far more than the job; with the job's part alone;
-#: and the same on events that are in its log already, so that it has as many hops as the peers.
+#: Keepstream's own programs: the full engine, which does far more than the job; the job's part
+#: alone; and the same on events that are already in its log, so that it has as many hops as the
+#: peers.
 KEEPSTREAM, KEEPSTREAM_JOB = "Keepstream, everything on", "Keepstream, the job alone"
 KEEPSTREAM_ONE_HOP = f"{KEEPSTREAM_JOB}, one hop"
 OURS = (KEEPSTREAM, KEEPSTREAM_JOB, KEEPSTREAM_ONE_HOP)

@@ -1,4 +1,4 @@
-"""Quix Streams: a streaming dataframe with state, which keeps its changelog itself."""
+"""Quix Streams: a streaming dataframe with state; it keeps the changelog itself."""
 
 from typing import Any
 

@@ -1,10 +1,11 @@
-"""The same job by every engine, in rounds: CPU an event.
+"""The same job by every engine, in rounds: CPU per event.
 
-Every program is started on a few events. When it has told what comes of them it is halted, while
-the rest of the log is published; then it works without ever waiting for events, writes triggers to
-a topic of its own, and is done when the last one is there and another commit had time to pass. What
-counts is the CPU time of its process from the halt until then, all threads and the kernel's part
-included, less what it takes to wait as long. Its triggers must be the job's, by id and value.
+Each program is started on a few events. When it has written the triggers for these, it is halted
+while the rest of the log is published. Then it works without ever waiting for events and writes
+triggers to a topic of its own. It is done when the last trigger is there and there was time for
+another commit. What counts is the CPU time of its process from the halt until then, with all
+threads and the kernel's part, less what it uses to wait as long. Its triggers must be the job's, by
+id and value.
 """
 
 import asyncio
@@ -31,16 +32,16 @@ from tests.benchmarks.peers.programs import PEERS_PYTHON, PeerProgram, environme
 from tests.benchmarks.peers.shop_log import PARTITIONS, Keyed, Log, expected_triggers
 
 LOOK_S = 0.05
-#: After the last trigger all have committed by then.
+#: All programs have committed by this time after the last trigger.
 TAIL_S = 1.5 * COMMIT_S
-#: Limits for what hangs.
+#: Time-outs for programs that hang.
 READY_S, DONE_S = 60.0, 180.0
 _CPUCLOCK_SCHED = 2
 
 
 class Run(NamedTuple):
-    """Seconds of CPU for the events of the log, seconds by the clock, the most memory it had, and
-    what it had the broker keep, where that is known.
+    """Seconds of CPU for the events of the log, seconds by the clock, peak memory, and the bytes
+    that it had the broker store, where that is known.
     """
 
     cpu_s: float
@@ -50,11 +51,13 @@ class Run(NamedTuple):
 
 
 class Differs(RuntimeError):
-    """A program gave other triggers than the job; the message names it and the first one."""
+    """A program wrote other triggers than the job; the message names it and the first
+    difference.
+    """
 
 
 class Race:
-    """A log, the broker it is read from, and what must come of it."""
+    """A log, the broker that it is read from, and the triggers that must follow."""
 
     def __init__(
         self, settings: Settings, directory: Path, log: Log, *, prefix: str = "race-"
@@ -97,7 +100,7 @@ class Race:
 
     def _timed(self, places: Places, process: subprocess.Popen[bytes]) -> Run:
         self._await_triggers(places, PARTITIONS, process, READY_S)
-        # What it commits now is not of the events that count.
+        # What it commits now does not belong to the events that count.
         time.sleep(2 * COMMIT_S)
         process.send_signal(signal.SIGSTOP)
         before_s = cpu_s(process.pid)
@@ -109,7 +112,7 @@ class Race:
         time.sleep(TAIL_S)
         after_s = cpu_s(process.pid)
         time.sleep(TAIL_S)
-        # What it takes to wait for more is not of the events either.
+        # Nor does what it uses to wait for more.
         idle_s = cpu_s(process.pid) - after_s
         return Run(after_s - before_s - idle_s, wall_s, memory_mb(process.pid))
 
@@ -159,7 +162,7 @@ class Race:
 def started(
     program: PeerProgram, places: Places, environ: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The program as a process, which is gone at the end of the block."""
+    """The program as a process, which is killed at the end of the block."""
     command = [str(PEERS_PYTHON), *program.arguments(places)]
     with (
         log_of_program(places).open("wb") as log,
@@ -182,14 +185,14 @@ def tail(places: Places) -> str:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time of another process so far, in nanoseconds where /proc has hundredths: its clock, as
-    clock_getcpuclockid(3) makes its number.
+    """CPU time of another process so far, by its clock (the id as clock_getcpuclockid(3) makes it):
+    nanoseconds, where /proc has hundredths of a second.
     """
     return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
 
 def memory_mb(pid: int) -> float:
-    """The most memory that a process had so far."""
+    """The peak memory of a process so far."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(peak_kb) * 1_024 / 1e6
@@ -200,7 +203,7 @@ def by_id(triggers: Sequence[Trigger]) -> dict[str, Trigger]:
 
 
 def difference(expected: dict[str, Trigger], found: Sequence[Trigger]) -> str:
-    """What is wrong with the triggers that a program wrote; empty if nothing is."""
+    """What is wrong with the triggers of a program; empty if nothing is."""
     written = by_id(found)
     if len(written) != len(found):
         return f"{len(found) - len(written)} triggers were written twice"

@@ -1,4 +1,4 @@
-"""The events that every program is given, and the triggers that must come of them."""
+"""The events that every program gets, and the triggers that must follow from them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -15,7 +15,7 @@ from tests.benchmarks.peers.job import State, Trigger, advance, customer_of, dec
 PARTITIONS = 4
 START_MS = 1_700_000_000_000
 DAYS = 200
-#: Of event time, between two events of a log without days that pass.
+#: Event time between two events of a log in which no days pass.
 DENSE_STEP_MS = 20
 
 
@@ -27,8 +27,8 @@ class Keyed(NamedTuple):
 
 
 def shop_records(customers: int, *, dense: bool = False, seed: int = 1) -> list[ShopRecord]:
-    """A shop's events, each once and in the order of time. ``dense``: fifty a second of event time,
-    so that no days pass.
+    """A shop's events, each once and ordered by time. ``dense``: fifty per second of event time, so
+    that no days pass.
     """
     shop = ShopConfig(
         seed=seed,
@@ -52,8 +52,8 @@ def _at(record: ShopRecord, at_ms: int) -> ShopRecord:
 
 
 class Log(NamedTuple):
-    """``first``: in each partition somebody comes back who had been away for long, which is a
-    trigger. Who has told of them is ready for the ``rest``, which ends in the same way.
+    """``first``: in each partition a customer returns after a long absence, which is a trigger. A
+    program that has written these triggers is ready for the ``rest``, which ends in the same way.
     """
 
     first: list[Keyed]
@@ -69,7 +69,7 @@ def log_of(records: Sequence[ShopRecord]) -> Log:
 
 
 def _returning(who: str, at_ms: int) -> list[Keyed]:
-    """In each partition somebody who ordered once, and looks again most of a year later."""
+    """In each partition a customer who ordered once, and views a page most of a year later."""
     return [one for partition in range(PARTITIONS) for one in _one_returning(who, partition, at_ms)]
 
 
@@ -91,7 +91,7 @@ def _one_returning(who: str, partition: int, at_ms: int) -> list[Keyed]:
 
 
 def expected_triggers(events: Iterable[Keyed]) -> list[Trigger]:
-    """What the job gives when it is done without any engine."""
+    """The triggers of the job, computed without any engine."""
     states: dict[str, State] = {}
     found = []
     for one in events:

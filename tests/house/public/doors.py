@@ -1,4 +1,4 @@
-"""Keepstream as somebody outside sees it: what its commands print, and the files they write."""
+"""Keepstream as a user sees it: what its commands print, and the files they write."""
 
 import json
 import os
@@ -17,10 +17,10 @@ from tests.house.public.shapes import Fields, fields, shape
 
 HERE = Path(__file__).parent
 STORY = HERE / "story.jsonl"
-#: The story brings its own rules, so that rules that ship later don't matter to it.
+#: The story brings its own rules, so that rules that ship later don't affect it.
 STORY_RULES = {"rules.triggers": HERE / "triggers.yaml", "rules.actions": HERE / "actions.yaml"}
 
-#: Which schema describes a line of which file; decisions say it themselves, in ``type``.
+#: The schema of the lines of each file; decisions name theirs in ``type``.
 SCHEMA_OF_FILE = {
     "customers.jsonl": "profile",
     "dead-letters.jsonl": "dead-letter",
@@ -33,8 +33,8 @@ Outcome = dict[str, list[dict[str, Any]]]
 
 
 def keepstream(*arguments: object) -> str:
-    """What the command prints; fails if it does."""
-    # Tables are as wide as the terminal: a name that is cut short can't be compared.
+    """What the command prints; fails if the command does."""
+    # Tables are as wide as the terminal: a name that is cut off can't be compared.
     environment: dict[str, str | None] = {"COLUMNS": "240"}
     environment.update((name, None) for name in os.environ if name.startswith("KEEPSTREAM_"))
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
@@ -53,12 +53,12 @@ def replayed(log: Path, *options: object) -> Outcome:
 
 
 def story() -> Outcome:
-    """What comes of the story."""
+    """The files of a replay of the story."""
     return replayed(STORY, *assigned(STORY_RULES))
 
 
 def learnt(days: int = habits.DAYS) -> Outcome:
-    """What comes of a log that is long enough to be learnt from, or of its first days."""
+    """The files of a replay of a log that is long enough to learn from, or of its first days."""
     with TemporaryDirectory() as directory:
         log = Path(directory, "log.jsonl")
         log.write_text("".join(f"{json.dumps(line)}\n" for line in habits.lines(days)))
@@ -75,7 +75,7 @@ def assigned(values: dict[str, Any]) -> list[str]:
 
 
 def parameters(*options: str) -> dict[str, Any]:
-    """Every parameter's value in force, by its dotted name."""
+    """The value of every parameter, by its dotted name."""
 
     def walk(table: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
         for name, value in table.items():
@@ -88,7 +88,7 @@ def parameters(*options: str) -> dict[str, Any]:
 
 
 def command() -> dict[str, Any]:
-    """The words of the command line and of rules: options of replay, facts, what ships."""
+    """The words of the command line and of rules: options of replay, facts, shipped rules."""
     rules, kind = {"triggers": list[str](), "actions": list[str]()}, ""
     for line in keepstream("rules", "check").splitlines():
         if section := re.search(r": \d+ (triggers|actions)", line):
@@ -104,7 +104,7 @@ def command() -> dict[str, Any]:
 
 def _replay_help() -> str:
     text = keepstream("replay", "--help")
-    # The description of an option without a value is none of its words.
+    # The description of an option without a value is not one of its words.
     return re.sub(r"^  --help .*$", "", text, flags=re.MULTILINE)
 
 
@@ -114,15 +114,13 @@ def _table(text: str) -> list[list[str]]:
 
 
 def events() -> dict[str, Fields]:
-    """Raw events by name: the topic, the type and the properties of each; and, as ``envelope``,
-    what all of them have besides.
-    """
+    """Raw events by name: topic, type and properties of each; ``envelope`` has what they share."""
     found: dict[str, Fields] = {}
     envelopes: list[Fields] = []
     for name, (about, every) in _schemas("event").items():
         topic = TOPICS.search(about)
         assert topic, about
-        # The name is a text of its own only where any name will do.
+        # The name is only a free text where any name is allowed.
         own = {path: types for path, types in every.items() if path.startswith("properties")}
         found[name] = {"topic": topic[0], "type": every["type"], **own}
         envelopes.append(
@@ -134,21 +132,21 @@ def events() -> dict[str, Fields]:
 
 
 def lines() -> dict[str, Fields]:
-    """The fields of control lines of a log, and of the lines that a replay writes, by schema."""
+    """The fields of control lines in a log, and of the lines that a replay writes, by schema."""
     found = {**_schemas("control"), **_schemas("output")}
-    # A snapshot is what one version of the engine says to the same version.
+    # A snapshot is only read by the version of the engine that wrote it.
     return {name: types for name, (_, types) in found.items() if name != "model-snapshot"}
 
 
 def summary() -> Fields:
-    """The fields of the one file that has no schema, as they are written."""
-    # After no days nothing is known, after some what the shorter horizon has taught.
+    """The fields of the one file without a schema, from what is written."""
+    # Nothing is known after no days, and after some only what the shorter horizon has taught.
     written = [line for days in (0, 60, habits.DAYS) for line in learnt(days)["summary.json"]]
     return shape(written, frozenset({"triggers"}))
 
 
 def _schemas(kind: str) -> dict[str, tuple[str, Fields]]:
-    """What `keepstream schema` says each of a kind is about, and its `fields`."""
+    """The description and the `fields` of each schema of a kind."""
     with TemporaryDirectory() as directory:
         keepstream("schema", "--all", "--out", directory)
         found = [json.loads(path.read_text()) for path in Path(directory).iterdir()]

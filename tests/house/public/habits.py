@@ -1,4 +1,4 @@
-"""A log that is long enough to be learnt from: customers with habits, some of whom stop."""
+"""A log that is long enough to learn from: customers with habits, some of whom stop."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any
 
 CUSTOMERS = 40
 DAYS = 260
-#: From here on everybody buys half as often: customers have drifted.
+#: From here on everybody buys half as often: drift.
 CHANGE_DAY = 150
 LAST_DAYS = (120, 140, 160, 180, 200)
 HORIZONS_DAYS = (28, 90)
@@ -18,7 +18,7 @@ def name_of(customer: int) -> str:
 
 
 def revenue_of(customer: int) -> float:
-    """What a customer spends at every purchase."""
+    """What a customer spends at each purchase."""
     return 20.0 + customer
 
 
@@ -32,7 +32,7 @@ def purchase_days(customer: int) -> list[int]:
 
 
 def lines(days: int) -> Iterator[dict[str, Any]]:
-    """Each day's purchases, each after a look, then the watermark; at the end, questions."""
+    """Each day's purchases, each after a page view, then the watermark; at the end, questions."""
     bought = [(day, customer) for customer in range(CUSTOMERS) for day in purchase_days(customer)]
     for day in range(days):
         for customer in [customer for at, customer in sorted(bought) if at == day]:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 class Right(NamedTuple):
     """The right value of a field, and why. ``line``: the customer of a profile; the kind and the
-    customer of a decision, or what nothing is done about; the messageId of a score; the reason of a
-    dead letter.
+    customer of a decision, or the triggers about which nothing is done; the messageId of a score;
+    the reason of a dead letter.
     """
 
     file: str

@@ -1,8 +1,8 @@
-"""Write down what is public: `python -m tests.house.public.record`.
+"""Records the public interface: `python -m tests.house.public.record`.
 
-What is public is only ever added to, so this adds what is not there yet, and changes nothing that
-is. Whatever was changed or taken away stays a failure of `test_public`. (In `summary.json` the
-nulls of three figures were added by hand: no log here leaves them open.)
+The public interface only grows, so this adds what is new and changes nothing that is recorded.
+Anything that was changed or removed remains a failure of `test_public`. (In `summary.json` the
+nulls of three figures were added by hand: no log here leaves them unknown.)
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.house.public import doors
 
-#: Each file, and what is read for it.
+#: Each file, and the function that reads its content.
 SOURCES: dict[str, Callable[[], dict[str, Any]]] = {
     "events": doors.events,
     "lines": doors.lines,
@@ -28,14 +28,14 @@ def path_of(name: str) -> Path:
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """What was written down."""
+    """The recorded content of a file."""
     path = path_of(name)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """``old`` with what only ``new`` has."""
+    """``old``, with everything that is only in ``new``."""
     both = {
         name: merged(old[name], inner) if isinstance(inner, dict) else old[name]
         for name, inner in new.items()
@@ -45,7 +45,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Bring every file up to date, and say which were changed."""
+    """Bring every file up to date, and print which ones changed."""
     for name, read in SOURCES.items():
         old = recorded(name)
         new = merged(old, read())

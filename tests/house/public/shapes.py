@@ -1,4 +1,4 @@
-"""Fields by path with their JSON types: of a schema, of what was written, and how two compare."""
+"""Fields by path with their JSON types, of a schema or of written lines, and their comparison."""
 
 import json
 import re
@@ -8,16 +8,16 @@ from typing import Any
 
 #: Types by path, as `fields` writes them.
 Fields = dict[str, str]
-#: Values of properties for which not any text or number will do.
+#: Values of properties for which not every text or number is allowed.
 SPECIAL = {"currency": "EUR", "scale_min": 1.0, "purpose": "marketing"}
 
 
 def fields(schema: dict[str, Any]) -> Fields:
     """The JSON types of each field of a JSON Schema, by its path.
 
-    A path has ``[]`` for the members of a list and ``*`` for those of an object whose names are
-    free. Types are joined by ``|``; a text that may have some values only is these values in
-    quotes; ``always`` comes first if the field can't be left out.
+    A path has ``[]`` for the members of a list and ``*`` for those of an object with free names.
+    Types are joined by ``|``; a text with a closed set of values is these values in quotes;
+    ``always`` comes first if the field is required.
     """
     found: dict[str, str] = {}
     _walk(schema, schema.get("$defs", {}), "", found)
@@ -35,7 +35,7 @@ def _walk(part: dict[str, Any], parts: dict[str, Any], path: str, found: Fields)
             _add(part[inside], parts, path + suffix, "", found)
     for inner in part.get("prefixItems", ()):
         _add(inner, parts, f"{path}[]", "", found)
-    # What several properties must be together is no field of its own.
+    # A condition on several properties together is no field of its own.
     for inner in part.get("anyOf", ()) if "properties" not in part else ():
         _walk(inner, parts, path, found)
 
@@ -58,8 +58,8 @@ def _types(part: dict[str, Any], parts: dict[str, Any]) -> set[str]:
 
 
 def shape(lines: Iterable[dict[str, Any]], free: frozenset[str]) -> Fields:
-    """`fields` of what was written, for a file that has no schema; ``free``: the objects whose
-    names are free.
+    """`fields` of written lines, for a file without a schema; ``free``: the objects with free
+    names.
     """
     known = {f"{name}.*": "" for name in free}
     types: dict[str, set[str]] = {}
@@ -93,25 +93,25 @@ def json_type(value: Any) -> str:
 
 
 def typed(fields: Fields, path: str) -> tuple[bool, set[str]]:
-    """Whether a field is always there, and its types; no types if there is no such field."""
+    """Whether a field is required, and its types; no types if there is no such field."""
     text = fields.get(path, "")
     types = text.removeprefix("always ")
-    # A value in quotes may have any sign in it.
+    # A value in quotes may contain any character.
     return types != text, set(re.findall(r'"[^"]*"|[^|]+', types))
 
 
 def kinds(types: set[str]) -> set[str]:
-    """The types with all texts alike."""
+    """The types, with all texts as one."""
     return {"string" if kind.startswith('"') else kind for kind in types}
 
 
 def parent(path: str) -> str:
-    """The path of what holds a field; empty for the line itself."""
+    """The path of the object that holds a field; empty for the line itself."""
     return path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
 
 
 def narrowed(old: Fields, new: Fields) -> list[str]:
-    """Why a line that was taken may be refused now, or understood in part."""
+    """Why a line that used to be accepted may now be refused, or only partly understood."""
     faults = []
     for path in old:
         (was_needed, was), (is_needed, now) = typed(old, path), typed(new, path)
@@ -135,7 +135,7 @@ def narrowed(old: Fields, new: Fields) -> list[str]:
 
 
 def changed(old: Fields, new: Fields) -> list[str]:
-    """Why who reads what was written may not understand what is written now."""
+    """Why a reader of the former output may not understand the present one."""
     faults = []
     for path in old:
         (was_sure, was), (is_sure, now) = typed(old, path), typed(new, path)
@@ -150,8 +150,8 @@ def changed(old: Fields, new: Fields) -> list[str]:
 
 
 def unlike(fields: Fields, line: dict[str, Any]) -> set[str]:
-    """The fields of a written line that are not as recorded; those that are not recorded are new,
-    and no matter.
+    """The fields of a written line that differ from the record; fields that are not recorded are
+    new, and allowed.
     """
     found = [("", line), *members(line, fields)]
     faults = set()
@@ -173,7 +173,7 @@ def unlike(fields: Fields, line: dict[str, Any]) -> set[str]:
 
 
 def filled(fields: Fields, path: str) -> Any:
-    """A value for a field, with everything in it that is recorded."""
+    """A value for a field, with all its recorded members."""
     kind = min(typed(fields, path)[1] - {"null"})
     if kind == "object":
         inside = [name for name in fields if parent(name) == path]
@@ -187,19 +187,19 @@ def filled(fields: Fields, path: str) -> Any:
 
 
 def field(line: Any, path: str) -> Any:
-    """What stands at a path such as ``rfm.windows[0].days``."""
+    """The value at a path such as ``rfm.windows[0].days``."""
     for part in re.findall(r"[^.\[\]]+", path):
         line = line[int(part)] if isinstance(line, list) else line[part]
     return line
 
 
 def known(right: Any, value: Any) -> Any:
-    """``value`` without what is new in it."""
+    """``value`` without its new members."""
     if isinstance(right, dict) and isinstance(value, dict):
         return {name: known(right[name], value[name]) for name in right if name in value}
     if isinstance(right, list) and isinstance(value, list) and len(right) == len(value):
         return [known(*pair) for pair in zip(right, value, strict=True)]
     if isinstance(right, float) and isinstance(value, float):
-        # The last digits are the machine's.
+        # The last digits depend on the machine.
         return right if isclose(value, right, rel_tol=1e-9) else value
     return value

@@ -1,7 +1,8 @@
-"""Records the state from which upgrades are tried: `python -m tests.kafka.upgrade.record COMMIT`.
+"""Records the state from which upgrades are tested: `python -m tests.kafka.upgrade.record COMMIT`.
 
-Keeps the source and the lock of that commit, lets its workers rehearse a third of what a small shop
-sends, take some more of it live, and keeps what they wrote. Run it for a release, and commit that.
+Keeps the source and the lock file of that commit, lets its workers rehearse a third of a small
+shop's events, take some more live, and keeps what they wrote. Run it for a release, and commit the
+result.
 """
 
 import lzma
@@ -39,7 +40,7 @@ def keep_source(commit: str) -> None:
 
 
 def keep_deployment(directory: Path) -> str:
-    """Run the kept source on a broker of its own; what there is in the end, in words."""
+    """Run the kept source on a broker of its own; returns the final counts, in words."""
     program = released()
     records = orderly_shop(CUSTOMERS, days=DAYS)
     third, half = len(records) // 3, len(records) // 2

@@ -1,6 +1,6 @@
-"""A deployment as another state of this repository left it: its topics, and how far its group was.
+"""A deployment as another release left it: its topics, and its group's positions.
 
-Kept beside the source of that state, so that an upgrade and a rollback can be tried from what it
+Kept beside the source of that release, so that an upgrade and a rollback can be tested from what it
 really wrote.
 """
 
@@ -45,7 +45,7 @@ class Kept(Struct, array_like=True):
 
 class Recording(Struct):
     """``topics``: the records of each, in order; ``committed``: the group's positions in it.
-    ``published``: how many events were sent; ``rest``: those of the same shop that were not.
+    ``published``: how many events were sent; ``rest``: events of the same shop that were not sent.
     """
 
     topics: dict[str, list[Kept]]
@@ -55,16 +55,16 @@ class Recording(Struct):
 
 
 def released() -> Program:
-    """The earlier state, ready to be run: installed here if it is not yet."""
+    """The earlier release, ready to run; installs it if necessary."""
     subprocess.run(["make", "--silent", f"{VENV.name}/installed"], cwd=ROOT, check=True)
     return Program(VENV / "source", VENV / "bin" / "python")
 
 
 def rules_of(program: Program, directory: Path) -> tuple[str, ...]:
-    """Assignments that give every release the rules which ``program`` ships, as an operator's own.
+    """Assignments that give every release the rules that ``program`` ships, as an operator's own.
 
-    A rule that a release ships anew decides anew from then on. That is meant, and would hide
-    whatever else two releases make of the same log.
+    A rule that a release adds decides from then on. That is intended, but would hide any other
+    difference in what two releases make of the same log.
     """
     shipped = program.source / "config"
     rules = yaml.safe_load((shipped / "triggers.yaml").read_text())
@@ -84,7 +84,7 @@ def write_recording(recording: Recording, path: Path = RECORDING) -> None:
 
 
 def record(deployment: Deployment, published: int, rest: list[ShopRecord]) -> Recording:
-    """The deployment as it is now; its workers have ended."""
+    """The deployment as it is now, after its workers have ended."""
     names = [topic.name for topic in topics(1, 1)]
     return Recording(
         topics={name: [_kept(found) for found in deployment.records(name)] for name in names},
@@ -99,7 +99,7 @@ def _kept(record: ConsumerRecord) -> Kept:
 
 
 def restore(recording: Recording, deployment: Deployment) -> None:
-    """Put everything into the deployment's empty topics, and the group to where it was."""
+    """Write everything to the deployment's empty topics, and set the group's positions."""
     asyncio.run(_write(recording.topics, deployment))
     for name, kept in recording.topics.items():
         counts = Counter(one.partition for one in kept)

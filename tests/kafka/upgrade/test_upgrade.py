@@ -1,7 +1,7 @@
-"""From what an earlier state of this repository left: up, side by side, and what going back says.
+"""From what an earlier release left: upgrading, running side by side, and the errors of going back.
 
-The earlier state runs from its own source with what its own lock names. What is compared is what
-every fault test compares: state, profiles and decisions are those of a replay of the log.
+The earlier release runs from its own source with its own lock file. The comparison is that of every
+fault test: state, profiles and decisions equal those of a replay of the log.
 """
 
 from collections.abc import Callable
@@ -47,13 +47,13 @@ def recording() -> Recording:
 
 @pytest.fixture
 def rules(deployment: Deployment, earlier: Program) -> tuple[str, ...]:
-    """The rules of the deployment, which an upgrade does not change."""
+    """The deployment's rules, which an upgrade does not change."""
     return rules_of(earlier, deployment.directory)
 
 
 def started(deployment: Deployment, program: Program, rules: tuple[str, ...]) -> Worker:
-    """A worker of one state, ready. Not the pace but the order of things is tried here: a machine
-    that is busy must not end it.
+    """A worker of one release, ready. This tests the order of things, not the pace: a busy machine
+    must not end the worker.
     """
     assigned = [word for rule in rules for word in ("--set", rule)]
     worker = deployment.start_worker(
@@ -64,7 +64,7 @@ def started(deployment: Deployment, program: Program, rules: tuple[str, ...]) ->
 
 
 def await_sound(deployment: Deployment, what: str, condition: Callable[[], bool]) -> None:
-    """Wait for ``condition``, and fail at once if a worker ends that nobody ended."""
+    """Wait for ``condition``, and fail at once if a worker ends unexpectedly."""
 
     def holds() -> bool:
         for worker in deployment.workers:
@@ -78,14 +78,14 @@ def await_sound(deployment: Deployment, what: str, condition: Callable[[], bool]
 def run(
     deployment: Deployment, program: Program, rules: tuple[str, ...], events: list[ShopRecord]
 ) -> None:
-    """Let workers of one state take these, up to the end."""
+    """Let workers of one release process these events to the end."""
     started(deployment, program, rules)
     deployment.publish(events)
     await_sound(deployment, "all is read", deployment.is_drained)
 
 
 def assert_refuses(deployment: Deployment, program: Program, rules: tuple[str, ...]) -> None:
-    """Workers of this state end because of rows, and say what to do."""
+    """Workers of this release end because of rows, and say what to do."""
     assigned = [word for rule in rules for word in ("--set", rule)]
     worker = deployment.start_worker(*assigned, is_live=False, program=program)
     deployment.wait("it refuses", lambda: not worker.process.pid)
@@ -108,8 +108,8 @@ def test_the_recording_is_small_and_has_what_an_upgrade_can_break(recording: Rec
 def test_up_and_back_is_refused_and_up_again(
     deployment: Deployment, recording: Recording, earlier: Program, rules: tuple[str, ...]
 ) -> None:
-    """It goes on from what the earlier state left, snapshots included. The earlier one does not
-    know how rows are kept by now: it says so, and has written no row, effect or snapshot by then.
+    """The new release continues from what the earlier one left, including snapshots. The earlier
+    one cannot read the new rows: it says so before it has written any row, effect or snapshot.
     """
     restore(recording, deployment)
     half = len(recording.rest) // 2
@@ -140,7 +140,7 @@ def test_up_and_back_is_refused_and_up_again(
 def test_a_rebuild_completes_what_an_upgrade_left_incomplete(
     deployment: Deployment, recording: Recording, rules: tuple[str, ...]
 ) -> None:
-    """What was decided until then stays as it was, and is no difference afterwards."""
+    """Decisions until then stay as they were, and are no difference afterwards."""
     restore(recording, deployment)
     half = len(recording.rest) // 2
     run(deployment, PRESENT, rules, recording.rest[:half])

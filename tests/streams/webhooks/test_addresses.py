@@ -1,4 +1,4 @@
-"""Nobody's inner network is reached, by whatever name or spelling."""
+"""No private network is reached, by any name or spelling."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""An endpoint that fails is left alone, ever longer, and taken up again when it is back."""
+"""A failing endpoint is tried with a growing back-off, and used again when it is back."""
 
 import pytest
 

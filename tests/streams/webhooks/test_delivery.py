@@ -1,4 +1,4 @@
-"""What becomes of messages at an endpoint that answers this or that; without Kafka or HTTP."""
+"""The fates of messages at an endpoint with given answers; without Kafka or HTTP."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -39,7 +39,7 @@ NOW_MS = at_ms(TRIGGER.timestamp)
 
 
 class Lab:
-    """An endpoint whose answers and clock the test gives."""
+    """An endpoint whose answers and clock the test sets."""
 
     def __init__(self, *, max_age_ms: int = DAY_MS, **rule: Any) -> None:
         self.now_ms = NOW_MS
@@ -84,7 +84,7 @@ class Lab:
             self._next[partition] += 1
 
     async def settle(self, *, after_ms: int = 0) -> None:
-        """Let all happen that is due by then."""
+        """Let everything happen that is due by then."""
         self.now_ms += after_ms
         self.delivery._wake.set()
         for _ in range(60):
@@ -102,7 +102,7 @@ class Lab:
 
 
 def told(story: Callable[[Lab], Coroutine[Any, Any, None]], **rule: Any) -> Lab:
-    """Run a story in a lab, with what tries beside it."""
+    """Run a story in a lab, with retries beside it."""
 
     async def run() -> Lab:
         lab = Lab(**rule)

@@ -1,4 +1,4 @@
-"""What messages say, and bodies of one's own."""
+"""The content of messages, and custom bodies."""
 
 import json
 from typing import Any

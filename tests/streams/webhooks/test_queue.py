@@ -1,4 +1,4 @@
-"""The order of deliveries: a customer's one after the other, and nobody waits for another one."""
+"""The order of deliveries: in order for each customer, and no customer waits for another."""
 
 import msgspec
 from hypothesis import given

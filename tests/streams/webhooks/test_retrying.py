@@ -1,4 +1,4 @@
-"""What a retry makes of the log, and of an endpoint's answers; without Kafka or HTTP."""
+"""A retry's handling of the log and of an endpoint's answers; without Kafka or HTTP."""
 
 import asyncio
 from types import SimpleNamespace
@@ -87,7 +87,9 @@ class Log:
 
 
 def taken(answers: list[str], *, dry_run: bool = False) -> tuple[list[str], list[int], int]:
-    """The fates of three that are there and one that is lost, what was settled, how many posts."""
+    """The fates of three records that are there and one that is lost, what was settled, how many
+    posts.
+    """
     values = [encode_decision(msgspec.structs.replace(AT_ANY_TIME, id=f"m{n}")) for n in range(3)]
     reading = _Reading(SETTINGS, {LogPlace(TOPIC, 0, n) for n in range(4)})
     for offset, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""One try at a real server on loopback: what its answers, and its misbehaviour, come to."""
+"""One try at a real server on loopback: the result of its answers, and of its misbehaviour."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -66,7 +66,7 @@ def test_a_wish_to_wait_is_read(retry_after: str | None, wait_ms: int) -> None:
 
 
 def posted(serve: Serve, rule: EndpointRule = RULE, host: str = "127.0.0.1") -> HttpAnswer:
-    """The answer of a server that serves each connection so."""
+    """The result of a post to a server that handles each connection this way."""
 
     async def run() -> HttpAnswer:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)

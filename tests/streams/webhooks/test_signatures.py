@@ -1,4 +1,4 @@
-"""What is signed is what the standard's own library verifies."""
+"""The standard's own library verifies what is signed."""
 
 import binascii
 from base64 import b64encode

@@ -1,7 +1,7 @@
-"""What tools are sent, held against the requests that their documentation shows.
+"""Requests to tools, compared with the examples in their documentation.
 
-Each example is copied from the page that is named; what is free there (properties of one's own) is
-an empty object here.
+Each example is copied from the page that is named; free parts (custom properties) are an empty
+object here.
 """
 
 import json
@@ -136,7 +136,7 @@ def body(to: str, decided: Decision = TRIGGER) -> dict[str, Any]:
 
 
 def misfits(found: Any, documented: Any, path: str = "$") -> list[str]:
-    """Where a body has what the documentation has not, or of another type."""
+    """Where a body has a field that the documentation lacks, or one of another type."""
     if isinstance(documented, dict) and isinstance(found, dict):
         if not documented:
             return [f"{path}.{k}" for k, v in found.items() if not isinstance(v, str | float | int)]

@@ -1,4 +1,4 @@
-"""Positions with holes: what is committed and read back is what was done, whatever the order."""
+"""Positions with holes: what is committed and read back equals what was done, in any order."""
 
 from hypothesis import given
 from hypothesis import strategies as st
