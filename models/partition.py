@@ -496,6 +496,9 @@ class Partition:
         row = known or Row()
         try:
             stepped = links.take(row, record, self._context, self._plan)
+        except Rejected:
+            # Before anything changed: what earlier records made of the row stays.
+            raise
         except BaseException:
             self._rows.forget(record.customer)
             raise
