@@ -83,7 +83,8 @@ ERASURE = (
         "models/decisions/segment_looks.py",
         "            is_hidden = is_turned and segment.is_personal",
         "            is_hidden = False",
-        "tests/models/test_unprofiled.py",
+        "tests/models/test_unprofiled.py"
+        "::test_whoever_refuses_to_be_profiled_is_told_of_by_nothing_but_that",
         is_quick=True,
     ),
 )
