@@ -32,6 +32,11 @@ NAMES = (
 )
 Features = tuple[float, ...]
 _LAYOUT = Layout(f"<{len(NAMES)}f")
+#: Of the 23 binary digits behind the point of a single-precision float, `rounded` keeps ten.
+_DROPPED_BITS = 13
+# A one in every four bytes.
+_ONES = sum(1 << 32 * place for place in range(len(NAMES)))
+_HALVES, _KEPT = _ONES << _DROPPED_BITS - 1, _ONES * (0xFFFFFFFF >> _DROPPED_BITS << _DROPPED_BITS)
 
 
 def pack(values: Features) -> bytes:
@@ -44,3 +49,12 @@ def unpack(content: bytes) -> Features:
     if len(content) != _LAYOUT.size:
         raise ValueError(f"not the {len(NAMES)} features of this release")
     return _LAYOUT.unpack(content)
+
+
+def rounded(content: bytes) -> bytes:
+    """Packed features to three significant digits, each still in four bytes: the same on all
+    processors, whose logarithms differ in the last digits.
+    """
+    # All at once, as one number: no finite float is so large that adding to it changes the next.
+    bits = int.from_bytes(content, "little") + _HALVES & _KEPT
+    return bits.to_bytes(_LAYOUT.size, "little")

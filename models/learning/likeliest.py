@@ -12,6 +12,8 @@ Cost = Callable[..., tuple[float, _Vector]]
 _SEARCHES_MAX: Final = 8
 #: Newton's method begins where no parameter that may move has a steeper slope than this.
 _NEARLY_FLAT: Final = 1e-5
+#: Slopes are not known more exactly than this, so it ends there.
+_FLAT: Final = 1e-12
 _STEPS_MAX: Final = 4
 #: A logarithm is moved by this much to see how the gradient changes.
 _APART: Final = 1e-4
@@ -58,6 +60,8 @@ def _settled(
     """The flat point next to ``point``, by Newton's method, as far as it comes closer."""
     slope = slope_at(point)
     for _ in range(_STEPS_MAX):
+        if _steepest(point, slope, least, most) <= _FLAT:
+            break
         may_move = np.flatnonzero(np.clip(point - slope, least, most) != point)
         if not may_move.size:
             break

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from config.parameters import Parameters
 from models.learning.drift import DriftAlarm, DriftMonitor
+from models.learning.lesson_order import lesson_of
 from models.learning.lessons import Lesson, Tally
 from models.learning.registry import LEARNERS, Learner
 from models.learning.snapshot import Snapshot, prior_snapshot
 from models.learning.tallies import Tallies, TallyLearner
-from models.learning.whole_days import Day, WholeDays, lesson_of
+from models.learning.whole_days import Day, WholeDays
 
 
 class TrainerState(Struct, rename="camel"):

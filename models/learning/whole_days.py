@@ -1,30 +1,24 @@
 """Lessons wait for the end of their day, and are learnt in an order that no partition influences.
 
 The interleaving of partitions' lessons is random, and an online model depends on the order. So a
-day is learnt once every partition has reported its end: ordered by event time and, since most
-lessons have the same second, by a hash of their content. The hash shuffles them, which suits such
-models, and needs neither the customer's name nor the partition. Sums need no order: they are added
-up.
+day is learnt once every partition has reported its end, in the order of `lesson_order`. Sums need
+no order: they are added up.
 """
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import NamedTuple
 
 from config.duration import DAY_MS
 from models.learning.day_ends import last_day_end_ms
 from models.learning.day_sums import DaySums, joined
-from models.learning.lessons import DayEnd, Lesson, Tally, encode_lesson, own_lesson
+from models.learning.lesson_order import in_order
+from models.learning.lessons import DayEnd, Lesson, Tally
 
 #: A partition that is further than this behind the most advanced one is not waited for.
 BEHIND_MAX_MS = 2 * DAY_MS
 #: With this many lessons waiting, all are learnt: this limits memory to half a gigabyte, whatever
 #: partitions do.
 WAITING_MAX = 500_000
-#: Bytes of a lesson's time, and of the hash that follows it.
-_TIME_SIZE, _HASH_SIZE = 8, 8
-# Copying a hash object costs less than making one.
-_EMPTY = blake2b(digest_size=_HASH_SIZE)
 
 Position = tuple[int, int]
 
@@ -112,7 +106,7 @@ class WholeDays:
             self._end(told, lesson.timestamp_ms)
             return True
         else:
-            told.lessons.append(_in_order(lesson))
+            told.lessons.append(in_order(lesson))
         told.heard += 1
         self._waiting += 1
         if self._waiting >= WAITING_MAX:
@@ -190,24 +184,3 @@ class WholeDays:
         self._ended = [told for told in self._ended if id(told) not in given]
         self._open = {name: told for name, told in self._open.items() if id(told) not in given}
         return day
-
-
-def _in_order(lesson: Lesson) -> bytes:
-    """A lesson in an encoding that sorts in the order of learning. It does not contain its
-    position.
-    """
-    position = lesson.partition, lesson.offset, lesson.index
-    lesson.partition = lesson.offset = lesson.index = 0
-    try:
-        content = encode_lesson(lesson)
-    finally:
-        # Restored, because copying the lesson would cost as much as everything else here.
-        lesson.partition, lesson.offset, lesson.index = position
-    shuffle = _EMPTY.copy()
-    shuffle.update(content)
-    return lesson.timestamp_ms.to_bytes(_TIME_SIZE, "big") + shuffle.digest() + content
-
-
-def lesson_of(in_order: bytes) -> Lesson:
-    """The lesson in an entry of a day."""
-    return own_lesson(in_order[_TIME_SIZE + _HASH_SIZE :])

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from models.learning import whole_days
 from models.learning.day_ends import day_end_ms
+from models.learning.lesson_order import lesson_of
 from models.learning.lessons import Cost, DayEnd, Lesson
-from models.learning.whole_days import WholeDays, lesson_of
+from models.learning.whole_days import WholeDays
 from tests.models.lines import at
 
 
