@@ -35,7 +35,7 @@ _LAYOUT = Layout(f"<{len(NAMES)}f")
 #: Of the 23 binary digits behind the point of a single-precision float, `rounded` keeps ten.
 _DROPPED_BITS = 13
 # A one in every four bytes.
-_ONES = sum(1 << 32 * place for place in range(len(NAMES)))
+_ONES = int.from_bytes((1).to_bytes(4, "little") * len(NAMES), "little")
 _HALVES, _KEPT = _ONES << _DROPPED_BITS - 1, _ONES * (0xFFFFFFFF >> _DROPPED_BITS << _DROPPED_BITS)
 
 
