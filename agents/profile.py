@@ -20,6 +20,7 @@ from config.topics import (
     DECISION_LEDGER,
     DELIVERED_TOPICS,
 )
+from models.applied import ALREADY_APPLIED, Applied
 from models.customer.contacts import CONTACTS, OUTCOMES, Outcome, decided_contact
 from models.customer.labels import Dropped
 from models.engine import Effect, Fate
@@ -30,7 +31,6 @@ from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
 from models.events.wire import Line
 from models.learning.lessons import DayEnd, Tally, Taught
-from models.partition import ALREADY_APPLIED, Applied
 from streams.cloud_events import decision_headers, notice_headers
 from streams.kafka_clients import partition_for
 from streams.log_records import clock_record, is_event_to_come, log_line_of

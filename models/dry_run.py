@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from models.applied import Applied
 from models.customer.profile import profile
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row
@@ -29,7 +30,7 @@ from models.learning.lessons import Taught
 from models.learning.snapshot import Snapshot
 from models.links import is_elsewhere, is_told, person_of
 from models.memory_rows import MemoryRows
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import Plan
 

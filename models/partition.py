@@ -4,41 +4,36 @@ The live worker and ``replay`` use this same class, so that both give the same r
 """
 
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from config.duration import DAY_MS
 from models import erasure, inactivity, links
 from models.admission import event_of
+from models.applied import ALREADY_APPLIED, Applied, placed
 from models.catalogue import KIND_BY_NAME
-from models.customer.contacts import OUTCOMES
 from models.customer.identities import IDENTITIES
-from models.customer.labels import LabelsDropped
 from models.customer.row import NO_IDS, Row, decode_row
 from models.customer.row_formats import RowError
 from models.customer.scene import Context
-from models.engine import Effect, Fate, Rehearsed, step
-from models.events.erasure_record import ERASE_REQUESTED, Erased
+from models.deadlines import Deadlines
+from models.engine import Effect, Fate, step
+from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, Source
 from models.events.gone import left_by
-from models.events.link_record import ERASE, FORWARDED, LinkRecord, link_record_of
+from models.events.link_record import ERASE, link_record_of
 from models.events.rejection import Reason, Rejected
 from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
 from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers, take_up
 from models.learning.day_ends import has_day_ended
-from models.learning.lessons import DayEnd, Taught
+from models.learning.lessons import DayEnd
 from models.learning.snapshot import Snapshot, UnknownSnapshot
 from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.parts_in_force import NOTHING_AWAITED, awaited, begun_later, known, switched
 from models.plan import Plan
 from models.repeats import is_repeated
 
-#: How far ahead of the clock timers are put in the heap.
-_NEAR_MS = DAY_MS
 #: Records that are not events.
 CONTROL_TYPES = frozenset({"clock", "watermark", "model", "live", GONE}) | LINK_TYPES
 ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
@@ -72,38 +67,6 @@ class Rows(Protocol):
         ...
 
 
-class Applied(Struct, frozen=True, gc=False):
-    """What one record of the log did. ``fate`` and ``event`` are None for control records and for
-    records that were applied before. ``rehearsed``: the rules that would have fired. ``refused``:
-    why a part refused the event, which then has no fate. ``passed_on``: the event of an id that a
-    record brought to its person. ``dropped``: labels that teach nothing.
-    """
-
-    effects: list[Effect]
-    fate: Fate | None = None
-    event: Event | None = None
-    rehearsed: tuple[str, ...] = ()
-    refused: Rejected | None = None
-    passed_on: Event | None = None
-    dropped: tuple[LabelsDropped, ...] = ()
-
-    @property
-    def outcome(self) -> Event | None:
-        """The outcome of a decision that this record brought to the customer it may have been made
-        for; not to one of their ids, which forwards it.
-        """
-        event = self.event if self.fate is Fate.APPLIED else self.passed_on
-        if event is None or event.name not in OUTCOMES:
-            # The usual case.
-            return None
-        is_theirs = any(isinstance(e, LinkRecord) and e.kind == FORWARDED for e in self.effects)
-        return None if is_theirs else event
-
-
-#: A record that was applied before: it changes nothing.
-ALREADY_APPLIED = Applied([])
-
-
 class Partition:
     """Applies records in the order of their offsets. Not thread-safe."""
 
@@ -129,12 +92,7 @@ class Partition:
         self._snapshots = snapshots
         self._awaited = NOTHING_AWAITED
         self._switch_to(plan, self.state.applied + 1)
-        # Customers by earliest timer. Entries may be outdated: each is checked when it is popped,
-        # and a customer is pushed again only for an earlier timer than the one scheduled. Only
-        # those before `_near_ms` are in the heap: few of a million are due within a day.
-        self._scheduled: dict[str, int] = {customer: due_ms for due_ms, customer in rows.due()}
-        self._heap: list[tuple[int, str]] = []
-        self._look_ahead(self.state.clock_ms + _NEAR_MS)
+        self._deadlines = Deadlines(rows.due(), self.state.clock_ms)
         self._await_everybody()
 
     @property
@@ -211,18 +169,14 @@ class Partition:
 
     def _run_due(self, offset: int, clock_ms: int) -> list[Effect]:
         effects: list[Effect] = []
-        if clock_ms >= self._near_ms:
-            self._look_ahead(clock_ms + _NEAR_MS)
-        if not self._heap or self._heap[0][0] > clock_ms:
+        deadlines = self._deadlines
+        if deadlines.is_none_by(clock_ms):
             return effects
         ran: set[str] = set()
         ahead: list[tuple[str, Row]] = []
         room = ERASED_AT_ONCE_MAX
-        while self._heap and self._heap[0][0] <= clock_ms:
-            due_ms, customer = heappop(self._heap)
-            if self._scheduled.get(customer) != due_ms:
-                continue
-            del self._scheduled[customer]
+        while (due := deadlines.pop_by(clock_ms)) is not None:
+            due_ms, customer = due
             row = self._rows.get(customer)
             if row is None:
                 continue
@@ -240,9 +194,9 @@ class Partition:
                 self._rows.put(customer, row)
                 ran.add(customer)
                 wakes_ms = row.wakes_ms
-            self._schedule(customer, wakes_ms)
+            deadlines.set(customer, wakes_ms)
         for customer, row in ahead:
-            self._schedule(customer, row.wakes_ms)
+            deadlines.set(customer, row.wakes_ms)
         return effects
 
     def _is_ended(self, customer: str, row: Row, room: int, effects: list[Effect]) -> bool:
@@ -287,7 +241,7 @@ class Partition:
             return
         for applied, customer in self._rows.applied():
             if applied < ahead.before:
-                self._schedule(customer, ahead.own_ms(customer))
+                self._deadlines.set(customer, ahead.own_ms(customer))
 
     def _take_up(self, offset: int, row: Row, customer: str, before_ms: int) -> list[Effect]:
         """Let the customer take up, as of just before ``before_ms``, the parts that came into force
@@ -453,7 +407,7 @@ class Partition:
             self._put(offset, customer, left.row)
         elif self._rows.get(customer) is not None:
             self._rows.remove(customer, offset)
-            self._scheduled.pop(customer, None)
+            self._deadlines.remove(customer)
         return left.effects
 
     def _of_several_ids(
@@ -541,7 +495,7 @@ class Partition:
         self._rows.put(customer, row)
         wakes_ms = row.next_due_ms if row.ids is NO_IDS else row.wakes_ms
         if wakes_ms:
-            self._schedule(customer, wakes_ms)
+            self._deadlines.set(customer, wakes_ms)
 
     def _moved_by(self, offset: int, at_ms: int, source: Source | None) -> list[Effect]:
         """Move the clock by an event, unless watermarks do so, or history must be waited for."""
@@ -591,21 +545,6 @@ class Partition:
         lateness_ms = self._plan.parameters.time.lateness
         context.label_delay_ms = 0 if state.is_delivered else lateness_ms
 
-    def _schedule(self, customer: str, due_ms: int) -> None:
-        if not due_ms:
-            return
-        scheduled_ms = self._scheduled.get(customer)
-        if scheduled_ms is None or due_ms < scheduled_ms:
-            self._scheduled[customer] = due_ms
-            if due_ms < self._near_ms:
-                heappush(self._heap, (due_ms, customer))
-
-    def _look_ahead(self, near_ms: int) -> None:
-        """Put all customers into the heap who are due before ``near_ms``."""
-        self._near_ms = near_ms
-        self._heap = [(due, one) for one, due in self._scheduled.items() if due < near_ms]
-        heapify(self._heap)
-
     def _placed(
         self,
         offset: int,
@@ -613,38 +552,10 @@ class Partition:
         fate: Fate | None = None,
         event: Event | None = None,
     ) -> Applied:
-        """What the record at ``offset`` did. Lessons and records to other rows get their position
-        in the log, by which repeats are dropped. Rehearsed rules are counted.
-        """
-        if not effects:
-            return Applied(effects, fate, event)
-        rehearsed: list[str] = []
-        dropped: list[LabelsDropped] = []
-        index = told = 0
-        for effect in effects:
-            if isinstance(effect, Taught):
-                effect.partition, effect.offset, effect.index = self.number, offset, index
-            elif isinstance(effect, LabelsDropped):
-                # They get no index, so that the indexes of lessons stay the same.
-                dropped.append(effect)
-                continue
-            elif isinstance(effect, Erased):
-                effect.partition, effect.offset = self.number, offset
-            elif isinstance(effect, LinkRecord):
-                # Numbered separately: a clock that moves far has any number of other effects.
-                effect.partition, effect.offset, effect.index = self.number, offset, told
-                told += 1
-                # An expiry is missing when this is read again; the other indexes must not change.
-                index -= erasure.is_expiry(effect)
-            elif isinstance(effect, Rehearsed):
-                rehearsed.append(effect.kind)
-            index += 1
-        if rehearsed:
-            self.state.rehearsed += len(rehearsed)
-            effects = [effect for effect in effects if not isinstance(effect, Rehearsed)]
-        if dropped:
-            effects = [effect for effect in effects if not isinstance(effect, LabelsDropped)]
-        return Applied(effects, fate, event, tuple(rehearsed), dropped=tuple(dropped))
+        """What the record at ``offset`` did. Rehearsed rules are counted."""
+        applied = placed(self.number, offset, effects, fate, event)
+        self.state.rehearsed += len(applied.rehearsed)
+        return applied
 
 
 def _knows(row: Row | None, grave: Grave | None, offset: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from config.parameters import Parameters
 from models.admission import admit_line
 from models.answer import Score, answer
+from models.applied import Applied
 from models.catalogue import MISSPELT, nearest_known_name
 from models.customer.profile import profile
 from models.customer.row import Row
@@ -39,7 +40,7 @@ from models.learning.snapshot import Snapshot, SnapshotError, prior_snapshot
 from models.learning.trainer import Trainer
 from models.links import is_elsewhere, is_told, person_of
 from models.memory_rows import MemoryRows
-from models.partition import CONTROL_TYPES, ERASE_KIND, Applied, Partition, SnapshotSource
+from models.partition import CONTROL_TYPES, ERASE_KIND, Partition, SnapshotSource
 from models.partition_state import PartitionState, rehearsing_state
 from models.plan import plan_for
 from models.population import name_of, samples_of, samples_of_parts

@@ -10,9 +10,10 @@ from typing import Protocol
 
 from config.settings import Settings
 from config.topics import CUSTOMERS
+from models.applied import Applied
 from models.customer.scene import Context
 from models.events.wire import Line
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import encode_state
 from models.plan import Plan
 from streams.archive.opening import open_archive

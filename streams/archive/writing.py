@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec.structs import replace
 
 from config.topics import CUSTOMER_ARCHIVE, CUSTOMER_KEYS
+from models.applied import Applied
 from models.customer.row import Row, encode_row
 from models.erasure import meet
 from models.events.erasure_record import ERASE_REQUESTED
@@ -15,7 +16,7 @@ from models.events.gone import Gone, encode_gone, gone_of
 from models.events.link_record import ERASE, link_record_of
 from models.events.wire import LINK_TYPES, Line, identity
 from models.graves import encode_grave
-from models.partition import CONTROL_TYPES, Applied
+from models.partition import CONTROL_TYPES
 from streams.archive.frames import NONCE_BYTES, SealedRecord, frames_of, sealed
 from streams.customer_keys import PARTITION_KEY, CustomerKey, Secrets
 from streams.customers_table import CustomerRows

@@ -17,6 +17,7 @@ from config.topics import (
     LABELLED_EXAMPLES,
 )
 from models.admission import event_of
+from models.applied import Applied
 from models.comparison import different_parts, has_content
 from models.customer.labels import LabelsDropped
 from models.customer.profile import begun_after, encode_profile, profile
@@ -34,7 +35,7 @@ from models.graves import decode_grave, is_same_grave
 from models.learning.lessons import Lesson, Taught, encode_lesson
 from models.learning.snapshot import SnapshotError
 from models.links import is_told
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import GRAVES_FORMAT, PartitionState
 from models.plan import Plan
 from models.repeats import is_behind, is_repeated

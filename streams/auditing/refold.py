@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Sequence
 from math import inf
 
+from models.applied import Applied
 from models.customer.registry import PARTS
 from models.events.rejection import Rejected
 from models.events.wire import Line
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import PartitionState, rehearsing_state
 from models.parts_in_force import InForce, known
 from models.plan import Plan, plan_with

@@ -9,6 +9,7 @@ import pytest
 
 from agents.trials.demo.shop import ShopConfig, simulate
 from models.admission import admit
+from models.applied import Applied
 from models.customer.profile import profile
 from models.decisions.trigger import ActionWithdrawn, NextBestAction, Trigger
 from models.decisions.verdicts import RuleVerdict
@@ -18,7 +19,7 @@ from models.events.link_record import LinkRecord, encode_link_record
 from models.events.rejection import Rejected
 from models.events.wire import decode_log_line, encode_log_event
 from models.links import is_told
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.customers_table import CustomerRows

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from agents.words.profile import lines
 from config.duration import DAY_MS
+from models.applied import Applied
 from models.customer.engagement import ENGAGEMENT
 from models.customer.part import Part
 from models.customer.profile import profile
@@ -23,7 +24,7 @@ from models.events.event import Event
 from models.events.wire import decode_line, encode_event
 from models.graves import Grave
 from models.learning.lessons import Lesson, encode_lesson
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state, rehearsing_state
 from models.parts_in_force import InForce, replaced
 from models.plan import Plan, plan_for

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from config.duration import DAY_MS
+from models.applied import Applied
 from models.customer.part import Part, Timer
 from models.customer.registry import PARTS
 from models.customer.row import Row, decode_row, encode_row
@@ -20,7 +21,7 @@ from models.learning.day_ends import day_end_ms
 from models.learning.lessons import Lesson, Observation
 from models.learning.population import Population
 from models.learning.snapshot import Snapshot, UnknownSnapshot
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import PartitionState
 from models.plan import Plan, plan_for
 from tests.models.lines import MINUTE_MS, PARAMETERS, PRIOR, at, happened, line, of

@@ -9,11 +9,12 @@ import pytest
 
 from config.duration import DAY_MS
 from models.admission import decode_event
+from models.applied import Applied
 from models.customer.contacts import CONTACTS
 from models.decisions.trigger import Trigger
 from models.engine import Fate
 from models.events.wire import LOG_FORMAT, decode_line, encode_event
-from models.partition import Applied, Partition
+from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state, rehearsing_state
 from models.plan import plan_for
 from streams.log_records import live_record

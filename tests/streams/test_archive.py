@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec.structs import replace
 
+from models.applied import ALREADY_APPLIED
 from models.customer.row import Row
 from models.events.event import Event, Source
 from models.events.foreign import Foreign
@@ -14,7 +15,6 @@ from models.events.gone import Gone, encode_gone
 from models.events.rejection import Rejected
 from models.events.wire import decode_log_line, encode_event
 from models.graves import Grave
-from models.partition import ALREADY_APPLIED
 from streams.archive.frames import (
     FRAME_BYTES_MAX,
     SealedRecord,
