@@ -1,4 +1,4 @@
-"""Hypothesis draws few examples, so that they fit into every run, the same on every machine.
+"""Hypothesis draws few examples in every run and more at night, the same on every machine.
 
 Look for new ones with ``pytest tests/contract tests/properties --hypothesis-profile=thorough``.
 """
@@ -9,15 +9,18 @@ from hypothesis import HealthCheck, Phase, settings
 #: Failing examples are shrunk but not explained, because that takes minutes.
 _PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
 
-settings.register_profile(
-    "bounded",
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=_PHASES,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+_FEW, _MANY = 40, 200
+
+for name, count in (("few", _FEW), ("many", _MANY)):
+    settings.register_profile(
+        name,
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=_PHASES,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.register_profile(
     "thorough",
     max_examples=1_000,
@@ -29,6 +32,11 @@ settings.register_profile(
 
 
 def choose_examples(config: pytest.Config) -> None:
-    """Few examples, unless another profile is chosen."""
+    """Few examples, or many at night, unless another profile is chosen."""
     if not config.getoption("--hypothesis-profile"):
-        settings.load_profile("bounded")
+        settings.load_profile("many" if config.getoption("--nightly") else "few")
+
+
+def drawn(*, times: float) -> settings:
+    """As many times the examples of the profile, for a test whose examples are cheap or dear."""
+    return settings(max_examples=round(times * settings().max_examples))

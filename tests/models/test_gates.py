@@ -334,9 +334,7 @@ _SHUTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Sequence[Event]]] 
 
 
 @given(shut=st.sets(st.sampled_from(sorted(_SHUTS))))
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_of_several_shut_gates_the_first_is_told_and_nothing_is_lost(
     tmp_path: Path, shut: set[str]
 ) -> None:

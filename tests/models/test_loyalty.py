@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -25,6 +25,7 @@ from models.learning.lessons import Tally
 from models.learning.tallies import TallyLearner
 from models.parameters import load_parameters
 from models.population import name_of, samples_of_parts
+from tests.examples import drawn
 from tests.models.lines import (
     PARAMETERS,
     Within,
@@ -435,7 +436,6 @@ def test_a_late_event_does_not_raise_what_is_over() -> None:
 
 # Every order of arrival, repeats, ids that are one person.
 
-bounded = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 ORDERS = ("A", "B", "C", "D")
 DAYS = st.integers(0, 500)
 
@@ -479,7 +479,6 @@ def read(row: Row, within: Within) -> list[tuple[str, ...]]:
     return [tuple(str(fact(row, name, at_ms, within)) for name in names) for at_ms in TIMES]
 
 
-@bounded
 @given(st.data())
 def test_any_order_of_arrival_gives_one_balance(data: st.DataObject) -> None:
     within = context(parameters=MULTIPLIED)
@@ -503,7 +502,7 @@ def test_any_order_of_arrival_gives_one_balance(data: st.DataObject) -> None:
     assert {"active", "pending"}.isdisjoint(sums([*effects, *silence]))
 
 
-@settings(bounded, max_examples=8)
+@drawn(times=0.2)
 @given(st.randoms(use_true_random=False), st.integers(1, 24))
 def test_late_news_of_years_ends_like_that_on_time(chance: Random, orders_a_year: int) -> None:
     history = years(orders_a_year, orders_a_year * 4)
@@ -521,7 +520,6 @@ def test_late_news_of_years_ends_like_that_on_time(chance: Random, orders_a_year
     assert row.read(LOYALTY).told == other.read(LOYALTY).told
 
 
-@bounded
 @given(st.data())
 def test_lots_and_debits_always_add_up(data: st.DataObject) -> None:
     row = lived(data.draw(histories()))
@@ -532,7 +530,6 @@ def test_lots_and_debits_always_add_up(data: st.DataObject) -> None:
         assert not (account.debt and account.active)
 
 
-@bounded
 @given(histories())
 def test_timers_miss_no_change_that_time_alone_brings(history: list[Event]) -> None:
     within = context(parameters=MULTIPLIED)
@@ -554,7 +551,6 @@ def test_timers_miss_no_change_that_time_alone_brings(history: list[Event]) -> N
     }
 
 
-@bounded
 @given(histories())
 def test_a_level_is_the_highest_that_was_earned_within_the_grace(history: list[Event]) -> None:
     row = lived(history)
@@ -587,7 +583,6 @@ def whole(events: Sequence[Event], first: set[str]) -> tuple[list[Event], list[E
     return mine, [event for event in events if event not in mine]
 
 
-@bounded
 @given(histories(), st.sets(st.sampled_from(ORDERS)))
 def test_two_ids_of_one_person_have_their_points_together(
     history: list[Event], first: set[str]

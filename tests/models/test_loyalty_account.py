@@ -12,8 +12,9 @@ from models.customer.loyalty import LOYALTY, Account
 from models.customer.row import Row, encode_row
 from models.engine import Effect
 from models.events.event import Event
+from tests.examples import drawn
 from tests.models.lines import PARAMETERS, Within, context, copied
-from tests.models.test_loyalty import TIMES, bounded, histories, read, set_to
+from tests.models.test_loyalty import TIMES, histories, read, set_to
 
 SHOPS = {
     "as shipped": PARAMETERS,
@@ -47,7 +48,7 @@ def advanced(row: Row, event: Event, within: Within) -> list[Effect]:
 
 @pytest.mark.parametrize("shop", SHOPS)
 @pytest.mark.parametrize("is_late", [False, True])
-@bounded
+@drawn(times=0.5)
 @given(data=st.data())
 def test_a_row_in_memory_says_what_a_stored_one_says(
     data: st.DataObject, shop: str, is_late: bool

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -96,7 +96,6 @@ def is_quiet(moment: datetime, begin: int, end: int, where: ZoneInfo) -> bool:
     ),
     minutes=st.integers(0, 2_000),
 )
-@settings(max_examples=60, deadline=None)
 def test_no_minute_that_is_not_quiet_is_passed_over(
     where: str, begin: int, length: int, day: str, minutes: int
 ) -> None:

@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -393,9 +393,6 @@ def test_sums_that_were_taken_back_twice_are_nothing() -> None:
 
 # Order, repeats, bounds.
 
-#: As in tests/properties: few enough for every run, and the same ones on every machine.
-bounded = settings(max_examples=60, deadline=None, derandomize=True, database=None)
-
 _ANSWERS = st.lists(
     st.tuples(
         st.sampled_from(["nps", "csat", "ces"]),
@@ -438,7 +435,6 @@ def expected_sums(answers: Iterable[Told]) -> Counter[tuple[str, int]]:
     return Counter({key: amount for key, amount in sums.items() if amount})
 
 
-@bounded
 @given(answers=_ANSWERS, data=st.data())
 def test_late_repeated_and_shuffled_answers_end_in_the_same_sums(
     answers: list[Told], data: st.DataObject
@@ -460,7 +456,6 @@ def test_late_repeated_and_shuffled_answers_end_in_the_same_sums(
     assert len(row.read(SATISFACTION).opinions) <= OPINIONS_MAX
 
 
-@bounded
 @given(answers=_ANSWERS, data=st.data())
 def test_a_log_in_any_order_tells_the_same_of_all_customers(
     answers: list[Told], data: st.DataObject
@@ -517,7 +512,6 @@ def test_no_operator_can_ask_for_more_sums_than_a_part_may_tell() -> None:
         load_parameters(None, ["satisfaction.touchpoints=a,b,c,d,e,f"])
 
 
-@bounded
 @given(answers=_ANSWERS)
 def test_nothing_is_told_under_a_key_that_was_not_announced(answers: list[Told]) -> None:
     told_of = SATISFACTION.population

@@ -23,7 +23,9 @@ NEEDED = ("config", "models", "streams", "agents", "tests", "pyproject.toml")
 SOME_FAILED = 1
 TIMEOUT_S = 900
 #: Plugins that take as long to import as a short test.
-_WITHOUT = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:xdist")
+_WITHOUT = tuple(
+    f"-pno:{name}" for name in ("cacheprovider", "schemathesis", "xdist", "anyio", "valkey")
+)
 #: Each is a process that mostly waits.
 SIDE_BY_SIDE = 2
 

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.admission import decode_event
@@ -13,6 +13,7 @@ from models.events.wire import GONE, decode_line, encode_event
 from models.partition import Partition
 from models.partition_state import PartitionState, encode_state
 from streams.graves import CustomerGraves
+from tests.examples import drawn
 from tests.models.lines import START_MS, line
 from tests.properties.archives import Owner, Topics, Written
 from tests.properties.histories import StoredRows, canonical_logs
@@ -70,7 +71,7 @@ def erasing_bob(log: list[bytes], at: int) -> bytes:
 
 
 @given(log=canonical_logs(), seed=seeds)
-@settings(max_examples=300)
+@drawn(times=5)
 def test_the_archive_has_nothing_of_who_was_erased_and_all_else_is_as_ever(
     log: list[bytes], seed: int
 ) -> None:

@@ -8,7 +8,7 @@ import random
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from config import topics
@@ -25,6 +25,7 @@ from models.partition_state import PartitionState, encode_state
 from models.plan import plan_for
 from streams.quarantine import DECODERS, why_foreign
 from streams.recovery import ChangelogFold
+from tests.examples import drawn
 from tests.kafka.upgrade.recording import read_recording
 from tests.models.lines import PARAMETERS, PRIOR
 from tests.models.test_partition import HotRows
@@ -92,7 +93,6 @@ def test_what_workers_wrote_is_ours(topic: str) -> None:
 
 @pytest.mark.parametrize("topic", [topic for topic in DECODERS if topic != topics.DEAD_LETTERS])
 def test_anything_is_read_or_left_out(topic: str) -> None:
-    @settings(max_examples=60)
     @given(altered(topic) | st.binary(max_size=40))
     def check(value: bytes) -> None:
         why_foreign(topic, value)
@@ -103,7 +103,7 @@ def test_anything_is_read_or_left_out(topic: str) -> None:
 LESSONS = [one.value or b"" for one in RECORDED[topics.LABELLED_EXAMPLES]]
 
 
-@settings(max_examples=30)
+@drawn(times=0.5)
 @given(st.lists(altered(topics.LABELLED_EXAMPLES), min_size=1, max_size=12), st.randoms())
 def test_no_lesson_that_is_learnt_breaks_the_trainer(
     forged: list[bytes], chance: random.Random

@@ -5,7 +5,7 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -31,6 +31,7 @@ from models.learning.trainer import Trainer
 from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import plan_for
+from tests.examples import drawn
 from tests.models.lines import MINUTE_MS, PRIOR, START_MS, line, of
 from tests.models.lines import PARAMETERS as SHIPPED
 from tests.properties.histories import CUSTOMERS, StoredRows, canonical_log, canonical_logs
@@ -180,7 +181,7 @@ def test_a_partition_resumed_from_what_it_stored_goes_on_as_if_never_stopped(
 
 
 @given(records=canonical_logs(), data=st.data())
-@settings(max_examples=400)
+@drawn(times=6)
 def test_rows_ahead_of_their_partition_after_a_crash_change_nothing(
     records: list[bytes], data: st.DataObject
 ) -> None:

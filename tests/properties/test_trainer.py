@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -31,6 +31,7 @@ from models.learning.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from models.learning.spend_models import NAMES as SPEND_NAMES
 from models.learning.tallies import TallyState
 from models.learning.trainer import Trainer, TrainerState
+from tests.examples import drawn
 from tests.models.lines import PARAMETERS as SHIPPED
 from tests.models.lines import at
 
@@ -196,7 +197,7 @@ def told(content: bytes) -> list[object]:
 
 
 @given(lanes=lanes_of(checks | costs | tallies), data=st.data())
-@settings(max_examples=25)
+@drawn(times=0.5)
 def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
     lanes: list[list[Lesson]], data: st.DataObject
 ) -> None:
@@ -207,7 +208,7 @@ def test_any_interleaving_of_partitions_teaches_the_same_of_the_population(
 
 
 @given(lanes=lanes_of(checks | labels | costs | tallies), data=st.data())
-@settings(max_examples=40)
+@drawn(times=0.8)
 def test_resuming_anywhere_and_reading_some_again_teaches_the_same_bit_for_bit(
     lanes: list[list[Lesson]], data: st.DataObject
 ) -> None:
@@ -310,7 +311,7 @@ def unplaced(snapshot: Snapshot) -> bytes:
 
 
 @given(shop=shops, data=st.data())
-@settings(max_examples=30)
+@drawn(times=0.5)
 def test_any_interleaving_of_partitions_gives_the_same_snapshots_bit_for_bit(
     shop: list[tuple[Day, ...]], data: st.DataObject
 ) -> None:
@@ -324,7 +325,7 @@ def test_any_interleaving_of_partitions_gives_the_same_snapshots_bit_for_bit(
 
 
 @given(shop=shops, data=st.data())
-@settings(max_examples=30)
+@drawn(times=0.5)
 def test_a_trainer_that_goes_on_from_any_snapshot_draws_the_rest_of_them_bit_for_bit(
     shop: list[tuple[Day, ...]], data: st.DataObject
 ) -> None:
@@ -341,7 +342,7 @@ def test_a_trainer_that_goes_on_from_any_snapshot_draws_the_rest_of_them_bit_for
 
 
 @given(shop=shops, data=st.data())
-@settings(max_examples=30)
+@drawn(times=0.5)
 def test_what_waits_for_its_day_is_neither_lost_nor_learnt_twice(
     shop: list[tuple[Day, ...]], data: st.DataObject
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -27,6 +27,7 @@ from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state
 from models.plan import plan_for
 from models.replay import Replay
+from tests.examples import drawn
 from tests.models.lines import MINUTE_MS, PRIOR, SHIPPED, START_MS, line, watermark
 from tests.properties.histories import CUSTOMERS, StoredRows, clock_record, no_models
 from tests.properties.test_customers import FOUND_AT_LOOKS, assert_alike, encoded
@@ -110,7 +111,7 @@ def views(replay: Replay) -> dict[str, dict[str, Any]]:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=8)
+@drawn(times=0.2)
 def test_within_minutes_neither_order_nor_repeats_change_what_is_remembered(seed: int) -> None:
     rng = Random(seed)
     orderly = [(begin_ms, sorted(burst, key=_when)) for begin_ms, burst in bursts(rng)]
@@ -154,7 +155,7 @@ def _ms(raw: bytes) -> int:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=8)
+@drawn(times=0.2)
 def test_a_worker_that_restarts_remembers_what_a_replay_does(seed: int) -> None:
     rng = Random(seed)
     log = in_order([*bursts(rng)])
