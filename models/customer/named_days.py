@@ -100,10 +100,10 @@ class NamedDays:
         return self._between(first, last)
 
     def _found_between(self, first: int, last: int) -> tuple[tuple[int, str], ...]:
-        years = range(date.fromordinal(first).year, date.fromordinal(last).year + 1)
-        return tuple(
-            one for year in years for one in self._of_year(year) if first <= one[0] <= last
-        )
+        # A day so long after another one may be in the next year.
+        years = range(date.fromordinal(first).year - 1, date.fromordinal(last).year + 1)
+        days = {one for year in years for one in self._of_year(year)}
+        return tuple(sorted(one for one in days if first <= one[0] <= last))
 
     def _dates_of(self, year: int) -> list[tuple[int, str]]:
         days = {

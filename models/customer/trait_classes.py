@@ -4,9 +4,10 @@ What cannot be read is ignored, and never costs the event. A class stands for it
 ingest wrote is read the same way again.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
@@ -19,7 +20,6 @@ from config.parameters import Section
 from models.events.leniency import plain, read_json
 from models.events.numbers import number_in
 from models.events.rejection import Rejected
-from models.events.times import moment_of
 
 #: The class of words without a class, and the value for what is no longer known.
 OTHER, UNKNOWN_NOW = "other", "unknown"
@@ -64,6 +64,12 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _BIRTHDAYS: Final = ("birthday", "birthdate", "date_of_birth", "dob")
 _YEARS: Final = ("birth_year", "year_of_birth")
+_YEAR_FIRST: Final = re.compile(
+    r"(?P<year>\d{4})([-/.])(?P<month>\d\d?)\2(?P<day>\d\d?)(?:[T ].*)?", re.ASCII
+).fullmatch
+#: A number that is no date in digits counts from 1970, in seconds or, from here on, milliseconds.
+_EPOCH_MIN, _EPOCH_MS_MIN = 1e8, 1e10
+_FOUR_DIGITS: Final = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII).findall
 #: All of these names.
 NAMES_READ: Final = frozenset(
     {*_BIRTHDAYS, *_YEARS, AGE, *(name for names in _NAMES.values() for name in names)}
@@ -332,19 +338,17 @@ def _born(given: Mapping[str, Any], today: date) -> tuple[int, int] | None:
 
 
 def _born_by(name: str, value: Any, today: date) -> tuple[int, int] | None:
-    if name in _BIRTHDAYS:
-        day = _date(value)
-        if day is None or not _BORN_MIN <= day.year <= today.year:
-            return None
+    if name in _BIRTHDAYS and (day := _date(value)) is not None:
         had_birthday = (today.month, today.day) >= (day.month, day.day)
-        return day.year, today.year - day.year - (not had_birthday)
-    number = _number(value)
+        age = today.year - day.year - (not had_birthday)
+        return (day.year, age) if _BORN_MIN <= day.year <= today.year else None
+    number = _year_in(value) if name in _BIRTHDAYS else _number(value)
     if number is None:
         return None
     year = int(number)
     if name == BORN and year == UNBORN:
         return UNBORN, 0
-    if name == BORN or name in _YEARS:
+    if name != AGE:
         # With only a year, the birthday may be still to come; ingest knew the day.
         age = today.year - year - (name != BORN)
         return (year, age) if _BORN_MIN <= year <= today.year else None
@@ -352,10 +356,36 @@ def _born_by(name: str, value: Any, today: date) -> tuple[int, int] | None:
 
 
 def _date(value: Any) -> date | None:
-    if not isinstance(value, str):
-        return None
+    """The date in a text whose year comes first, whatever time of the day follows it, or in seconds
+    or milliseconds since 1970.
+    """
+    number = _number(value)
+    if number is not None and abs(number) >= _EPOCH_MIN:
+        return _date_since_1970(number)
+    said = f"{value}".strip()
+    found = _YEAR_FIRST(said)
     try:
-        return date.fromisoformat(value.strip())
+        if found is not None:
+            return date(int(found["year"]), int(found["month"]), int(found["day"]))
+        return date.fromisoformat(said)
     except ValueError:
-        moment = moment_of(value)
-    return None if moment is None else moment.date()
+        return None
+
+
+def _date_since_1970(number: float) -> date | None:
+    seconds = number if abs(number) < _EPOCH_MS_MIN else number / 1_000
+    try:
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).date()
+    except OverflowError:
+        return None
+
+
+def _year_in(value: Any) -> int | None:
+    """The only year in a text, be it ``05.03.1992`` or ``March 5, 1992``; whether the day or the
+    month comes first cannot be known.
+    """
+    if isinstance(value, dict | list):
+        return None
+    numbers = map(int, _FOUR_DIGITS(f"{value}"))
+    years = [year for year in numbers if year >= _BORN_MIN]
+    return years[0] if len(years) == 1 else None

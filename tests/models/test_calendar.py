@@ -15,7 +15,13 @@ from msgspec.structs import replace
 from config.duration import DAY_MS, DurationMs
 from config.parameters import Parameters
 from models.customer.calendar import CALENDAR, CalendarParameters
-from models.customer.named_days import anniversaries, dates_in, may_be_anniversary, yearly
+from models.customer.named_days import (
+    NamedDays,
+    anniversaries,
+    dates_in,
+    may_be_anniversary,
+    yearly,
+)
 from models.customer.row import Row
 from models.customer.touches import TOUCHES_MAX, ChannelParameters
 from models.decisions.trigger import Trigger
@@ -96,6 +102,27 @@ def test_a_contact_is_due_thirty_days_after_the_last_at_the_hour_at_which_they_c
     [due] = fired(effects, "contact-due")
 
     assert due.startswith("2026-01-31T19:")
+
+
+@pytest.mark.parametrize("first_day", range(-60, 20))
+def test_a_day_that_follows_another_one_may_be_of_the_next_year(first_day: int) -> None:
+    """A week after the last Thursday of December is a day of January."""
+    days = NamedDays({"after-all": "last thursday of december + 7", "new-year": "01-01"})
+    new_year = date(2027, 1, 1).toordinal()
+    first, last = new_year + first_day, new_year + first_day + 7
+
+    found = days.between(first, last)
+
+    every = [(new_year, "new-year"), (date(2027, 1, 7).toordinal(), "after-all")]
+    assert [one for one in every if first <= one[0] <= last] == list(found)
+
+
+def test_a_day_of_january_that_follows_one_of_december_is_told_on_the_day() -> None:
+    days = {"after-all": "last thursday of december + 7"}
+    row, _ = told([bought(340)], 372, shop(days=days))
+
+    assert "after-all" == row.read(CALENDAR).name
+    assert 372 >= row.read(CALENDAR).day - date(2026, 1, 1).toordinal()
 
 
 def test_it_is_due_again_after_as_long_and_counted_until_somebody_comes() -> None:

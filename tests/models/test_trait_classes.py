@@ -105,6 +105,42 @@ def test_free_text_is_other_and_goes_no_further() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "born"),
+    [
+        *((said, 1992) for said in ("1992-03-05", "19920305", 19920305, "1992/03/05", "1992.3.5")),
+        # With a time of the day, with and without a zone.
+        *((f"1992-03-05{time}", 1992) for time in ("T00:00:00Z", "T00:00:00", " 00:00:00.000")),
+        ("1992-12-31T23:00:00Z", 1992),
+        # Which is the day and which the month is not known, but the year is.
+        *((said, 1992) for said in ("05.03.1992", "3/5/1992", "5-3-1992", "1992-03", "1992", 1992)),
+        *((said, 1992) for said in ("March 5, 1992", "5 Mar 1992")),
+        ("Thu, 05 Mar 1992 00:00:00 +0100", 1992),
+        # Seconds and milliseconds since 1970.
+        *((said, 1992) for said in (699_753_600, "699753600", 699_753_600_000)),
+        *((said, 1965) for said in (-157_000_000, -157_000_000_000)),
+        # Not known.
+        *((said, None) for said in ("05/03/92", "1992 or 1993", "", "0000-00-00", 5, True, 1e300)),
+        *((said, None) for said in ([1992], "2999-01-01", "5.3.2999", 4_000_000_000, [], {})),
+    ],
+)
+def test_a_date_of_birth_is_read_as_shops_write_it(said: Any, born: int | None) -> None:
+    found = told({"birthday": said})
+
+    assert ({} if born is None else {"born": born}) == found
+
+
+@pytest.mark.parametrize(
+    "said", ["2015-03-05T00:00:00", "05.03.2015", "2015/3/5", 1_425_513_600, "March 2015", 2012]
+)
+def test_a_child_is_known_by_any_date_of_birth(said: Any) -> None:
+    found = told({"birthday": said, "country": "de", "gender": "f"})
+
+    assert {"born": 0, "is_child": True, "region": "unknown", "gender": "unknown"}.items() <= (
+        found.items()
+    )
+
+
+@pytest.mark.parametrize(
     ("traits", "is_kept"),
     [
         ({"age": 13}, False),
