@@ -15,7 +15,7 @@ from config.duration import DAY_MS
 from config.parameters import Money
 from models.customer.decay import decayed
 from models.customer.fingerprint import fingerprint
-from models.customer.order_news import number_or_none
+from models.customer.order_products import number_or_none
 from models.customer.row import State
 from models.events.event import Event, EventType
 from models.events.times import milliseconds, moment_of

@@ -84,8 +84,10 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
         return
     if event.kind.is_passive:
         return
-    if not state.won_day and event.channel:
-        winning.note_touch(state, event.channel, at_ms, scene)
+    # What came before the first purchase may be heard of after the look that found it.
+    is_before = not state.won_day or at_ms < (state.won_day + 1) * DAY_MS
+    if event.channel and is_before and winning.note_touch(state, event.channel, at_ms, scene):
+        _look_soon(scene, at_ms)
     section = scene.parameters.of(LifecycleParameters)
     if points := section.points.get(name):
         state.points = added(state.points, state.points_at_ms, points, at_ms, section.half_life)

@@ -9,10 +9,9 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from config.names import folded
-from models.customer.fingerprint import fingerprint
+from models.customer.order_products import Product, take_coupon, take_discount
 from models.events.codes import code
 from models.events.event import Amount, EventType, Text
-from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected
 from models.events.times import moment_of
 
@@ -20,76 +19,10 @@ COMPLETED, UPDATED = "Order Completed", "Order Updated"
 REFUNDED, CANCELLED = "Order Refunded", "Order Cancelled"
 #: How many products of an order are read.
 PRODUCTS_MAX = 100
-#: The largest price and the largest quantity, so that their product is a valid amount.
-_NUMBER_MAX = 1e12
-_ITEM_BITS = 32
 
 
 def _named(field: str, *aliases: str) -> dict[str, str]:
     return dict.fromkeys(aliases, field)
-
-
-class Product(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A product of an order or of a refund. A price or a quantity that is not a number is unknown;
-    an unknown quantity is 1. ``category`` matters if it has a margin of its own.
-    """
-
-    product_id: str | int | float | None = None
-    sku: str | int | float | None = None
-    variant: str | int | float | None = None
-    price: float | str | None = None
-    quantity: float | str | None = None
-    category: Any = None
-    #: A product id that cannot be read does not cost the order.
-    dispensable: ClassVar[frozenset[str]] = frozenset({"product_id", "sku", "variant"})
-    holders: ClassVar[tuple[str, ...]] = ("lineitem", "item", "product")
-    aliases: ClassVar[Mapping[str, str]] = {
-        **_named("product_id", "item_id"),
-        **_named("variant", "item_variant", "variant_id"),
-        **_named("price", "item_price"),
-        **_named("category", "item_category"),
-    }
-
-    @property
-    def key(self) -> int:
-        """The product's key within the order: the variant's, else the product's."""
-        sku, variant, product = self.sku, self.variant, self.product_id
-        if sku not in (None, ""):
-            return _key(f"{sku}")
-        if variant not in (None, ""):
-            return _key(f"{product} {variant}")
-        return _key(f"{product}") if product not in (None, "") else 0
-
-    @property
-    def product_key(self) -> int:
-        """The key of a product that is named by its id alone."""
-        return _key(f"{self.product_id}") if self.product_id not in (None, "") else self.key
-
-    @property
-    def unit(self) -> float | None:
-        """The price of one; None if it is not known."""
-        return number_or_none(self.price)
-
-    @property
-    def pieces(self) -> float:
-        found = number_or_none(self.quantity)
-        return 1.0 if found is None else found
-
-
-def _key(text: str) -> int:
-    # 0 is the key of a product without any id, which is no product of the order.
-    return (fingerprint(text) >> (63 - _ITEM_BITS)) or 1
-
-
-def number_or_none(value: float | str | None) -> float | None:
-    """A price, quantity or amount; None for anything else, which does not cost its event."""
-    said = number_in(value) if isinstance(value, str) else None
-    try:
-        number = said if said is not None else float(-1.0 if value is None else value)
-    except ValueError:
-        return None
-    # NaN is outside of the bounds, too.
-    return number if 0.0 <= number <= _NUMBER_MAX else None
 
 
 #: What pixels, tag managers and shop systems call the fields of orders, the likeliest first.
@@ -199,6 +132,8 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         _limit(self)
+        if self.products and (coupon := take_coupon(self.products)) and not self.coupon:
+            force_setattr(self, "coupon", coupon)
         said = _statuses_of(self)
         if said != _NO_STATUSES:
             force_setattr(self, "status", _ended_by(said))
@@ -268,6 +203,10 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         _limit(self)
+        if self.products:
+            # Of what is given back, only what it was worth matters.
+            take_coupon(self.products)
+            take_discount(self.products)
         is_part = not self.products and (self.part is not None or _is_partial(self.partial))
         force_setattr(self, "part", None)
         force_setattr(self, "reason", code(self.reason))

@@ -17,6 +17,7 @@ from math import exp, exp2, nan
 from typing import ClassVar, NamedTuple
 
 from msgspec import Struct, field, msgpack
+from msgspec.structs import force_setattr
 
 from config.duration import DAY_MS
 from config.limits import Positive, PositiveInt, PositiveMs, Share
@@ -30,8 +31,8 @@ from models.customer.order_news import (
     REFUNDED,
     UPDATED,
     OrderNews,
-    number_or_none,
 )
+from models.customer.order_products import Product, number_or_none, take_discount
 from models.customer.order_state import Order
 from models.customer.part import Basis, Fact, Line, Part, ProfileSection, Sum, Told
 from models.customer.purchases import order_of_event, purchases
@@ -75,6 +76,13 @@ class Discount(Struct, frozen=True, omit_defaults=True, gc=False):
     discount: float | str | None = None
     #: A bad discount does not cost the order.
     dispensable: ClassVar[frozenset[str]] = frozenset({"discount"})
+
+    def __post_init__(self) -> None:
+        """Without a discount of its own, an order has that of its products."""
+        products: Sequence[Product] = getattr(self, "products", None) or ()
+        found = take_discount(products) if products else None
+        if found is not None and self.discount is None:
+            force_setattr(self, "discount", found)
 
 
 class Sort(Struct, frozen=True, omit_defaults=True, gc=False):

@@ -16,6 +16,7 @@ from models.customer.lifecycle_state import VISITORS, Lifecycle
 from models.customer.margins import margin_share
 from models.customer.part import Sum, changed_sums
 from models.customer.purchase_state import Purchases
+from models.customer.purchase_windows import first_purchase_ms
 from models.customer.purchases import purchases
 from models.customer.scene import Scene
 from models.customer.scores import lifetime_worth
@@ -41,14 +42,25 @@ TOUCHES_MAX: Final = 8
 _WEEK_DAYS: Final = 7
 
 
-def note_touch(state: Lifecycle, channel: str, at_ms: int, scene: Scene) -> None:
-    """Keep the channel of a touch before the first purchase, if the last touch is the one that
-    counts.
+def note_touch(state: Lifecycle, channel: str, at_ms: int, scene: Scene) -> bool:
+    """Keep the channel of a touch until the first purchase, if the last touch is the one that
+    counts; return whether it may change by whom a customer was won.
     """
     section = scene.parameters.of(AcquisitionParameters)
-    if section.touch is Touch.LAST and channel not in section.direct:
-        insort(state.touches, (at_ms, channel[:CHANNEL_LENGTH_MAX]))
-        del state.touches[:-TOUCHES_MAX]
+    if section.touch is not Touch.LAST or channel in section.direct:
+        return False
+    insort(state.touches, (at_ms, channel[:CHANNEL_LENGTH_MAX]))
+    first_ms = first_purchase_ms(scene.of(purchases))
+    _limit(state.touches, first_ms)
+    return state.won_day > 0 and at_ms <= first_ms
+
+
+def _limit(touches: list[tuple[int, str]], first_ms: int) -> None:
+    """Drop the earliest touches beyond the bound, but not the last one before the first purchase,
+    however often the customer came after it.
+    """
+    while len(touches) > TOUCHES_MAX:
+        del touches[1 if touches[1][0] > first_ms > 0 else 0]
 
 
 def note_purchases(state: Lifecycle, scene: Scene, *, is_another: bool) -> None:
@@ -58,7 +70,7 @@ def note_purchases(state: Lifecycle, scene: Scene, *, is_another: bool) -> None:
     bought, today = scene.of(purchases), scene.at_ms // DAY_MS
     if not bought.count:
         # Everything was given back, so the customer is not won.
-        state.won_day = 0
+        state.won_day, state.won_by = 0, ""
     elif not state.won_day or not bought.earlier_days:
         state.won_day = bought.days[0] if bought.days else bought.first_at_ms // DAY_MS
         state.won_by = _last_touch(state, bought, scene)
@@ -96,7 +108,7 @@ def _by_week(brought: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _last_touch(state: Lifecycle, bought: Purchases, scene: Scene) -> str:
     within_ms = scene.parameters.of(AcquisitionParameters).touch_within
-    first_ms = bought.first_at_ms
+    first_ms = first_purchase_ms(bought)
     for at_ms, channel in reversed(state.touches):
         if first_ms - within_ms < at_ms <= first_ms:
             return channel
@@ -207,4 +219,5 @@ def unite(one: Lifecycle, state: Lifecycle) -> None:
     one.margin_minor += state.margin_minor
     one.worth_minor += state.worth_minor
     one.brought = _by_week([*one.brought, *state.brought])
-    one.touches = sorted([*one.touches, *state.touches])[-TOUCHES_MAX:]
+    one.touches = sorted([*one.touches, *state.touches])
+    _limit(one.touches, one.won_day * DAY_MS)

@@ -12,6 +12,7 @@ from models.admission import admit, decode_event
 from models.customer.acquisition import AcquisitionParameters, Touch
 from models.customer.engagement import ENGAGEMENT
 from models.customer.lifecycle import LIFECYCLE
+from models.customer.winning import TOUCHES_MAX
 from models.engine import Fate
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
@@ -375,6 +376,54 @@ def test_the_last_touch_before_the_first_purchase_wins_the_customer_if_it_is_ask
         assert [won_by] == [name for name, view in found.lately.items() if view.won]
         # Who was seen is by the first one in any case.
         assert [touches[0][1]] == [name for name, view in found.lately.items() if view.seen]
+
+
+def won_by_last_touch(events: Iterable[Event], until: float, settled: float) -> list[str]:
+    """The channels that won the customer; the ``events`` come when the others have settled."""
+    within = context(parameters=LAST)
+    row, effects = lived_with_effects(
+        (one for one in events if one.message_id != "late"), within=within
+    )
+    row, more = waited(row, at(settled), within=within)
+    late = [one for one in events if one.message_id == "late"]
+    row, of_late = lived_with_effects(late, row=row, within=within)
+    _, last = waited(row, at(until), within=within)
+    found = after(*told([*effects, *more, *of_late, *last]), day=until)
+    return [name for name, view in found.lately.items() if view.won]
+
+
+def an_order(day: float, order: str = "o", **said: Any) -> Event:
+    return happened("Order Completed", at(day), channel="web", order_id=order, revenue=9.0, **said)
+
+
+def test_visits_after_the_first_purchase_do_not_displace_the_touch_that_won() -> None:
+    first, search = (happened("page", at(day), channel=n) for day, n in ((0, "x"), (10, "search")))
+    later = [
+        happened("page", at(14, minutes=one + 1), channel="social", message=f"{one}")
+        for one in range(3 * TOUCHES_MAX)
+    ]
+
+    assert ["search"] == won_by_last_touch([first, search, an_order(14), *later], 15, 15)
+    assert ["search"] == won_by_last_touch([first, an_order(14), *later, search], 15, 15)
+
+
+def test_a_touch_that_is_heard_of_late_wins_as_one_in_time() -> None:
+    first = happened("page", at(0), channel="x")
+    late = happened("page", at(13.9), channel="search", message="late")
+    after_it = happened("page", at(14.01), channel="search", message="late")
+
+    assert ["search"] == won_by_last_touch([first, an_order(14), late], 16, 15)
+    assert ["x"] == won_by_last_touch([first, an_order(14), after_it], 16, 15)
+
+
+def test_who_gave_the_first_order_back_is_won_anew() -> None:
+    """Two months after their last touch: by the channel of their first event."""
+    first, search = (happened("page", at(day), channel=n) for day, n in ((0, "x"), (10, "search")))
+    back = happened("Order Refunded", at(16), order_id="o")
+    again = happened("Order Completed", at(80), order_id="again", revenue=9.0, message="late")
+    events = [first, search, an_order(14), back, again]
+
+    assert ["x"] == won_by_last_touch(events, 82, 20)
 
 
 def test_the_first_touch_wins_unless_the_last_one_is_asked_for() -> None:

@@ -10,7 +10,7 @@ import pytest
 from agents.trials.demo.shop import ShopConfig, simulate
 from models.admission import admit, decode_event
 from models.catalogue import KINDS
-from models.customer.order_news import Product
+from models.customer.order_products import Product
 from models.events.event import Event
 from models.events.properties import PropertyReader
 from models.events.rejection import Reason, Rejected

@@ -10,6 +10,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from config.parameters import Parameters
+from models.admission import decode_event
 from models.customer.part import KEYS_MAX
 from models.customer.prices import (
     PRICE_DEPENDENT,
@@ -22,6 +23,7 @@ from models.customer.prices import (
 from models.customer.row import Row
 from models.engine import Effect
 from models.events.event import Event
+from models.events.wire import encode_event
 from models.learning.lessons import Tally
 from models.learning.tallies import Tallies
 from tests.models.lines import (
@@ -78,6 +80,45 @@ def test_sensitivity_is_what_was_bought_for_less_how_much_and_what_was_looked_fo
     found = of(events)
 
     assert (share, depth, total) == pytest.approx((found.share, found.depth, found.total), abs=1e-4)
+
+
+SHIRT = {"product_id": "shirt", "price": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("said", "coupon", "discount"),
+    [
+        # The coupon or the discount of a product is the order's: 20 of 80.
+        ({"products": [SHIRT, {**SHIRT, "coupon": "MAY"}]}, "MAY", None),
+        ({"products": [SHIRT, {**SHIRT, "discount": 20.0}]}, None, 20.0),
+        ({"products": [{**SHIRT, "discount": "10.00", "quantity": 2}]}, None, 20.0),
+        ({"items": [{"item_id": "shirt", "coupon": "MAY", "discount": 0}]}, "MAY", 0.0),
+        # What the order says of itself counts.
+        ({"products": [{**SHIRT, "coupon": "MAY"}], "coupon": "JUNE"}, "JUNE", None),
+        ({"products": [{**SHIRT, "discount": 5.0}], "discount": 20.0}, None, 20.0),
+        ({"products": [{**SHIRT, "discount": 5.0}], "discount": None}, None, 5.0),
+        # Nothing that can be read, and nothing that is said.
+        ({"products": [{**SHIRT, "coupon": {"code": 1}, "discount": "some"}]}, None, None),
+        ({"products": [{**SHIRT, "coupon": "", "discount": None}]}, None, None),
+        ({"products": []}, None, None),
+    ],
+)
+def test_what_a_product_costs_less_the_order_costs_less(
+    said: dict[str, Any], coupon: str | None, discount: float | None
+) -> None:
+    event = bought(0, **said)
+    news = event.properties
+    again = decode_event(encode_event(event), message_id="none").properties
+
+    assert (coupon, discount) == (news.coupon or None, news.discount)
+    assert {(None, None)} >= {(one.coupon, one.discount) for one in news.products}
+    assert (news.coupon, news.discount, news.products) == (
+        again.coupon,
+        again.discount,
+        again.products,
+    )
+    by_order = {name: said for name, said in (("coupon", coupon), ("discount", discount)) if said}
+    assert of([bought(0, **by_order)]) == of([event])
 
 
 def test_nothing_is_known_of_somebody_who_bought_nothing() -> None:
