@@ -5,11 +5,12 @@ ones do not weigh more because they are remembered longer. Unpaid invoices stay;
 the oldest are added to a sum of what else is owed.
 """
 
-from collections.abc import Iterable
-from typing import Annotated, ClassVar, Final
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, ClassVar, Final
 
 from msgspec import Meta, Struct, field
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from config.duration import DAY_MS
 from config.parameters import Money
@@ -18,7 +19,8 @@ from models.customer.fingerprint import fingerprint
 from models.customer.order_products import number_or_none
 from models.customer.row import State
 from models.events.event import Event, EventType
-from models.events.times import milliseconds, moment_of
+from models.events.numbers import number_in
+from models.events.times import milliseconds, moment_of, since_1970
 from models.money import foreign, has_rate, minor_per_unit, shop_minor
 
 ISSUED, PAID, OVERDUE = "Invoice Issued", "Invoice Paid", "Invoice Overdue"
@@ -36,14 +38,23 @@ _QUARTER_MS: Final = 91 * DAY_MS
 class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
     """An invoice was issued, paid or not paid in time. A missing field does not cost the event:
     without an ``invoice_id`` it says nothing about credit, without an amount it weighs as a typical
-    order, and without ``due_at`` (ISO 8601) it is paid in time unless it was overdue before.
+    order, and without ``due_at`` it is paid in time unless it was overdue before.
+
+    ``due_at`` is ISO 8601, in UTC without an offset; a date is the end of that day. Seconds and
+    milliseconds since 1970 are read as well.
     """
 
     invoice_id: str | None = None
     amount: float | str | None = None
     currency: str | None = None
-    due_at: str | None = None
+    due_at: Any = None
     dispensable: ClassVar[frozenset[str]] = frozenset({"invoice_id", "amount"})
+    aliases: ClassVar[Mapping[str, str]] = dict.fromkeys(("due_date", "due_on"), "due_at")
+
+    def __post_init__(self) -> None:
+        if self.due_at is not None:
+            moment = _due(self.due_at)
+            force_setattr(self, "due_at", None if moment is None else moment.isoformat())
 
     @property
     def has_amount(self) -> bool:
@@ -61,6 +72,23 @@ class CreditAssessment(Struct, frozen=True, omit_defaults=True, gc=False):
     """An assessment of a customer's credit by an outside source: 0 is none, 100 the best."""
 
     score: Annotated[float, Meta(ge=0, le=100)]
+
+
+def _due(said: Any) -> datetime | None:
+    if isinstance(said, int | float):
+        return since_1970(said)
+    if not isinstance(said, str):
+        return None
+    moment = moment_of(said) or moment_of(f"{said.strip()}Z")
+    if moment is not None:
+        return moment
+    if (number := number_in(said)) is not None and (moment := since_1970(number)) is not None:
+        return moment
+    try:
+        day = date.fromisoformat(said.strip())
+        return datetime.combine(day, time.max, UTC)
+    except ValueError:
+        return None
 
 
 EVENTS: Final = {

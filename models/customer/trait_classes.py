@@ -7,7 +7,7 @@ ingest wrote is read the same way again.
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Annotated, Any, Final
 
@@ -20,6 +20,7 @@ from config.parameters import Section
 from models.events.leniency import plain, read_json
 from models.events.numbers import number_in
 from models.events.rejection import Rejected
+from models.events.times import since_1970
 
 #: The class of words without a class, and the value for what is no longer known.
 OTHER, UNKNOWN_NOW = "other", "unknown"
@@ -67,8 +68,6 @@ _YEARS: Final = ("birth_year", "year_of_birth")
 _YEAR_FIRST: Final = re.compile(
     r"(?P<year>\d{4})([-/.])(?P<month>\d\d?)\2(?P<day>\d\d?)(?:[T ].*)?", re.ASCII
 ).fullmatch
-#: A number that is no date in digits counts from 1970, in seconds or, from here on, milliseconds.
-_EPOCH_MIN, _EPOCH_MS_MIN = 1e8, 1e10
 _FOUR_DIGITS: Final = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII).findall
 #: All of these names.
 NAMES_READ: Final = frozenset(
@@ -360,8 +359,8 @@ def _date(value: Any) -> date | None:
     or milliseconds since 1970.
     """
     number = _number(value)
-    if number is not None and abs(number) >= _EPOCH_MIN:
-        return _date_since_1970(number)
+    if number is not None and (moment := since_1970(number)) is not None:
+        return moment.date()
     said = f"{value}".strip()
     found = _YEAR_FIRST(said)
     try:
@@ -369,14 +368,6 @@ def _date(value: Any) -> date | None:
             return date(int(found["year"]), int(found["month"]), int(found["day"]))
         return date.fromisoformat(said)
     except ValueError:
-        return None
-
-
-def _date_since_1970(number: float) -> date | None:
-    seconds = number if abs(number) < _EPOCH_MS_MIN else number / 1_000
-    try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).date()
-    except OverflowError:
         return None
 
 

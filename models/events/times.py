@@ -14,6 +14,8 @@ _LENGTH_MAX: Final = 64
 #: The separators in 2026-03-01T10:00:00.000Z.
 _USUAL_MARKS: Final = ("-", "-", "T", ".", "Z")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+#: Seconds since 1970 of 1973, and of 2286.
+_SECONDS_MIN, _MILLISECONDS_MIN = 1e8, 1e10
 #: The year 3000: a deadline that follows from an earlier event can still be written as a date.
 LATEST_MS = 32_503_680_000_000
 
@@ -74,6 +76,19 @@ def _usual_moment_of(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
+        return None
+
+
+def since_1970(number: float) -> datetime | None:
+    """The moment so many seconds or, for larger numbers, milliseconds after 1970; None for numbers
+    that are too small to be told from a year or a count.
+    """
+    if abs(number) < _SECONDS_MIN:
+        return None
+    try:
+        seconds = number if abs(number) < _MILLISECONDS_MIN else number / 1_000
+        return _EPOCH + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
         return None
 
 
