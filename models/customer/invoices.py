@@ -33,6 +33,13 @@ ADDED_UP_MAX: Final = 64
 #: The quarters by which paid invoices are added up: five years; earlier ones would weigh little.
 QUARTERS_MAX: Final = 20
 _QUARTER_MS: Final = 91 * DAY_MS
+#: How many payments of an invoice are kept one by one; all later ones are one.
+PAYMENTS_MAX: Final = 16
+#: The share of its amount by which an invoice is paid in full: a little may be missing for cash
+#: discounts, fees and rates of exchange.
+_IN_FULL: Final = 0.95
+#: The time of an amount that is only known from its being overdue: before all others.
+_OVERDUE_BILLED_MS: Final = 1
 
 
 class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -97,9 +104,16 @@ EVENTS: Final = {
 }
 
 
+#: When it was made, and its amount.
+Payment = tuple[int, int]
+
+
 class Invoice(State):
-    """An invoice by its fingerprint; a time of 0 is never, and an ``amount_minor`` of 0 is not
-    known.
+    """An invoice by its fingerprint; a time of 0 is never, and an amount of 0 is not known.
+
+    ``paid_ms``: when it was paid in full; ``billed_minor``: the amount with which it was last
+    issued, at ``billed_ms``, or which was overdue; ``payments``: as (time, amount), ascending, 0
+    for all that was to be paid; ``amount_minor``: the highest of all amounts.
     """
 
     id: int
@@ -108,22 +122,45 @@ class Invoice(State):
     overdue_ms: int = 0
     amount_minor: int = 0
     latest_ms: int = 0
+    billed_ms: int = 0
+    billed_minor: int = 0
+    payments: list[Payment] = field(default_factory=list)
 
-    def settled_ms(self, at_ms: int) -> int:
-        """When it was paid, or became overdue; 0 while neither is known. An invoice that is unpaid
-        when due is overdue without an event that says so.
+    def overdue_since_ms(self, at_ms: int) -> int:
+        """When what is not paid became overdue; 0 if it did not. An invoice that is unpaid when due
+        is overdue without an event that says so.
         """
-        known_ms = self.paid_ms or self.overdue_ms
-        return known_ms or (self.due_ms if self.due_ms < at_ms else 0)
+        return self.overdue_ms or (self.due_ms if self.due_ms < at_ms else 0)
+
+    def is_in_time(self, paid_ms: int) -> bool:
+        """Whether what was paid then was paid in time."""
+        if self.due_ms:
+            return paid_ms <= self.due_ms
+        return not 0 < self.overdue_ms < paid_ms
+
+    def paid(self) -> list[Payment]:
+        """What was paid, and when; an amount of 0 is not known."""
+        in_full = self.paid_ms and (self.paid_ms, self.amount_minor)
+        if not in_full or (len(self.payments) > 1 and all(part for _, part in self.payments)):
+            return self.payments
+        return [in_full]
 
     @property
-    def is_in_time(self) -> bool:
-        """Whether it was paid in time."""
-        if not self.paid_ms:
-            return False
-        if self.due_ms:
-            return self.paid_ms <= self.due_ms
-        return not 0 < self.overdue_ms < self.paid_ms
+    def open_minor(self) -> int:
+        """What is still to be paid; 0 if the amount is not known, or nothing is."""
+        left_minor = 0 if self.paid_ms else self.billed_minor or self.amount_minor
+        for _, part_minor in self.payments:
+            left_minor -= part_minor
+        return max(left_minor, 0)
+
+    def settle(self) -> None:
+        """Find when it was paid in full: before an amount is known, by any payment."""
+        left_minor, self.paid_ms = self.billed_minor * _IN_FULL, 0
+        for at_ms, part_minor in self.payments:
+            left_minor -= part_minor or left_minor
+            if left_minor <= 0:
+                self.paid_ms = at_ms
+                break
 
 
 class Added(State):
@@ -180,13 +217,17 @@ def note(state: Solvency, event: Event, money: Money) -> None:
     one = Invoice(fingerprint(news.invoice_id), news.due_ms, latest_ms=at_ms)
     if one.id in state.added_up:
         return
-    if event.name == PAID:
-        one.paid_ms = at_ms
-    elif event.name == OVERDUE:
-        one.overdue_ms = at_ms
     amount, currency = number_or_none(news.amount), foreign(news.currency, money)
     if amount is not None and has_rate(currency, at_ms, money):
         one.amount_minor = shop_minor(amount, currency, at_ms, money)
+    if event.name == PAID:
+        one.paid_ms, one.payments = at_ms, [(at_ms, one.amount_minor)]
+    else:
+        one.overdue_ms = at_ms if event.name == OVERDUE else 0
+        if one.amount_minor:
+            # What is overdue may be a part of it.
+            one.billed_ms = _OVERDUE_BILLED_MS if one.overdue_ms else at_ms
+            one.billed_minor = one.amount_minor
     if one.paid_ms and state.owed_ms and all(known.id != one.id for known in state.invoices):
         _pay_off(state, one)
     _keep(state, [*state.invoices, one])
@@ -239,14 +280,16 @@ def _when_due(one: Invoice) -> tuple[int, int, int]:
 
 def _add_up(state: Solvency, one: Invoice) -> None:
     """Add a paid invoice to those of its quarter."""
-    new, of_it = PaidQuarter(one.paid_ms // _QUARTER_MS, Added(), Added()), Added()
-    of_it.add(one.amount_minor, int(not one.amount_minor))
-    if one.is_in_time:
-        new.in_time = of_it
-    else:
-        new.late = of_it
-    _add_quarter(state, new)
+    _add_payments(state, one)
     state.added_up = [*state.added_up, one.id][-ADDED_UP_MAX:]
+
+
+def _add_payments(state: Solvency, one: Invoice) -> None:
+    for paid_ms, paid_minor in one.paid():
+        new = PaidQuarter(paid_ms // _QUARTER_MS, Added(), Added())
+        of_it = new.in_time if one.is_in_time(paid_ms) else new.late
+        of_it.add(paid_minor, int(not paid_minor))
+        _add_quarter(state, new)
 
 
 def _add_quarter(state: Solvency, new: PaidQuarter) -> None:
@@ -258,10 +301,11 @@ def _add_quarter(state: Solvency, new: PaidQuarter) -> None:
 
 
 def _owe(state: Solvency, one: Invoice) -> None:
-    """Add an invoice to what else is owed, unless it has no due date."""
+    """Add what is open of an invoice to what else is owed, unless it has no due date."""
+    _add_payments(state, one)
     due_ms = one.overdue_ms or one.due_ms
     if due_ms:
-        state.owed.add(one.amount_minor, int(not one.amount_minor))
+        state.owed.add(one.open_minor, int(not one.amount_minor))
         state.owed_ms = max(state.owed_ms, due_ms)
 
 
@@ -279,15 +323,36 @@ def _pay_off(state: Solvency, one: Invoice) -> None:
 
 
 def _merged(one: Invoice, other: Invoice) -> Invoice:
-    """The earliest time it was paid or overdue, the latest due date, and the highest amount."""
-    return Invoice(
+    """The payments of both, the latest amount that was billed, the earliest time it was overdue,
+    and the latest due date.
+    """
+    billed_ms, billed_minor = max(_billed(one), _billed(other))
+    merged = Invoice(
         one.id,
         max(one.due_ms, other.due_ms),
-        _first(one.paid_ms, other.paid_ms),
-        _first(one.overdue_ms, other.overdue_ms),
-        max(one.amount_minor, other.amount_minor),
-        max(one.latest_ms, other.latest_ms),
+        overdue_ms=_first(one.overdue_ms, other.overdue_ms),
+        amount_minor=max(one.amount_minor, other.amount_minor),
+        latest_ms=max(one.latest_ms, other.latest_ms),
+        billed_ms=billed_ms,
+        billed_minor=billed_minor,
+        payments=sorted({*_payments(one), *_payments(other)}),
     )
+    while len(merged.payments) > PAYMENTS_MAX:
+        (_, before_minor), (last_ms, last_minor) = merged.payments[-2:]
+        merged.payments[-2:] = [(last_ms, before_minor + last_minor)]
+    merged.settle()
+    return merged
+
+
+def _billed(one: Invoice) -> tuple[int, int]:
+    """When it was issued, and its amount, which earlier releases did not tell from payments."""
+    is_earlier = not (one.billed_ms or one.paid_ms or one.payments)
+    return one.billed_ms, one.amount_minor if is_earlier else one.billed_minor
+
+
+def _payments(one: Invoice) -> list[Payment]:
+    """Its payments; earlier releases took each for one of everything."""
+    return one.payments or ([(one.paid_ms, 0)] if one.paid_ms else [])
 
 
 def _first(one_ms: int, other_ms: int) -> int:
@@ -298,7 +363,8 @@ def credit_percent(
     state: Solvency, at_ms: int, half_life_ms: int, typical_order: float, money: Money
 ) -> float | None:
     """0 to 100: the assessment, if it is within the last half-life, else the share of invoiced
-    amounts that was paid in time, with decaying weights. None if nothing is known.
+    amounts that was paid in time, with decaying weights. None if nothing is known. A part that was
+    paid counts by itself.
     """
     if state.assessed_ms and state.assessed_ms <= at_ms < state.assessed_ms + half_life_ms:
         return state.score
@@ -313,11 +379,14 @@ def credit_percent(
         owed = state.owed.weighs(typical_minor)
         all_of_it += decayed(owed, at_ms - state.owed_ms, half_life_ms)
     for one in state.invoices:
-        settled_ms = one.settled_ms(at_ms)
-        if not settled_ms or settled_ms > at_ms:
-            continue
-        amount = float(one.amount_minor or typical_minor)
-        weight = decayed(amount, at_ms - settled_ms, half_life_ms)
-        all_of_it += weight
-        in_time += weight if one.is_in_time else 0.0
+        for paid_ms, paid_minor in one.paid():
+            if paid_ms <= at_ms:
+                amount = float(paid_minor or typical_minor)
+                weight = decayed(amount, at_ms - paid_ms, half_life_ms)
+                all_of_it += weight
+                in_time += weight if one.is_in_time(paid_ms) else 0.0
+        overdue_ms = 0 if one.paid_ms else one.overdue_since_ms(at_ms)
+        if 0 < overdue_ms <= at_ms:
+            amount = float(one.open_minor if one.amount_minor else typical_minor)
+            all_of_it += decayed(amount, at_ms - overdue_ms, half_life_ms)
     return 100.0 * in_time / all_of_it if all_of_it else None
