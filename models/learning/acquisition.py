@@ -198,10 +198,8 @@ class AcquisitionLearner:
         won = _between(known, WON, today - COST_DAYS + 1, today)
         seen = _between(known, SEEN, today - SEEN_DAYS + 1, today)
         converted = _between(known, CONVERTED, today - SEEN_DAYS + 1, today)
-        months, cohorts = _months(known, today), self._cohorts.setdefault(name, {})
-        for month in months:
-            if month not in cohorts:
-                cohorts[month] = self._cohort(known, month, cohort_of(month + 31) - 1, [month])
+        months = _months(known, today)
+        cohorts = {month: self._month(name, known, month, today) for month in months}
         return ChannelView(
             spent=spent,
             won=won,
@@ -211,6 +209,16 @@ class AcquisitionLearner:
             year=self._cohort(known, min(months, default=today), today, months),
             cohorts={cohort_name(month): cohorts[month] for month in months},
         )
+
+    def _month(self, name: str, known: KnownDays, month: int, today: int) -> CohortView:
+        cohorts, end = self._cohorts.setdefault(name, {}), cohort_of(month + 31) - 1
+        found = cohorts.get(month)
+        if found is None:
+            # What a cost of a period spends in the days to come is not spent yet.
+            found = self._cohort(known, month, min(end, today), [month])
+            if end <= today:
+                cohorts[month] = found
+        return found
 
     def _cohort(self, known: KnownDays, begin: int, end: int, months: list[int]) -> CohortView:
         """The customers won from ``begin`` to ``end``; ``months``: the cohorts whose monthly sums

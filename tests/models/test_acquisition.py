@@ -227,6 +227,23 @@ def test_a_cost_of_a_period_is_spread_over_its_days_to_the_cent() -> None:
     assert -1.0 == everything.year.returns
 
 
+def test_what_is_not_spent_yet_is_not_of_the_month_either() -> None:
+    """310.00 from 17 January on, for 31 days: 10.00 a day."""
+    learner = AcquisitionLearner(None, PARAMETERS)
+    learner.learn(Cost(at(16), "search", 31_000, period_days=31))
+
+    for day, by_month in (
+        (16, {"2026-01": 10.0}),
+        (20, {"2026-01": 50.0}),
+        (30, {"2026-01": 150.0}),
+        (31, {"2026-01": 150.0, "2026-02": 10.0}),
+        (100, {"2026-01": 150.0, "2026-02": 160.0}),
+    ):
+        found = learner.draw(at(day)).lately["search"]
+        assert by_month == {name: cohort.spent for name, cohort in found.cohorts.items()}
+        assert sum(by_month.values()) == found.year.spent
+
+
 def test_what_is_spent_to_keep_customers_wins_none() -> None:
     kept = Cost(at(2), "search", 50_000, is_retention=True)
     found = after(Cost(at(1), "search", 125_000), kept, came(("won", 25)))
