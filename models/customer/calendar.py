@@ -218,7 +218,7 @@ def _occasions(scene: Scene, after_ms: int) -> list[_Occasion]:
     found = list(_named(scene, place, days)) if days else []
     due = _due_day(scene, place, until)
     if due:
-        if due < today and place.own_ms(today) <= after_ms:
+        if due <= today and place.own_ms(today) <= after_ms:
             today += 1
         day = max(due, today)
         if day <= until:

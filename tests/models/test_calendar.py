@@ -27,6 +27,7 @@ from models.customer.touches import TOUCHES_MAX, ChannelParameters
 from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
+from models.events.times import iso
 from models.learning.lessons import Tally
 from models.parameters import load_parameters
 from tests.models.lines import (
@@ -102,6 +103,14 @@ def test_a_contact_is_due_thirty_days_after_the_last_at_the_hour_at_which_they_c
     [due] = fired(effects, "contact-due")
 
     assert due.startswith("2026-01-31T19:")
+
+
+@pytest.mark.parametrize(("bought_on", "due_on"), [(28, 30), (29, 30), (30, 31), (31, 32)])
+def test_whose_own_time_of_the_day_is_over_is_due_on_the_next(bought_on: int, due_on: int) -> None:
+    """Delivered on day 0, and in a tier from the end of the day on which they bought."""
+    _, effects = told([delivered(0), bought(bought_on)], 40)
+
+    assert [iso(at(due_on))[:10]] == [one[:10] for one in fired(effects, "contact-due")]
 
 
 @pytest.mark.parametrize("first_day", range(-60, 20))
