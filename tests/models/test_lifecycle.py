@@ -206,6 +206,8 @@ def test_three_looks_within_a_week_are_consideration_and_two_are_not() -> None:
         ([happened("page", at(0))], 1, "potential"),
         ([bought(0)], 89, "new"),
         ([bought(0)], 90.1, "existing"),
+        # Of two occasions of one day, the first counts.
+        ([bought(0), bought(0.5)], 90.1, "existing"),
         ([bought(0), bought(10)], 11, "existing"),
         # The usual gap of one who bought once is the shop's, of 30 days: lost after four of them.
         ([bought(0)], 119.9, "existing"),
@@ -229,6 +231,17 @@ def test_a_class_is_by_purchases_and_silence(
     row, _ = waited(lived(events), at(day))
 
     assert expected == scene(row, at(day))["customer_class"]
+
+
+def test_who_bought_exactly_ninety_days_ago_is_new_for_the_last_time() -> None:
+    row, _ = waited(lived([bought(0)]), at(90))
+    after, _ = waited(row, at(90, ms=1))
+
+    assert "new" == row.read(LIFECYCLE).customer_class
+    assert ("existing", at(90, ms=1)) == (
+        after.read(LIFECYCLE).customer_class,
+        after.read(LIFECYCLE).class_since_ms,
+    )
 
 
 def test_somebody_is_lost_at_the_millisecond_without_an_event() -> None:
