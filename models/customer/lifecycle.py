@@ -98,8 +98,13 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     elif name in _PRAISES and _is_praise(event, section):
         state.praised_ms = max(state.praised_ms, at_ms)
         _look_soon(scene, at_ms)
-    elif not state.stage:
+    elif not state.stage or _is_before_the_first(state, at_ms, scene):
         _look_soon(scene, at_ms)
+
+
+def _is_before_the_first(state: Lifecycle, at_ms: int, scene: Scene) -> bool:
+    """Whether a late event may be the customer's first."""
+    return at_ms < scene.row.latest_ms and at_ms // DAY_MS <= state.first_day
 
 
 def _is_praise(event: Event, section: LifecycleParameters) -> bool:
@@ -229,10 +234,14 @@ def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
     too.
     """
     state.reached |= STAGES_UP_TO[stage]
-    if not state.cohort or (state.cohort == VISITORS and not scene.of(is_visitor)):
-        seen = scene.of(engagement)
-        state.first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS
-        state.cohort = _cohort(scene)
+    seen = scene.of(engagement)
+    first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS
+    is_identified = state.cohort == VISITORS and not scene.of(is_visitor)
+    # An earlier event may have come late, and may name another channel.
+    is_earlier = first_day < state.first_day
+    is_earlier = is_earlier or first_day == state.first_day == seen.first_channel_at_ms // DAY_MS
+    if not state.cohort or is_identified or is_earlier:
+        state.first_day, state.cohort = first_day, _cohort(scene)
 
 
 def _cohort(scene: Scene) -> str:

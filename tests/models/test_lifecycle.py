@@ -15,9 +15,11 @@ from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
+from models.learning.acquisition import CONVERTED, SEEN, WON
 from models.learning.lessons import Tally
 from models.learning.population import Population
 from tests.models.lines import (
+    DAY_MS,
     HOUR_MS,
     PARAMETERS,
     PRIOR,
@@ -328,6 +330,36 @@ def test_a_buyer_who_was_never_seen_online_has_considered_too() -> None:
 
     keys = ("reached:awareness:store", "reached:consideration:store", "reached:purchase:store")
     assert [1, 1, 1] == [sums[key] for key in keys]
+
+
+@pytest.mark.parametrize("late_days", [0, 0.1, 2])
+@pytest.mark.parametrize("first", ["page", "Order Completed", "Product Shared"])
+def test_whoever_came_earlier_than_was_heard_is_of_that_day_and_channel(
+    first: str, late_days: float
+) -> None:
+    """In the funnel and among those won, as if everything had been heard in order."""
+    shop = Deployment()
+    came = said_by(first, at(1, hours=9), user="ada", channel="web", order_id="o-1", revenue=5.0)
+    bought_by_app = said_by(
+        "Order Completed", at(1, hours=10), user="ada", channel="app", order_id="o-2", revenue=5.0
+    )
+    if late_days:
+        shop.tell(bought_by_app)
+        shop.tick(at(1 + late_days, hours=12))
+        shop.tell(came)
+    else:
+        shop.tell(came, bought_by_app)
+    shop.tick(at(5))
+
+    found = {(part, key, day): n for (part, key, day), n in shop.sums().items() if ":" in key}
+    day = at(1) // DAY_MS
+    assert {
+        ("lifecycle", f"reached:{stage}:web", day): 1
+        for stage in ("awareness", "consideration", "purchase")
+    } == {place: n for place, n in found.items() if place[1].startswith("reached")}
+    assert {("acquisition", f"{what}:web", day): 1 for what in (SEEN, WON, CONVERTED)} == {
+        place: n for place, n in found.items() if place[1].split(":")[0] in (SEEN, WON, CONVERTED)
+    }
 
 
 def test_before_the_first_look_nothing_is_known() -> None:
