@@ -17,6 +17,7 @@ from models.customer.contacts import CONTACTS, Outcome
 from models.customer.holdout import are_apart
 from models.customer.identities import IDENTITIES, IDENTITY_LINKED, IDENTITY_SPLIT, Identities
 from models.customer.labels import Dropped, Labels, LabelsDropped, dropped
+from models.customer.lifecycle import LIFECYCLE
 from models.customer.lift import LIFT
 from models.customer.part import Part
 from models.customer.registry import PARTS
@@ -45,8 +46,9 @@ from models.plan import Plan
 #: Parts whose state does not come from events alone: decisions and their outcomes, labels, and
 #: since when the customer is in a segment.
 OF_THE_PERSON: tuple[Part[Any], ...] = (CONTACTS, CHURN, SEGMENTS, LIFT)
-#: Parts that depend on what other parts know: a person's orders say whether they have left.
-_ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS, RISK)
+#: Parts that depend on what other parts know: a person's orders say whether they have left, and of
+#: which class they are.
+_ALWAYS: tuple[Part[Any], ...] = (CHURN, SEGMENTS, RISK, LIFECYCLE)
 #: Timers that depend on decisions, on labels, or on the person's last activity.
 _TIMERS_OF_THE_PERSON: frozenset[str] = frozenset(
     {INACTIVE, *(timer.code for part in OF_THE_PERSON for timer in part.timers)} - {DECISION}

@@ -19,7 +19,7 @@ from config.parameters import Parameters
 from models.customer.edges import of_timer
 from models.customer.engagement import customer_zone, touches
 from models.customer.motion import FOUND, LEARNT, STILL, since
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told, is_joined
 from models.customer.row import State
 from models.customer.scene import Context, Scene
 from models.customer.touches import (
@@ -174,6 +174,14 @@ def _sums(state: ChannelPreference) -> list[Sum]:
 
 
 def _reunited(scene: Scene, before: ChannelPreference, other: ChannelPreference, sign: int) -> None:
+    if is_joined(scene, sign) and (known := before if before.preferred else other).preferred:
+        state = scene.row.edit(CHANNELS)
+        state.preferred, state.since_ms, state.before = (
+            known.preferred,
+            known.since_ms,
+            known.before,
+        )
+        state.rival, state.rival_ms, state.hour = known.rival, known.rival_ms, known.hour
     CHANNELS.tell_anew(scene, before, other, sign, _sums)
     state = scene.row.read(CHANNELS)
     lead_for_ms = scene.parameters.of(ChannelParameters).lead_for

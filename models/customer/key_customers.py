@@ -29,7 +29,7 @@ from models.customer.invoices import (
 from models.customer.life_stages import CustomerClass, is_last_look
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told, is_joined
 from models.customer.prices import full_price_share
 from models.customer.purchase_state import Purchases
 from models.customer.purchase_windows import first_purchase_ms
@@ -246,6 +246,10 @@ def _sums(state: KeyCustomer) -> list[Sum]:
 
 
 def _reunited(scene: Scene, before: KeyCustomer, other: KeyCustomer, sign: int) -> None:
+    if is_joined(scene, sign) and (known := before if before.percents else other).percents:
+        state = scene.row.edit(KEY_CUSTOMERS)
+        state.is_key, state.since_ms, state.bin = known.is_key, known.since_ms, known.bin
+        state.percents = list(known.percents)
     KEY_CUSTOMERS.tell_anew(scene, before, other, sign, _sums)
 
 

@@ -9,7 +9,7 @@ from config.duration import DAY_MS
 from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
 from config.parameters import Overdue, Section
 from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
-from models.customer.purchase_windows import first_from, last_until
+from models.customer.purchase_windows import first_from, first_purchase_ms, last_until
 from models.customer.rhythm import clock_of
 from models.customer.row import Due
 from models.learning.history import Days
@@ -94,8 +94,8 @@ class Course:
     """A customer's purchases up to a moment, and the class that follows from them.
 
     ``lost_ms``: when the present silence makes them lost, 0 without a purchase; ``new_until_ms``:
-    until when a customer with one purchase day is new, 0 for all others; ``returned_until_ms``:
-    until when they count as returned, 0 if they never were lost.
+    when a customer with one purchase day is no longer new, 0 for all others; ``returned_until_ms``:
+    when they no longer count as returned, 0 if they never were lost.
     """
 
     __slots__ = ("_has_bought", "lost_ms", "new_until_ms", "returned_until_ms")
@@ -109,7 +109,8 @@ class Course:
         if last_ms:
             self.lost_ms = last_ms + lost_after_ms(days, gap_days, overdue, section)
             if len(days) + bought.earlier_days <= 1:
-                self.new_until_ms = bought.last_occasion_ms + section.new_for
+                # "At most" so long ago: they still are at that very millisecond.
+                self.new_until_ms = first_purchase_ms(bought) + section.new_for + 1
         self.returned_until_ms = 0
         # Purchases that all lie within ``lost_after`` have no silence that makes anybody lost.
         if days and (days[-1] - days[0]) * DAY_MS >= section.lost_after:

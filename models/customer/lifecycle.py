@@ -5,7 +5,7 @@ and at the millisecond at which time alone does: a class by silence, a stage by 
 result holds until the next look. The highest stage ever reached is for the funnel alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import copy
 from math import nan
 from typing import Final, NamedTuple
@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from msgspec import Struct, msgpack
 
 from config.duration import DAY_MS
-from config.parameters import Parameters
 from models.customer import winning
 from models.customer.decay import added
 from models.customer.edges import first_after, of_timer
@@ -43,6 +42,7 @@ from models.customer.lifecycle_measures import (
     sums_of,
 )
 from models.customer.lifecycle_state import VISITORS, Lifecycle
+from models.customer.lifecycle_union import go_on, united
 from models.customer.margins import margin_share
 from models.customer.motion import FOUND, since
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
@@ -100,8 +100,13 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     elif name in _PRAISES and _is_praise(event, section):
         state.praised_ms = max(state.praised_ms, at_ms)
         _look_soon(scene, at_ms)
-    elif not state.stage:
+    elif not state.stage or _is_before_the_first(state, at_ms, scene):
         _look_soon(scene, at_ms)
+
+
+def _is_before_the_first(state: Lifecycle, at_ms: int, scene: Scene) -> bool:
+    """Whether a late event may be the customer's first."""
+    return at_ms < scene.row.latest_ms and at_ms // DAY_MS <= state.first_day
 
 
 def _is_praise(event: Event, section: LifecycleParameters) -> bool:
@@ -127,12 +132,17 @@ def _move(scene: Scene) -> None:
 
 def _take_up(scene: Scene) -> None:
     """Find class and stage of customers with any event, and look again once that has settled."""
-    if not (scene.of(engagement).first_at_ms or scene.of(purchases).first_at_ms):
+    if not _has_come(scene):
         return
     _find(scene, is_followed=False)
     settle_ms = scene.parameters.of(LifecycleParameters).settle
     if scene.row.latest_ms + settle_ms > scene.at_ms:
         _look_soon(scene, scene.row.latest_ms)
+
+
+def _has_come(scene: Scene) -> bool:
+    """Whether the customer did anything by which they have a class and a stage."""
+    return bool(scene.of(engagement).first_at_ms or scene.of(purchases).first_at_ms)
 
 
 def _find(scene: Scene, *, is_followed: bool) -> None:
@@ -226,10 +236,14 @@ def _reach(state: Lifecycle, stage: LifeStage, scene: Scene) -> None:
     too.
     """
     state.reached |= STAGES_UP_TO[stage]
-    if not state.cohort or (state.cohort == VISITORS and not scene.of(is_visitor)):
-        seen = scene.of(engagement)
-        state.first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS
-        state.cohort = _cohort(scene)
+    seen = scene.of(engagement)
+    first_day = (seen.first_at_ms or scene.at_ms) // DAY_MS
+    is_identified = state.cohort == VISITORS and not scene.of(is_visitor)
+    # An earlier event may have come late, and may name another channel.
+    is_earlier = first_day < state.first_day
+    is_earlier = is_earlier or first_day == state.first_day == seen.first_channel_at_ms // DAY_MS
+    if not state.cohort or is_identified or is_earlier:
+        state.first_day, state.cohort = first_day, _cohort(scene)
 
 
 def _cohort(scene: Scene) -> str:
@@ -239,7 +253,16 @@ def _cohort(scene: Scene) -> str:
 
 
 def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> None:
-    """Look at the person again: the events of several ids may make another stage."""
+    """Look at the person again: the events of several ids may make another stage. Until then they
+    go on from what they were.
+    """
+    has_come = _has_come(scene)
+    if len(scene.row.ids) > 1 and has_come:
+        state = scene.row.edit(LIFECYCLE)
+        # Of an id that leaves, the person keeps nothing.
+        known = (before, other) if sign >= 0 else (before,)
+        stage = _stage(state, _times(state, scene), scene)
+        go_on(state, known, _course(scene).class_at(scene.at_ms), stage)
     if scene.row.read(LIFECYCLE).cohort == VISITORS:
         # A visitor turned out to be this customer.
         scene.row.edit(LIFECYCLE).cohort = _cohort(scene)
@@ -247,39 +270,9 @@ def _reunited(scene: Scene, before: Lifecycle, other: Lifecycle, sign: int) -> N
     now = scene.row.read(LIFECYCLE)
     states = ((before, -1), (other, -sign), (now, 1))
     winning.tell(scene, ((winning.sums_of(state), by) for state, by in states))
-    if scene.row.has(LIFECYCLE):
+    if has_come:
+        # Also of an id that was not looked at yet, of which there is no state.
         _look_soon(scene, scene.at_ms)
-
-
-def _united(states: Sequence[Lifecycle], parameters: Parameters) -> Lifecycle:
-    """One person: the signs of interest and praise of all ids. Of results of looks, the latest,
-    until the person is looked at.
-    """
-    one, section = Lifecycle(), parameters.of(LifecycleParameters)
-    for state in states:
-        one.class_since_ms, one.customer_class, one.class_before = max(
-            (one.class_since_ms, one.customer_class, one.class_before),
-            (state.class_since_ms, state.customer_class, state.class_before),
-        )
-        one.stage_since_ms, one.stage, one.stage_before = max(
-            (one.stage_since_ms, one.stage, one.stage_before),
-            (state.stage_since_ms, state.stage, state.stage_before),
-        )
-        one.reached |= state.reached
-        if state.cohort and (not one.cohort or _came(state) < _came(one)):
-            one.first_day, one.cohort = state.first_day, state.cohort
-        winning.unite(one, state)
-        one.points = added(
-            one.points, one.points_at_ms, state.points, state.points_at_ms, section.half_life
-        )
-        one.points_at_ms = max(one.points_at_ms, state.points_at_ms)
-        one.praised_ms = max(one.praised_ms, state.praised_ms)
-        one.shared_ms = sorted([*one.shared_ms, *state.shared_ms])[-section.shares :]
-    return one
-
-
-def _came(state: Lifecycle) -> tuple[int, str]:
-    return state.first_day, state.cohort
 
 
 def _unpack_first(content: bytes) -> Lifecycle:
@@ -392,7 +385,7 @@ LIFECYCLE: Part[Lifecycle] = Part(
     older={1: _unpack_first},
     about="What class customers are of, how far they have come, and the funnel of all of them.",
     state=Lifecycle,
-    united=_united,
+    united=united,
     reunited=_reunited,
     parameters=LifecycleParameters,
     has_own_file=True,

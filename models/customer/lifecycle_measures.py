@@ -44,9 +44,9 @@ def dwelt(state: Lifecycle, at_ms: int) -> list[Sum]:
     return [(f"left:{state.stage}:{place}", at_ms // DAY_MS, 1)]
 
 
-def standing(state: Lifecycle) -> tuple[str, str, int, str]:
-    """The fields that `sums_of` reads, except the first day, which comes with the cohort."""
-    return state.customer_class, state.stage, state.reached, state.cohort
+def standing(state: Lifecycle) -> tuple[str, str, int, str, int]:
+    """The fields that `sums_of` reads."""
+    return state.customer_class, state.stage, state.reached, state.cohort, state.first_day
 
 
 def sums_of(state: Lifecycle) -> list[Sum]:

@@ -262,3 +262,11 @@ def changed_sums(states: Iterable[tuple[Iterable[Sum], int]]) -> tuple[Sum, ...]
             place = key, day
             changes[place] = changes.get(place, 0) + sign * amount
     return tuple([(key, day, by) for (key, day), by in sorted(changes.items()) if by])
+
+
+def is_joined(scene: Scene, sign: int) -> bool:
+    """Whether a person of several ids is ``reunited`` because an id came. That it is theirs is no
+    news of the customer: a result of looks goes on from the person's, or that of the id, until the
+    next look, and not from what each id was found to be by itself.
+    """
+    return sign >= 0 and len(scene.row.ids) > 1

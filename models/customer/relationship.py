@@ -19,7 +19,7 @@ from models.customer.evidence import Review
 from models.customer.evidence_words import REVIEWED, EvidenceParameters
 from models.customer.life_stages import is_last_look
 from models.customer.motion import FOUND
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Told, is_joined
 from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -154,6 +154,9 @@ def _sums(state: Related) -> list[Sum]:
 
 
 def _reunited(scene: Scene, before: Related, other: Related, sign: int) -> None:
+    if is_joined(scene, sign):
+        state, known = scene.row.edit(RELATIONSHIP), max(before, other, key=_level_of)
+        state.level, state.since_ms, state.before = known.level, known.since_ms, known.before
     RELATIONSHIP.tell_anew(scene, before, other, sign, _sums)
 
 
@@ -169,6 +172,10 @@ def _united(states: Sequence[Related], parameters: Parameters) -> Related:
             (one.since_ms, one.level, one.before), (state.since_ms, state.level, state.before)
         )
     return one
+
+
+def _level_of(state: Related) -> int:
+    return state.level
 
 
 def _known(level: int) -> float:

@@ -37,7 +37,7 @@ from models.customer.evidence import Review
 from models.customer.evidence_words import REVIEWED, EvidenceParameters
 from models.customer.motion import ending, since, steps
 from models.customer.order_news import CANCELLED, COMPLETED, REFUNDED, UPDATED
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told, is_joined
 from models.customer.prices import sensitivity
 from models.customer.purchase_windows import begun_within, first_from, last_until
 from models.customer.purchases import purchases
@@ -256,6 +256,9 @@ def _sums(state: Risk) -> list[Sum]:
 
 def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
     _wait(scene)
+    if is_joined(scene, sign) and (known := before if before.band else other).band:
+        state = scene.row.edit(RISK)
+        state.band, state.since_ms, state.before = known.band, known.since_ms, known.before
     if left_ms := scene.row.read(RISK).left_ms:
         # A purchase or refund of one id may be in the time in which another one is counted as
         # having left.

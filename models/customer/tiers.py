@@ -30,7 +30,7 @@ from models.customer.life_stages import (
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
 from models.customer.order_news import CANCELLED, REFUNDED, UPDATED
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told
+from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told, is_joined
 from models.customer.purchases import history, purchases, window_365d
 from models.customer.row import State
 from models.customer.scene import Context, Scene
@@ -70,6 +70,10 @@ class Tier(StrEnum):
     VIP = "vip"
     POTENTIAL = "potential"
     ORDINARY = "ordinary"
+
+
+#: The place of each tier among them, and of none.
+_PLACES: Final = {"": 0, Tier.ORDINARY: 1, Tier.POTENTIAL: 2, Tier.VIP: 3}
 
 
 class TierCause(StrEnum):
@@ -298,23 +302,35 @@ def _moved(before: Sequence[int], state: Tiered, more_minor: int) -> list[Sum]:
 
 
 def _reunited(scene: Scene, before: Tiered, other: Tiered, sign: int) -> None:
+    if is_joined(scene, sign):
+        # That ids are one person is no news of the customer: a VIP who once ordered without logging
+        # in is none the less one.
+        _go_on(scene.row.edit(TIERS), max(before, other, key=_place))
     TIERS.tell_anew(scene, before, other, sign, _sums)
 
 
 def _united(states: Sequence[Tiered], _parameters: Parameters) -> Tiered:
-    """One person's tier is what the id was found to be that came into its tier last, until they
-    are looked at as one.
+    """One person's tier is the highest that an id was found to be in, until they are looked at as
+    one.
     """
-    latest = max(states, key=_came, default=Tiered())
-    one = Tiered(latest.tier, latest.since_ms, latest.before, latest.below_ms)
-    one.percents, one.bins = list(latest.percents), list(latest.bins)
-    one.net_minor, one.orders = latest.net_minor, latest.orders
-    one.cause, one.below_cause = latest.cause, latest.below_cause
+    one = Tiered()
+    _go_on(one, max(states, key=_order, default=one))
     return one
 
 
-def _came(state: Tiered) -> tuple[int, str, int, list[int]]:
-    return state.since_ms, state.tier, state.net_minor, state.bins
+def _go_on(state: Tiered, known: Tiered) -> None:
+    state.tier, state.since_ms, state.before = known.tier, known.since_ms, known.before
+    state.below_ms, state.below_cause, state.cause = known.below_ms, known.below_cause, known.cause
+    state.percents, state.bins = list(known.percents), list(known.bins)
+    state.net_minor, state.orders = known.net_minor, known.orders
+
+
+def _place(state: Tiered) -> int:
+    return _PLACES[state.tier]
+
+
+def _order(state: Tiered) -> tuple[int, int, int, list[int]]:
+    return _place(state), state.since_ms, state.net_minor, state.bins
 
 
 def value_tier(scene: Scene) -> tuple[str, int]:

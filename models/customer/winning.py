@@ -127,9 +127,9 @@ def _worth_minor(state: Lifecycle, scene: Scene) -> int:
 
 
 def standing(state: Lifecycle) -> tuple[object, ...]:
-    """The fields that `sums_of` reads, except the first day, which comes with the cohort."""
-    won = state.won_day, state.won_by, state.margin_minor, state.brought, state.worth_minor
-    return state.cohort, *won
+    """The fields that `sums_of` reads: first how the customer was won, then what they brought."""
+    brought = state.margin_minor, state.brought, state.worth_minor
+    return state.cohort, state.first_day, state.won_day, state.won_by, *brought
 
 
 def sums_of(state: Lifecycle) -> list[Sum]:
@@ -157,7 +157,7 @@ def tell_changes(scene: Scene, before: Lifecycle, state: Lifecycle) -> None:
     was, now = standing(before), standing(state)
     if was == now:
         return
-    if was[:3] == now[:3]:
+    if was[:4] == now[:4]:
         _tell_sums(scene, _gained(before, state))
     else:
         tell(scene, ((sums_of(before), -1), (sums_of(state), 1)))

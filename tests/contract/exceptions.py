@@ -23,7 +23,7 @@ from models.customer.prices import PRICES, Prices
 from models.customer.purchase_state import PurchaseParameters, Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.segments import Memberships
-from models.customer.tiers import TIERS, Tiered
+from models.customer.tiers import TIERS, Tier, Tiered
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 
@@ -81,11 +81,12 @@ def _is_in_all(states: Sequence[Memberships], one: Memberships, _parameters: Par
     return since == {n: s.since_ms for n, s in one.standings.items() if s.since_ms}
 
 
-def _is_one_of_them(states: Sequence[Tiered], one: Tiered, _parameters: Parameters) -> bool:
-    """One of the states, with the latest time."""
-    packed = [TIERS.pack(state) for state in states if state.tier or state.bins]
-    latest_ms = max((state.since_ms for state in states), default=0)
-    return TIERS.pack(one) in (packed or [TIERS.empty]) and one.since_ms == latest_ms
+def _is_the_highest(states: Sequence[Tiered], one: Tiered, _parameters: Parameters) -> bool:
+    """One of the states, in the highest tier of all."""
+    packed = [TIERS.pack(state) for state in states]
+    order = ["", *reversed(Tier)]
+    highest = max([order.index(state.tier) for state in states], default=0)
+    return TIERS.pack(one) in (packed or [TIERS.empty]) and order.index(one.tier) == highest
 
 
 def _is_the_latest(
@@ -129,8 +130,8 @@ NOT_OF_EVENTS = {
         "what is true of an id need not be of the person, nor the other way round", _is_in_all
     ),
     "tiers": NotOfEvents(
-        "One person's tier is what the id was found to be that came into its tier last",
-        _is_one_of_them,
+        "One person's tier is the highest that an id was found to be in",
+        _is_the_highest,
     ),
 }
 

@@ -28,6 +28,8 @@ def alone() -> Row:
     row = lively()
     # Earlier releases knew the latest complaint alone.
     del row.edit(RISK).complaints[:-1]
+    # And nobody was new at the very millisecond at which that ends.
+    row.set_due("stage", row.due("stage").due_ms - 1)
     return row
 
 

@@ -15,9 +15,11 @@ from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Effect
 from models.events.event import Event
+from models.learning.acquisition import CONVERTED, SEEN, WON
 from models.learning.lessons import Tally
 from models.learning.population import Population
 from tests.models.lines import (
+    DAY_MS,
     HOUR_MS,
     PARAMETERS,
     PRIOR,
@@ -206,6 +208,8 @@ def test_three_looks_within_a_week_are_consideration_and_two_are_not() -> None:
         ([happened("page", at(0))], 1, "potential"),
         ([bought(0)], 89, "new"),
         ([bought(0)], 90.1, "existing"),
+        # Of two occasions of one day, the first counts.
+        ([bought(0), bought(0.5)], 90.1, "existing"),
         ([bought(0), bought(10)], 11, "existing"),
         # The usual gap of one who bought once is the shop's, of 30 days: lost after four of them.
         ([bought(0)], 119.9, "existing"),
@@ -229,6 +233,17 @@ def test_a_class_is_by_purchases_and_silence(
     row, _ = waited(lived(events), at(day))
 
     assert expected == scene(row, at(day))["customer_class"]
+
+
+def test_who_bought_exactly_ninety_days_ago_is_new_for_the_last_time() -> None:
+    row, _ = waited(lived([bought(0)]), at(90))
+    after, _ = waited(row, at(90, ms=1))
+
+    assert "new" == row.read(LIFECYCLE).customer_class
+    assert ("existing", at(90, ms=1)) == (
+        after.read(LIFECYCLE).customer_class,
+        after.read(LIFECYCLE).class_since_ms,
+    )
 
 
 def test_somebody_is_lost_at_the_millisecond_without_an_event() -> None:
@@ -315,6 +330,36 @@ def test_a_buyer_who_was_never_seen_online_has_considered_too() -> None:
 
     keys = ("reached:awareness:store", "reached:consideration:store", "reached:purchase:store")
     assert [1, 1, 1] == [sums[key] for key in keys]
+
+
+@pytest.mark.parametrize("late_days", [0, 0.1, 2])
+@pytest.mark.parametrize("first", ["page", "Order Completed", "Product Shared"])
+def test_whoever_came_earlier_than_was_heard_is_of_that_day_and_channel(
+    first: str, late_days: float
+) -> None:
+    """In the funnel and among those won, as if everything had been heard in order."""
+    shop = Deployment()
+    came = said_by(first, at(1, hours=9), user="ada", channel="web", order_id="o-1", revenue=5.0)
+    bought_by_app = said_by(
+        "Order Completed", at(1, hours=10), user="ada", channel="app", order_id="o-2", revenue=5.0
+    )
+    if late_days:
+        shop.tell(bought_by_app)
+        shop.tick(at(1 + late_days, hours=12))
+        shop.tell(came)
+    else:
+        shop.tell(came, bought_by_app)
+    shop.tick(at(5))
+
+    found = {(part, key, day): n for (part, key, day), n in shop.sums().items() if ":" in key}
+    day = at(1) // DAY_MS
+    assert {
+        ("lifecycle", f"reached:{stage}:web", day): 1
+        for stage in ("awareness", "consideration", "purchase")
+    } == {place: n for place, n in found.items() if place[1].startswith("reached")}
+    assert {("acquisition", f"{what}:web", day): 1 for what in (SEEN, WON, CONVERTED)} == {
+        place: n for place, n in found.items() if place[1].split(":")[0] in (SEEN, WON, CONVERTED)
+    }
 
 
 def test_before_the_first_look_nothing_is_known() -> None:
