@@ -55,8 +55,6 @@ def placed(
     """What the record at ``offset`` of a partition did. Lessons and records to other rows get their
     position in the log, by which repeats are dropped.
     """
-    if not effects:
-        return Applied(effects, fate, event)
     rehearsed: list[str] = []
     dropped: list[LabelsDropped] = []
     index = told = 0

@@ -553,6 +553,9 @@ class Partition:
         event: Event | None = None,
     ) -> Applied:
         """What the record at ``offset`` did. Rehearsed rules are counted."""
+        if not effects:
+            # The usual case.
+            return Applied(effects, fate, event)
         applied = placed(self.number, offset, effects, fate, event)
         self.state.rehearsed += len(applied.rehearsed)
         return applied
