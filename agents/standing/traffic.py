@@ -29,8 +29,8 @@ def history_in_words(events: int, seconds: float) -> str:
     """What the shop sends first, how long that takes, and why to wait for its end."""
     return (
         f"A simulated shop (nobody in it is real) sends its last {DAYS} days, about {events:,} "
-        f"events in {seconds:.0f} s or more. Wait with events of your own until it says that it "
-        f"has reached today: one of now would make its earlier ones too late"
+        f"events in {seconds:.0f} s or more. Send none of your own until it says that it has "
+        f"reached today: they would make its earlier ones too late"
     )
 
 

@@ -193,4 +193,4 @@ def test_the_simulated_shop_says_how_long_its_history_takes_and_why_to_wait() ->
     said = history_in_words(66_479, 20.4)
 
     assert "about 66,479 events in 20 s or more" in said
-    assert "one of now would make its earlier ones too late" in said
+    assert "they would make its earlier ones too late" in said
