@@ -23,6 +23,7 @@ from config.secret_files import Names, SecretRefused, secret_in_file, several, w
 #: The beginning of a Standard Webhooks secret, and how many bytes it may have.
 SIGNING_PREFIX = "whsec_"
 SIGNING_BYTES_MIN, SIGNING_BYTES_MAX = 24, 64
+_MAKE_ONE = "echo whsec_$(head -c 32 /dev/urandom | base64)"
 ENDPOINTS_MAX = 50
 #: Variables with this prefix must be settings; others are refused.
 _OURS = "KEEPSTREAM_"
@@ -235,8 +236,8 @@ def _check_login(rule: EndpointRule, secrets: tuple[str, ...]) -> None:
     if login == "signed":
         if not secrets:
             raise _refused(
-                rule, "no secret to sign with: write whsec_ and 32 random bytes in base64 into a "
-                "file, and name it as secret_file"
+                rule, f"no secret to sign with: make one with {_MAKE_ONE} > crm.secret, and "
+                "name the file as secret_file"
             )  # fmt: skip
         for secret in secrets:
             _check_signing(rule, secret)
@@ -263,7 +264,7 @@ def _check_signing(rule: EndpointRule, secret: str) -> None:
     if not SIGNING_BYTES_MIN <= len(key) <= SIGNING_BYTES_MAX:
         raise _refused(
             rule, f"a secret is {SIGNING_PREFIX} and {SIGNING_BYTES_MIN} to {SIGNING_BYTES_MAX} "
-            f"random bytes in base64, and this is not: config/endpoints.yaml makes one"
+            f"random bytes in base64, and this is not: make one with {_MAKE_ONE}"
         )  # fmt: skip
 
 

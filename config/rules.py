@@ -198,10 +198,13 @@ def load_actions(file: Path | None = None) -> Actions:
 
 #: The most values in a file; a value that an alias repeats counts each time.
 VALUES_MAX = 100_000
-#: A quotation of more than a character or two.
-_QUOTED = re.compile("""'[^']{4,}'|"[^"]{4,}"|![^ ]+""")
+#: What the reader quotes.
+_QUOTED = re.compile("""'[^']*'|"[^"]*"|![^ ]+""")
+#: Quotations that hold nothing of the file: up to three characters, and kinds of tokens.
+_HARMLESS = re.compile("""(['"])(.{0,3}|<[a-z ]+>)\\1""")
 #: A value with only its beginning in quotes, which YAML does not allow.
 _HALF_QUOTED = re.compile("""[ -]*[a-z_]+: *("[^"]*"|'[^']*') *[^ #]""")
+_ONLY_COMMENTS = ", and every line is a comment: remove the # signs of what is meant to count"
 _QUOTES = """: put all of it in quotes of the other kind, as in '"vip" in segments'"""
 _TEXT, _TRUTH = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 
@@ -283,7 +286,8 @@ def read_tree(file: Path | None, shipped: str) -> FileTree:
         raise RuleError(f"{name}: not valid YAML: nested too deeply") from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
         expected = shipped.rpartition("/")[2].removesuffix(".yaml")
-        raise RuleError(f"{name}: expected `{expected}:` at the top")
+        fix = _ONLY_COMMENTS if node is None and text.strip() else ""
+        raise RuleError(f"{name}: expected `{expected}:` at the top{fix}")
     lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
     return FileTree(name, values, lines)
 
@@ -317,8 +321,16 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if isinstance(error, _Repeated):
         return f"not valid YAML: {error.problem}"
     context = f" {error.context}" if error.context else ""
-    # The reader's quotation may come from a file named by mistake, such as one with passwords.
-    return f"not valid YAML: {_QUOTED.sub('…', f'{error.problem}{context}')}"
+    if context and error.context_mark is not None:
+        context += f" that begins on line {error.context_mark.line + 1}"
+    return f"not valid YAML: {_QUOTED.sub(_hidden, f'{error.problem}{context}')}"
+
+
+def _hidden(quotation: re.Match[str]) -> str:
+    """The quotation, or … for one that may come from a file named by mistake, such as one with
+    passwords.
+    """
+    return quotation[0] if _HARMLESS.fullmatch(quotation[0]) else "…"
 
 
 def typed(tree: FileTree, kind: Any, entry_kinds: dict[str, Any]) -> Any:

@@ -27,7 +27,9 @@ def secret_in_file(name: str, folder: Path) -> str:
     try:
         return whole(read_text(path, SECRET_BYTES_MAX).strip(), str(path))
     except TextRefused as refused:
-        raise SecretRefused(f"{path} can't be read ({refused})") from None
+        raise SecretRefused(
+            f"{path} can't be read ({refused}): write the secret into it, or correct its name"
+        ) from None
 
 
 def whole(secret: str, where: str) -> str:

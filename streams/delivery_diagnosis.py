@@ -21,7 +21,7 @@ def rehearsal_findings(facts: DeploymentFacts, lateness_ms: int) -> Iterator[Fin
         if facts.partitions:
             was = "was" if held == 1 else "were"
             of_history = f"; of history {counted(held, 'decision')} {was} held" if held else ""
-            yield ok("live", f"every partition decides aloud{of_history}")
+            yield ok("live", f"every partition publishes its decisions{of_history}")
         return
     numbers = "" if len(rehearsing) == len(facts.partitions) else in_partitions(rehearsing)
     yield notice(

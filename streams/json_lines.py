@@ -68,6 +68,7 @@ class JsonLines:
         except OSError as error:
             raise InputError(_unreadable(path, error)) from None
         self._raw = _CountingReader(raw, closes=path != "-")
+        self._damage: Exception | None = None
         self._lines: io.BufferedReader[Any] = io.BufferedReader(self._raw, _READ_AHEAD_BYTES)
         try:
             if self._lines.peek(2)[:2] == _GZIP_MAGIC:
@@ -90,13 +91,17 @@ class JsonLines:
         """The beginning as far as it can be seen; empty for a damaged file, reported later."""
         try:
             return self._lines.peek(_READ_AHEAD_BYTES)
-        except (gzip.BadGzipFile, EOFError, zlib.error):
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            # Reading on would begin after the damage: a file cut off in its header would be empty.
+            self._damage = error
             return b""
 
     def __iter__(self) -> Iterator[bytes]:
         readline = self._lines.readline
         number = 0
         try:
+            if self._damage is not None:
+                raise self._damage
             while line := readline(LINE_BYTES_MAX + 2):
                 number += 1
                 if len(line) > LINE_BYTES_MAX + 1 and not line.endswith(b"\n"):
@@ -104,7 +109,8 @@ class JsonLines:
                 yield line.rstrip(b"\r\n")[: LINE_BYTES_MAX + 1]
         except (OSError, EOFError, zlib.error) as error:
             reason = str(error).rstrip(".")
-            raise InputError(f"{self.path}: damaged after line {number:,} ({reason})") from None
+            place = f"after line {number:,}" if number else "at its beginning"
+            raise InputError(f"{self.path}: damaged {place} ({reason})") from None
 
     def close(self) -> None:
         self._lines.close()

@@ -199,6 +199,13 @@ def _text(value: float | str | None) -> str:
     return value if isinstance(value, str) else f"{value:.10g}"
 
 
+def _rounded(value: float | str | None) -> str:
+    """As a table shows it: cents of amounts, and four digits of shares."""
+    if value is None or isinstance(value, str):
+        return _text(value)
+    return _text(round(value, 2 if abs(value) >= 1 else 4))
+
+
 def _print_table(found: "CustomerList") -> None:
     from rich.console import Console  # noqa: PLC0415 - only where something is drawn
     from rich.table import Table  # noqa: PLC0415
@@ -210,9 +217,9 @@ def _print_table(found: "CustomerList") -> None:
     has_number = any(one.by is not None for one in found.customers)
     for name in (*(["by"] if has_number else []), *names):
         table.add_column(name, justify="right")
-    for customer, by, *facts in _cells(found):
-        cells = [customer, *([by] if has_number else []), *facts]
-        table.add_row(*(Text(cell) for cell in cells))
+    for one in found.customers:
+        cells = [*([one.by] if has_number else []), *one.facts.values()]
+        table.add_row(Text(one.user_id), *(Text(_rounded(cell)) for cell in cells))
     console = Console(highlight=False)
     for way, counted in groupby(found.counts, key=lambda one: one.by):
         console.print(_counts_table(way, list(counted)))

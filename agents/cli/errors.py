@@ -27,6 +27,19 @@ EXIT_STOPPED = 128
 _SERVERS = {"kafka": "the Kafka broker", "aiokafka": "the Kafka broker", "redis": "Redis"}
 
 
+#: What to do about a file or directory that the system refuses.
+FIXES = {
+    errno.ENOENT: "name one that exists, or make it",
+    errno.EEXIST: "that is a file, so name another directory",
+    errno.ENOTDIR: "a part of the path is a file, so name another directory",
+    errno.EISDIR: "that is a directory, so name a file",
+    errno.EACCES: "name one that you may use, or change its permissions",
+    errno.EPERM: "name one that you may use, or change its permissions",
+    errno.EROFS: "name one on a disk that can be written to",
+    errno.ENOSPC: "free some space on the disk, or name one elsewhere",
+}
+
+
 class CommandError(Exception):
     """A command can't do what it was asked; the message says why and what to do."""
 
@@ -101,7 +114,8 @@ def explanation(error: Exception) -> str | None:
         if error.errno == errno.EPIPE:
             return None
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}"
+        fix = FIXES.get(error.errno, "") if where else ""
+        return f"{where}{error.strerror or error}{f': {fix}' if fix else ''}"
     # Judged by the module of the error's class, so that modules that are slow to import are not
     # needed.
     package = type(error).__module__.partition(".")[0]

@@ -60,7 +60,10 @@ def explain(
     from streams.decision_ledger import Question  # noqa: PLC0415 - as above
 
     if (decision_id is None) == (customer is None):
-        raise CommandError("give the id of a decision, or --customer and the id of a customer")
+        both = ", not both" if customer else ""
+        raise CommandError(
+            f"give the id of a decision, or --customer and the id of a customer{both}"
+        )
     wanted = Question(decision_id.strip().lower() if decision_id else None, customer)
     found = _in_file(file, wanted) if file is not None else _in_ledger(wanted, bootstrap_servers)
     if not found:

@@ -195,6 +195,8 @@ def _tell_late(report: "PublishReport", *, is_check: bool) -> None:
 
 
 def _tell_refused(report: "PublishReport", *, is_check: bool) -> None:
+    from streams.refused_lines import refused_path  # noqa: PLC0415 - as above
+
     lines = "line is" if report.bad_lines_total == 1 else "lines are"
     sent = f", {report.sent_bad:,} sent to become dead letters" if report.sent_bad else ""
     complain(f"{report.bad_lines_total:,} {lines} refused{sent}:")
@@ -207,4 +209,6 @@ def _tell_refused(report: "PublishReport", *, is_check: bool) -> None:
     for path in report.refused_files:
         complain(f"they are in {path}: mend them there, and publish that file")
     if is_check:
-        complain("mend them, or publish: the others are sent, and these are written beside")
+        files = sorted({bad.file for bad in report.bad_lines})
+        beside = refused_path(files[0]) if len(files) == 1 else "FILE.refused.jsonl"
+        complain(f"correct them; if you publish as it is, the others go out, and these to {beside}")

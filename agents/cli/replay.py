@@ -55,8 +55,8 @@ def replay(
     scores.jsonl if there are score lines. The same log gives the same bytes, with one exception:
     events dated later than today are refused today and accepted later.
 
-    Exit code 0: done. 2: it can't run. 3: done, but more than a fifth of the events were refused
-    for one reason, which is printed with its fix.
+    Exit code 0: done. 2: it can't run. 3: done, but of 50 lines or more, more than a fifth of the
+    events were refused for one reason, which is printed with its fix.
     """
     # The whole engine, which --help need not wait for.
     from agents.replay_files import (  # noqa: PLC0415

@@ -64,7 +64,7 @@ def list_segments(url: Url = None) -> None:
 
 @app.command("show", epilog="Example: keepstream segments show vip-slipping --by net_365d")
 def show(
-    name: Annotated[str, typer.Argument(help="The segment.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The segment.")],
     by: Annotated[
         str, typer.Option("--by", metavar="NUMBER", help="Order by this, highest first.")
     ] = "",
@@ -97,7 +97,7 @@ def show(
 
 @app.command("diff", epilog="Example: keepstream segments diff my-segments.yaml")
 def diff(
-    file: Annotated[Path, typer.Argument(help="The new segments.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new segments.")],
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the workers how many would move.")
     ] = False,

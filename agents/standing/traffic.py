@@ -25,6 +25,15 @@ _TURN_S = 0.1
 END_TIMEOUT_S = 10.0
 
 
+def history_in_words(events: int, seconds: float) -> str:
+    """What the shop sends first, how long that takes, and why to wait for its end."""
+    return (
+        f"A simulated shop (nobody in it is real) sends its last {DAYS} days, about {events:,} "
+        f"events in {seconds:.0f} s or more. Send none of your own until it says that it has "
+        f"reached today: they would make its earlier ones too late"
+    )
+
+
 class Traffic:
     """Publishes in its own thread until the end of the `with` block."""
 
@@ -49,14 +58,15 @@ class Traffic:
         try:
             with EventPublisher(self._settings, topic_of) as publisher:
                 if self._with_history:
-                    self._say(
-                        f"A simulated shop (nobody in it is real) sends its last {DAYS} days, "
-                        f"about {estimate_events(shop):,} events"
-                    )
-                    at_most = estimate_events(shop) * DAYS_PER_S_MAX / DAYS
-                    self._send(publisher, simulate(shop), min(HISTORY_PER_S, at_most))
+                    events = estimate_events(shop)
+                    rate_per_s = min(HISTORY_PER_S, events * DAYS_PER_S_MAX / DAYS)
+                    self._say(history_in_words(events, events / rate_per_s))
+                    self._send(publisher, simulate(shop), rate_per_s)
                 if not self._stop.is_set():
-                    self._say(f"The simulated shop goes on, {PRESENT_PER_S} events a second")
+                    self._say(
+                        f"The simulated shop has reached today, and goes on with {PRESENT_PER_S} "
+                        f"events a second"
+                    )
                     present = going_on(shop, lambda: int(time() * 1_000))
                     self._send(publisher, present, PRESENT_PER_S)
         except Exception as error:  # noqa: BLE001 - its failure must not end the deployment

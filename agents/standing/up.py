@@ -101,10 +101,20 @@ def run_up(
             _await_ready(crew, waiting, deliverer, say)
             write_addresses(directory, _addresses(place, crew, collector, console, deliverer))
             is_new = _is_empty(place.settings)
-            for line in greeting(place, crew, collector, console, deliverer, directory):
+            has_history = demo and is_new
+            for line in greeting(
+                place,
+                crew,
+                collector,
+                console,
+                deliverer,
+                directory,
+                has_history=has_history,
+                rehearse=rehearse,
+            ):
                 say(line)
             if demo:
-                stack.enter_context(Traffic(place.settings, say, with_history=is_new))
+                stack.enter_context(Traffic(place.settings, say, with_history=has_history))
             kept = [*kept_servers(place.servers), *crew.kept, collector.kept, console.kept]
             kept += [deliverer.kept] if deliverer is not None else []
             file = StoreFile(place.valkey.url) if place.valkey is not None else None
@@ -211,8 +221,14 @@ def greeting(
     console: StandingConsole,
     deliverer: StandingDeliverer | None,
     directory: Path,
+    *,
+    has_history: bool,
+    rehearse: bool,
 ) -> Iterator[str]:
-    """The addresses of everything, and what to do next."""
+    """The addresses of everything, and what to do next. ``has_history``: the simulated shop sends
+    past events first, and an event of now would make the rest of them too late. ``rehearse``: a
+    new deployment writes no decisions yet.
+    """
     settings = place.settings
     yield ""
     yield f"  Kafka    {settings.bootstrap_servers}"
@@ -239,12 +255,15 @@ def greeting(
         yield "For the commands of another terminal:"
         yield from (f"  export {variable_of(field)}={value}" for field, value in exports)
     user = collector.write_key or "WRITE_KEY"
-    yield "An event by hand:"
+    wait = ", once the simulated shop has reached today" if has_history else ""
+    yield f"An event by hand{wait}:"
     yield (
         f"  curl -u {user}: {collector.url}/v1/track "
         """-d '{"event": "Product Viewed", "userId": "ada"}'"""
     )
     yield f"Publish events: keepstream publish FILE. Customers: {list_command(crew.urls[0])}"
+    if rehearse:
+        yield "It rehearses: a new deployment publishes no decisions before `keepstream live`"
     yield "Ctrl-C stops all of it. Decisions, as they are made:"
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from agents.cli import app
+from agents.cli.errors import FIXES, explanation
 from agents.trials.demo.shop import ShopConfig, simulate
 from agents.words.parameters import parameters_as_toml
 from config.settings import describe
@@ -482,6 +483,36 @@ def test_several_files_are_checked_each_by_its_name(tmp_path: Path) -> None:
     assert f"{bad}, line 3: out_of_range" in result.stderr
     assert f"{other}, line 1: bad_json" in result.stderr
     assert f"{empty} is empty" in result.stderr
+    assert "the others go out, and these to FILE.refused.jsonl" in result.stderr
+
+
+def test_a_check_says_where_refused_lines_would_go(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b"\n".join(orders(3, wrong=1)))
+    assert f"these to {file}.refused.jsonl" in invoke("publish", "--check", file).stderr
+
+
+def test_a_place_that_cannot_be_written_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    log, out = tmp_path / "log.jsonl", tmp_path / "file" / "below"
+    log.write_bytes(b"\n".join(orders(1, wrong=0)))
+    for result in (invoke("replay", log, "--out", out), invoke("init", out)):
+        assert 2 == result.exit_code
+        assert result.stderr.startswith(f"{out}: Not a directory: a part of the path is a file")
+
+
+def test_init_into_a_file_asks_for_a_directory(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    result = invoke("init", file)
+    assert 2 == result.exit_code
+    assert "that is a file, so name another directory" in result.stderr
+
+
+@pytest.mark.parametrize("number", sorted(FIXES))
+def test_errors_of_the_system_name_a_fix_only_with_the_file(number: int) -> None:
+    assert (explanation(OSError(number, "no", "x")) or "").startswith(f"x: no: {FIXES[number]}")
+    assert "no" == explanation(OSError(number, "no"))
 
 
 @pytest.mark.parametrize(

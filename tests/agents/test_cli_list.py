@@ -132,6 +132,18 @@ def test_a_table_says_how_many_match_as_of_when_and_how_to_go_on() -> None:
     assert text.endswith("more: --cursor bmV4dA")
 
 
+def test_a_table_rounds_what_csv_has_in_full() -> None:
+    facts = {"net_365d": 1_250.004567, "churn_probability": 0.99463938712, "change": -12.345678}
+    answer = msgspec.structs.replace(TWO, customers=(Listed("ada", 5490.797326, facts),))
+    assert "ada 5490.8 1250 0.9946 -12.35" == " ".join(
+        listed(answer=answer).stdout.splitlines()[1].split()
+    )
+    assert (
+        "ada,5490.797326,1250.004567,0.9946393871,-12.345678"
+        == (listed("--format", "csv", answer=answer).stdout.splitlines()[1])
+    )
+
+
 def test_without_a_number_there_is_no_column_of_it() -> None:
     by_id = msgspec.structs.replace(TWO, customers=TWO.customers[1:])
     assert "customer net_365d segment" == " ".join(

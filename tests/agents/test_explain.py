@@ -122,6 +122,13 @@ def test_it_is_told_as_json(file: Path) -> None:
     assert [] == told["faults"]
 
 
+def test_an_id_and_a_customer_together_are_too_much(file: Path) -> None:
+    both = explain("0" * 32, "--customer", "ada", "--file", file)
+    assert (2, True) == (both.exit_code, "not both" in both.stderr)
+    neither = explain("--file", file)
+    assert (2, False) == (neither.exit_code, "not both" in neither.stderr)
+
+
 def test_an_unknown_id_and_a_false_sum_are_refused(file: Path, tmp_path: Path) -> None:
     unknown = explain("0" * 32, "--file", file)
     assert 1 == unknown.exit_code

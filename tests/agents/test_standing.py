@@ -2,6 +2,8 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
@@ -14,7 +16,8 @@ from agents.standing.directory import (
     read_addresses,
     write_addresses,
 )
-from agents.standing.up import DECISIONS_MAX, list_command, told
+from agents.standing.traffic import history_in_words
+from agents.standing.up import DECISIONS_MAX, greeting, list_command, told
 from agents.standing.upkeep import ENDS_MAX, KeptUp, NotKeptUp
 from config.settings import load_settings
 from models.decisions.trigger import Cause, Trigger, encode_decision
@@ -150,3 +153,44 @@ def test_the_addresses_of_webhooks_are_told(tmp_path: Path) -> None:
     assert [f"{collector.url}/webhooks/shop"] == collector.webhook_urls
     # Whoever declares sources has keys of their own.
     assert "" == collector.write_key
+
+
+@pytest.mark.parametrize(
+    ("has_history", "rehearse", "words"),
+    [
+        (False, False, "An event by hand:"),
+        (True, False, "An event by hand, once the simulated shop has reached today:"),
+        (
+            False,
+            True,
+            "It rehearses: a new deployment publishes no decisions before `keepstream live`",
+        ),
+    ],
+)
+def test_the_greeting_says_what_has_to_be_waited_for(
+    tmp_path: Path, *, has_history: bool, rehearse: bool, words: str
+) -> None:
+    url = "http://127.0.0.1:8080"
+    place: Any = SimpleNamespace(settings=load_settings({}))
+    crew: Any = SimpleNamespace(kept=[SimpleNamespace(name="worker 1")], urls=[url])
+    collector: Any = SimpleNamespace(url=url, write_key="key", webhook_urls=[])
+    console: Any = SimpleNamespace(login_url=url)
+    said = greeting(
+        place,
+        crew,
+        collector,
+        console,
+        None,
+        tmp_path,
+        has_history=has_history,
+        rehearse=rehearse,
+    )
+
+    assert words in list(said)
+
+
+def test_the_simulated_shop_says_how_long_its_history_takes_and_why_to_wait() -> None:
+    said = history_in_words(66_479, 20.4)
+
+    assert "about 66,479 events in 20 s or more" in said
+    assert "they would make its earlier ones too late" in said

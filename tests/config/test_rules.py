@@ -104,7 +104,12 @@ def test_every_action_knows_its_line(file: Path) -> None:
         ("to: 0.7", "too: 0.7", 10, "rises: object contains unknown field `too`"),
         ("triggers:", "version: 1\ntriggers:", 2, "there is no 'version'; known: triggers"),
         ("  - name: risky", "  - risky", 11, "not valid YAML"),
-        ("[orders]", "[orders", 10, "not valid YAML"),
+        (
+            "[orders]",
+            "[orders",
+            10,
+            "expected ',' or ']', but got ':' while parsing a flow sequence that begins on line 8",
+        ),
         ("  - name: quiet", "\t- name: quiet", 3, "not valid YAML"),
         ("    version: 2", "    version: 2\n    version: 3", 12, "'version' is there already"),
         ("when: orders >= 2", "when: !!python/name:os.system x", 13, "could not determine a con"),
@@ -153,6 +158,7 @@ def test_a_mistake_in_the_catalogue_is_named_with_its_line(
     ("text", "words"),
     [
         ("", "expected `actions:` at the top"),
+        ("# triggers:\n#   - name: a\n", "at the top, and every line is a comment: remove the #"),
         ("- a", "expected `actions:` at the top"),
         ("triggers:", "triggers is a list"),
         ("triggers: 5", "triggers is a list"),

@@ -92,7 +92,9 @@ def test_a_file_of_history_is_rehearsed_then_the_shop_goes_live(
     held_by_now = deployment.metric("keepstream_decisions_total", fate="rehearsed")
     assert held_by_now >= held
     assert f"{held_by_now:,.0f} decisions were held" in live
-    assert findings(deployment)["live"].startswith("every partition decides aloud; of history ")
+    assert findings(deployment)["live"].startswith(
+        "every partition publishes its decisions; of history "
+    )
     assert deployment.run("live").startswith("live already")
 
     at_ms = int(time() * 1_000)
@@ -126,7 +128,7 @@ def test_going_live_counts_what_it_holds_back_itself(deployment: Deployment) -> 
     assert "rehearsing: 0 decisions held" in deployment.run("doctor", "--json")
 
     assert deployment.run("live").strip().endswith("; 1 decision was held")
-    live = "every partition decides aloud; of history 1 decision was held"
+    live = "every partition publishes its decisions; of history 1 decision was held"
     assert live == findings(deployment)["live"]
 
 

@@ -446,8 +446,8 @@ def test_a_live_event_before_the_history_is_told_with_what_to_publish() -> None:
 @pytest.mark.parametrize(
     ("rehearsed", "words"),
     [
-        (0, "every partition decides aloud"),
-        (1_234, "every partition decides aloud; of history 1,234 decisions were held"),
+        (0, "every partition publishes its decisions"),
+        (1_234, "every partition publishes its decisions; of history 1,234 decisions were held"),
     ],
 )
 def test_what_was_rehearsed_is_told_after_going_live(rehearsed: int, words: str) -> None:

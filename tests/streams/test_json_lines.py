@@ -73,3 +73,20 @@ def test_stray_lines_are_left_to_be_refused_one_by_one(tmp_path: Path, content: 
     path.write_bytes(content)
     with JsonLines(str(path)) as lines:
         assert content.splitlines() == list(lines)
+
+
+@pytest.mark.parametrize("length", [2, 9, 11, 40])
+def test_a_compressed_file_that_was_cut_off_is_damaged_and_not_empty(
+    tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / "history.gz"
+    path.write_bytes(gzip.compress(EVENT * 100)[:length])
+    with JsonLines(str(path)) as lines, pytest.raises(InputError, match="damaged at its beginning"):
+        list(lines)
+
+
+def test_what_only_begins_as_a_compressed_file_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "history.gz"
+    path.write_bytes(b"\x1f\x8bgarbage")
+    with JsonLines(str(path)) as lines, pytest.raises(InputError, match="damaged at its beginning"):
+        list(lines)
