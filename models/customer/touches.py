@@ -194,8 +194,8 @@ def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
 
 
 def leading_channel(touches: Touches, section: ChannelParameters) -> str:
-    """The ``leader`` of the `channel_use`, at a third of the cost: sums in another order differ from
-    its levels in their last digits only, so a clear lead is the same by both.
+    """The ``leader`` of the `channel_use`, at a third of the cost. Sums in another order differ
+    from its levels in their last digits only, so a clear lead is the same by both.
 
     Written without calls where it counts: most check-ins run it.
     """

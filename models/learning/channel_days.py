@@ -26,8 +26,8 @@ class ChannelDays:
         """``sums``: by kind and channel."""
         self._sums = sums
         self._by_channel: dict[str, KnownDays] = {}
-        # A lower bound of the first day of each sum, and of all, and the sums that were added to since days
-        # were last forgotten: only those can have become 0.
+        # Lower bounds of the first day of each sum and of all, and the sums that were added to
+        # since days were last forgotten: only those can have become 0.
         self._first_day: dict[tuple[str, str], int] = {}
         self._earliest_day = _NEVER
         self._added: set[tuple[str, str]] = set()
