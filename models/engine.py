@@ -303,7 +303,7 @@ def _fire_timers(
     if len(codes) == 1:
         ran = _run_alone(codes[0], scene, plan)
     else:
-        ran = _run_in_turn(plan.timers.values(), scene)
+        ran = _run_in_turn(plan.timers.items(), scene)
     if 0 < row.next_due_ms <= due_ms:
         row.pass_over(due_ms, plan.timers)
     for timer in ran:
@@ -327,18 +327,17 @@ def _run_alone(code: str, scene: Scene, plan: Plan) -> list[Timer]:
     timer.run(scene)
     if not 0 < row.next_due_ms <= at_ms:
         return [timer]
-    turns = list(plan.timers.values())
-    return [timer, *_run_in_turn(turns[turns.index(timer) + 1 :], scene)]
+    turns = list(plan.timers.items())
+    return [timer, *_run_in_turn(turns[turns.index((code, timer)) + 1 :], scene)]
 
 
-def _run_in_turn(timers: Iterable[Timer], scene: Scene) -> list[Timer]:
-    """Run the timers that are due at the scene's time, and return them. Each is checked in its
-    turn, because one may set another to the same time.
+def _run_in_turn(timers: Iterable[tuple[str, Timer]], scene: Scene) -> list[Timer]:
+    """Run those of the timers, by code, that are due at the scene's time, and return them. Each is
+    checked in its turn, because one may set another to the same time.
     """
     row, at_ms, ran = scene.row, scene.at_ms, list[Timer]()
     pending = row.pending()
-    for timer in timers:
-        code = timer.code
+    for code, timer in timers:
         if code not in pending or pending[code] != at_ms:
             continue
         if timer.waits_for_clock and at_ms > scene.context.clock_ms:

@@ -24,6 +24,10 @@ _DAY_HOURS: Final = 24
 #: A touch is its hour since 1970, shifted, and these two bits.
 _SHIFT: Final = 2
 _BOUGHT, TIMED = 1, 2
+#: Touches are divided by this to get their day since 1970.
+_DAY: Final = _DAY_HOURS << _SHIFT
+#: Days within which levels are looked up, and by which share a clear leader is ahead.
+_DAYS_LEFT, _CLEAR = 512, 1e-9
 #: Responses to our messages show when somebody reads, but not which channel they like: else the
 #: channel that we write to most would be preferred.
 _CLICKS: Final = frozenset({"Email Link Clicked", "Action Clicked", "Action Accepted"})
@@ -190,12 +194,46 @@ def channel_use(touches: Touches, section: ChannelParameters) -> ChannelUse:
 
 
 def leading_channel(touches: Touches, section: ChannelParameters) -> str:
-    """The ``leader`` of the `channel_use`, at half of the cost.
+    """The ``leader`` of the `channel_use`, at a third of the cost. Sums in another order differ
+    from its levels in their last digits only, so a clear lead is the same by both.
 
     Written without calls where it counts: most check-ins run it.
     """
     if len(touches) - ("" in touches) == 1:
         return max(touches)
+    left, purchase_weight = _left_by_days(section.half_life), section.purchase_weight
+    today = max([known[-1] for channel, known in touches.items() if channel], default=0) // _DAY
+    leader, most, second = "", 0.0, 0.0
+    for channel, known in touches.items():
+        if not channel:
+            continue
+        if today - known[0] // _DAY >= _DAYS_LEFT:
+            return _leader_exactly(touches, section)
+        level, day, counted = 0.0, -1, 0.0
+        for each in known:
+            weight = purchase_weight if each & _BOUGHT else 1.0
+            if each // _DAY != day:
+                day, counted = each // _DAY, weight
+                level += left[today - day] * weight
+            elif weight > counted:
+                # The same day again, with a purchase.
+                level += left[today - day] * (weight - counted)
+                counted = weight
+        if level > most:
+            leader, most, second = channel, level, most
+        elif level > second:
+            second = level
+    return leader if most - second > _CLEAR * most else _leader_exactly(touches, section)
+
+
+@lru_cache(maxsize=8)
+def _left_by_days(half_life_ms: int) -> tuple[float, ...]:
+    """What is left of a day after so many days."""
+    return tuple(0.5 ** (days * DAY_MS / half_life_ms) for days in range(_DAYS_LEFT))
+
+
+def _leader_exactly(touches: Touches, section: ChannelParameters) -> str:
+    """The same by the very levels of the `channel_use`."""
     levels: dict[str, float] = {}
     before = 0
     for day, channel, _, weight in _days_they_came(touches, section.purchase_weight):

@@ -181,8 +181,10 @@ class AcquisitionLearner:
         known = self._days.by_channel
         spent = kept = 0
         for days in known.values():
-            spent += _between(days, _COST, today - COST_DAYS + 1, today)
-            kept += _between(days, _RETENTION, today - COST_DAYS + 1, today)
+            if _COST in days:
+                spent += _between(days, _COST, today - COST_DAYS + 1, today)
+            if _RETENTION in days:
+                kept += _between(days, _RETENTION, today - COST_DAYS + 1, today)
         return AcquisitionCosts(
             {
                 name: channel.cost_minor / channel.customers
@@ -194,7 +196,8 @@ class AcquisitionLearner:
         )
 
     def _lately(self, name: str, known: KnownDays, today: int) -> ChannelView:
-        spent = _between(known, _COST, today - COST_DAYS + 1, today) / self._unit
+        cost_minor = _between(known, _COST, today - COST_DAYS + 1, today) if _COST in known else 0
+        spent = cost_minor / self._unit
         won = _between(known, WON, today - COST_DAYS + 1, today)
         seen = _between(known, SEEN, today - SEEN_DAYS + 1, today)
         converted = _between(known, CONVERTED, today - SEEN_DAYS + 1, today)

@@ -11,6 +11,8 @@ from typing import Final
 #: Channels beyond this number are counted together as `OTHER`.
 CHANNELS_MAX: Final = 64
 OTHER: Final = "other"
+#: After every possible day.
+_NEVER: Final = 1 << 62
 #: Sums by UTC day.
 Days = dict[int, int]
 #: Sums of one channel, by kind.
@@ -24,15 +26,17 @@ class ChannelDays:
         """``sums``: by kind and channel."""
         self._sums = sums
         self._by_channel: dict[str, KnownDays] = {}
-        # A lower bound of the first day of each sum, and the sums that were added to since days
-        # were last forgotten: only those can have become 0.
+        # Lower bounds of the first day of each sum and of all, and the sums that were added to
+        # since days were last forgotten: only those can have become 0.
         self._first_day: dict[tuple[str, str], int] = {}
+        self._earliest_day = _NEVER
         self._added: set[tuple[str, str]] = set()
         for what, channels in sums.items():
             for channel, days in channels.items():
                 self._by_channel.setdefault(channel, {})[what] = days
                 self._first_day[what, channel] = min(days, default=0)
                 self._added.add((what, channel))
+        self._earliest_day = min(self._first_day.values(), default=_NEVER)
 
     @property
     def by_channel(self) -> Mapping[str, KnownDays]:
@@ -52,11 +56,14 @@ class ChannelDays:
         else:
             days[day] = amount
             self._first_day[place] = min(day, self._first_day.get(place, day))
+            self._earliest_day = min(day, self._earliest_day)
         return channel
 
     def forget(self, until_day: int) -> None:
         """Drop days up to this one, and sums that are empty then."""
-        old = {place for place, first_day in self._first_day.items() if first_day <= until_day}
+        old: set[tuple[str, str]] = set()
+        if self._earliest_day <= until_day:
+            old = {place for place, first_day in self._first_day.items() if first_day <= until_day}
         for what, channel in old | self._added:
             days = self._sums[what][channel]
             kept = {day: amount for day, amount in days.items() if day > until_day and amount}
@@ -65,6 +72,8 @@ class ChannelDays:
             elif len(kept) < len(days):
                 self._sums[what][channel] = self._by_channel[channel][what] = kept
                 self._first_day[what, channel] = min(kept)
+        if old:
+            self._earliest_day = min(self._first_day.values(), default=_NEVER)
         self._added.clear()
 
     def _drop(self, what: str, channel: str) -> None:

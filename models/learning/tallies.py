@@ -104,13 +104,16 @@ class TallyLearner:
         sums, known = tallied.sums, self._known[tally.part]
         totals = known.totals
         for key, day, amount in tally.sums:
-            if key not in sums:
-                sums[key], totals[key] = {}, 0
-            days = sums[key]
-            totals[key] += amount
+            if key in sums:
+                days = sums[key]
+                totals[key] += amount
+            else:
+                days, totals[key] = {}, amount
+                sums[key] = days
             if day in days:
-                if days[day] + amount:
-                    days[day] += amount
+                left = days[day] + amount
+                if left:
+                    days[day] = left
                 else:
                     del days[day]
             elif amount:
@@ -156,16 +159,14 @@ class TallyLearner:
     def _within(self, name: str, today: int) -> dict[str, int]:
         tallied, known = self._state.parts[name], self._known[name]
         last_day = _last_day(tallied.window_days, today)
-        if known.is_within(last_day + 1, today):
-            return dict(known.totals)
-        sums: dict[str, int] = {}
-        for key, days in tallied.sums.items():
-            total = 0
-            for day in days:
-                if day == NO_DAY or last_day < day <= today:
-                    total += days[day]
-            sums[key] = total
-        return sums
+        totals = dict(known.totals)
+        if not known.is_within(last_day + 1, today):
+            sums = tallied.sums
+            for day, keys in known.keys_of.items():
+                if day <= last_day or day > today:
+                    for key in keys:
+                        totals[key] -= sums[key].get(day, 0)
+        return totals
 
 
 def _last_day(window_days: int, today: int) -> int:

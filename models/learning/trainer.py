@@ -65,9 +65,15 @@ class Trainer:
             kind: tuple(self.learners[one.name] for one in LEARNERS if kind in one.learns)
             for kind in {kind for one in LEARNERS for kind in one.learns}
         }
-        self._learn_of_sums = [
-            (one.sums_of, self.learners[one.name]) for one in LEARNERS if Tally in one.learns
-        ]
+        of_sums = [one for one in LEARNERS if Tally in one.learns]
+        self._learn_all_sums = tuple(
+            self.learners[one.name] for one in of_sums if one.sums_of is None
+        )
+        # The learners of a part's sums, for those parts that have learners of their own.
+        self._learn_sums_of = {
+            part: tuple(self.learners[one.name] for one in of_sums if one.sums_of in (None, part))
+            for part in {one.sums_of for one in of_sums}
+        }
         self.alarms: list[DriftAlarm] = []
         self._waits = partitions > 0
         self._days = WholeDays(partitions, state.positions, state.clocks_ms, state.began_ms)
@@ -129,9 +135,8 @@ class Trainer:
         for told in day.sums.told():
             self._state.lessons += told.tallies
             self._heard_of(told.timestamp_ms)
-            for sums_of, learner in self._learn_of_sums:
-                if sums_of in (None, told.part):
-                    learner.learn(told)
+            for learner in self._learn_sums_of.get(told.part, self._learn_all_sums):
+                learner.learn(told)
 
     def _heard_of(self, at_ms: int) -> None:
         if at_ms > self._state.heard_ms:
