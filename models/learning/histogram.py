@@ -4,6 +4,7 @@ from math import exp2, floor, log2
 
 #: Eight bins per doubling: an edge is within 9 % of any value in its bin.
 BINS_PER_DOUBLING = 8
+_JUST_BELOW = 1.0 - 1e-13
 
 Histogram = dict[int, int]
 
@@ -24,10 +25,28 @@ def middle_of(index: int) -> float:
     return exp2((index + 0.5) / BINS_PER_DOUBLING) - 1.0
 
 
+def last_of(index: int) -> float:
+    """The largest value in a bin, but for what rounding may put into the next."""
+    return exp2((index + 1) / BINS_PER_DOUBLING) * _JUST_BELOW - 1.0
+
+
 def quantiles(histogram: Histogram, shares: tuple[float, ...]) -> tuple[float, ...]:
     """The quantile at each share (ascending, in 0..1): the middle of its bin."""
+    return tuple(map(middle_of, _bins_at(histogram, shares)))
+
+
+def cut_points(histogram: Histogram, shares: tuple[float, ...]) -> tuple[float, ...]:
+    """The value at each share (ascending, in 0..1) that separates what is up to it from what is
+    above: the last one of its bin. So equal values are on one side, above all small whole numbers,
+    which have a bin each.
+    """
+    return tuple(map(last_of, _bins_at(histogram, shares)))
+
+
+def _bins_at(histogram: Histogram, shares: tuple[float, ...]) -> list[int]:
+    """The bin in which each share is reached."""
     total = sum(histogram.values())
-    found: list[float] = []
+    found: list[int] = []
     reached = 0
     bins = iter(sorted(histogram.items()))
     index = 0
@@ -35,5 +54,5 @@ def quantiles(histogram: Histogram, shares: tuple[float, ...]) -> tuple[float, .
         while reached < share * total:
             index, count = next(bins)
             reached += count
-        found.append(middle_of(index))
-    return tuple(found)
+        found.append(index)
+    return found

@@ -10,7 +10,7 @@ from config.duration import DAY_MS
 from config.parameters import Parameters
 from models.learning.bgnbd import BgNbd, Cell, fit
 from models.learning.gamma_gamma import GammaGamma
-from models.learning.histogram import Histogram, observe, quantiles
+from models.learning.histogram import Histogram, cut_points, observe, quantiles
 from models.learning.lessons import Observation
 from models.learning.worth import WorthTable
 from models.measures import Measure, Sample
@@ -141,7 +141,7 @@ class PopulationLearner:
         bins = self._state.histograms.get(measure)
         if not bins:
             return None
-        first, second, third, fourth = quantiles(bins, _QUINTILES)
+        first, second, third, fourth = cut_points(bins, _QUINTILES)
         return first, second, third, fourth
 
     def _refit(self, now_ms: int) -> None:

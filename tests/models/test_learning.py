@@ -1,5 +1,6 @@
 """The trainer: histograms, snapshots, and a state that can be stopped and resumed anywhere."""
 
+from bisect import bisect_left
 from hashlib import sha256
 from itertools import pairwise
 from random import Random
@@ -13,7 +14,15 @@ from msgspec.structs import replace
 from config.duration import DAY_MS
 from models.learning.bgnbd import cell_of
 from models.learning.day_ends import day_end_ms
-from models.learning.histogram import Histogram, bin_of, middle_of, observe, quantiles
+from models.learning.histogram import (
+    Histogram,
+    bin_of,
+    cut_points,
+    last_of,
+    middle_of,
+    observe,
+    quantiles,
+)
 from models.learning.lessons import DayEnd, Example, Observation, decode_lesson, encode_lesson
 from models.learning.population import Population
 from models.learning.snapshot import (
@@ -77,6 +86,48 @@ def test_a_quantile_lies_in_the_bin_of_the_exact_one(draw: object, count: int) -
     assert [bin_of(float(value)) for value in exact] == [
         bin_of(found) for found in quantiles(histogram, SHARES)
     ]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 6, 14])
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_numbers_are_on_the_side_of_a_cut_point_that_the_exact_one_puts_them(
+    most: int, seed: int
+) -> None:
+    chance = Random(seed)
+    weights = [chance.random() ** 3 for _ in range(most)]
+    values = [float(one) for one in chance.choices(range(1, most + 1), weights, k=300)]
+    histogram: Histogram = {}
+    for value in values:
+        observe(histogram, value)
+    exact = np.quantile(values, SHARES, method="inverted_cdf").tolist()
+
+    cuts = cut_points(histogram, SHARES)
+
+    for value in range(most + 2):
+        assert bisect_left(exact, value) == bisect_left(cuts, value)
+
+
+def test_the_last_of_a_bin_is_in_it_and_what_is_above_is_not() -> None:
+    lasts = [last_of(index) for index in range(400)]
+
+    assert list(range(400)) == [bin_of(last) for last in lasts]
+    assert list(range(1, 401)) == [bin_of(last + 1e-11 * (1.0 + last)) for last in lasts]
+
+
+def test_what_is_in_one_bin_is_on_one_side_of_every_cut_point() -> None:
+    chance = Random(1)
+    values = [chance.lognormvariate(3, 2) for _ in range(2_000)]
+    histogram: Histogram = {}
+    for value in values:
+        observe(histogram, value)
+
+    cuts = cut_points(histogram, SHARES)
+
+    sides: dict[int, set[int]] = {}
+    for value in values:
+        sides.setdefault(bin_of(value), set()).add(bisect_left(cuts, value))
+    assert all(len(found) == 1 for found in sides.values())
+    assert list(range(len(SHARES) + 1)) == sorted(set().union(*sides.values()))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.09, 1.0, 7.0, 1e3, 1e6, 1e15])
