@@ -5,6 +5,12 @@ Look for new ones with ``pytest tests/contract tests/properties --hypothesis-pro
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
+
+# Hypothesis would also draw the constants of all modules that are loaded, and so other examples in
+# a run of all tests than in a run of one. It has no setting for that.
+providers._get_local_constants = Constants
 
 #: Failing examples are shrunk but not explained, because that takes minutes.
 _PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
@@ -34,7 +40,7 @@ settings.register_profile(
 def choose_examples(config: pytest.Config) -> None:
     """Few examples, or many at night, unless another profile is chosen."""
     if not config.getoption("--hypothesis-profile"):
-        settings.load_profile("many" if config.getoption("--nightly") else "few")
+        settings.load_profile("many" if config.getoption("--nightly", default=False) else "few")
 
 
 def drawn(*, times: float) -> settings:

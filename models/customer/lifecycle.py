@@ -87,7 +87,7 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     # What came before the first purchase may be heard of after the look that found it.
     is_before = not state.won_day or at_ms < (state.won_day + 1) * DAY_MS
     if event.channel and is_before and winning.note_touch(state, event.channel, at_ms, scene):
-        _look_soon(scene, at_ms)
+        _look_soon(scene, scene.row.latest_ms)
     section = scene.parameters.of(LifecycleParameters)
     if points := section.points.get(name):
         state.points = added(state.points, state.points_at_ms, points, at_ms, section.half_life)
@@ -100,8 +100,11 @@ def _record(state: Lifecycle, event: Event, scene: Scene) -> None:
     elif name in _PRAISES and _is_praise(event, section):
         state.praised_ms = max(state.praised_ms, at_ms)
         _look_soon(scene, at_ms)
-    elif not state.stage or _is_before_the_first(state, at_ms, scene):
+    elif not state.stage:
         _look_soon(scene, at_ms)
+    elif _is_before_the_first(state, at_ms, scene):
+        # A look any sooner would find what has yet to settle.
+        _look_soon(scene, scene.row.latest_ms)
 
 
 def _is_before_the_first(state: Lifecycle, at_ms: int, scene: Scene) -> bool:

@@ -90,6 +90,11 @@ def convert(order: Order, detail: Detail, money: Money) -> None:
     order.gross_minor = minor_units(paid.amount * paid.rate, money.currency)
 
 
-def price_rank(order: Order) -> tuple[int, int, Paid]:
-    paid = order.detail.paid if order.detail is not None else None
-    return order.priced_at_ms, order.gross_minor, paid or UNPAID
+def price_rank(order: Order) -> tuple[int, int, Paid, bool, int]:
+    """What says which of two ids has the price that stands. Of equal prices it is the one that came
+    with its currency, or whose currency was named last.
+    """
+    detail = order.detail
+    paid = detail.paid if detail is not None else None
+    named_ms = detail.currency_at_ms if detail is not None else 0
+    return order.priced_at_ms, order.gross_minor, paid or UNPAID, not named_ms, named_ms

@@ -94,7 +94,7 @@ def _list_items(order: Order, news: OrderNews, at_ms: int) -> None:
             )
     detail = order.detail
     # A list without prices keeps the known ones; an empty list removes all.
-    if not items and (news.products is None or news.products or detail is None):
+    if not items and (news.products is None or news.products):
         return
     if detail is None:
         detail = order.detail = first_detail(order)
@@ -255,7 +255,7 @@ def _conclude(order: Order, money: Money) -> None:
             unpriced += not is_priced
     order.refunded_minor, order.void = given_minor, bool(cancelled_at_ms) or is_given_back
     detail.cancelled_at_ms, detail.unpriced = cancelled_at_ms, unpriced
-    is_more = detail.ends or detail.items or detail.paid is not None or detail.given_minor
+    is_more = detail.ends or detail.items_at_ms or detail.paid is not None or detail.given_minor
     if (
         not is_more
         and not detail.currency_at_ms

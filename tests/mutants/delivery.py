@@ -26,7 +26,6 @@ DELIVERY = (
 """,
         "        changed, gone = self._write_rows(owned)\n",
         BACKLOG.format(0),
-        is_quick=True,
     ),
     Mutant(
         "rows are in the changelog before the ack",
@@ -71,7 +70,6 @@ DELIVERY = (
         "    if False:",
         "tests/models/test_partition.py"
         "::test_what_ingest_repeats_after_a_crash_is_dropped_by_its_source",
-        is_quick=True,
     ),
     Mutant(
         "a message that a publisher repeats is dropped by its id",
@@ -96,7 +94,6 @@ DELIVERY = (
         '        "min.compaction.lag.ms": str(10 * MINUTE_MS),\n',
         '        "min.compaction.lag.ms": "0",\n',
         "tests/streams/test_topics.py::test_the_changelog_keeps_both_writers_of_a_takeover",
-        is_quick=True,
     ),
     Mutant(
         "of two writers of a row, the higher position wins",
@@ -145,7 +142,6 @@ DELIVERY = (
         "at_ms",
         "tests/streams/test_alignment.py"
         "::test_what_is_published_in_order_leaves_in_time_however_it_is_read",
-        is_quick=True,
     ),
     Mutant(
         "no clock goes beyond what is known of any partition",
@@ -184,7 +180,6 @@ DELIVERY = (
         "        self._given_up |= given_up\n",
         "",
         "tests/agents/test_ingest.py::test_a_topic_that_nobody_serves_is_waited_for_once",
-        is_quick=True,
     ),
     Mutant(
         "history waits once for a trainer that stands",
@@ -193,7 +188,6 @@ DELIVERY = (
         "}",
         "tests/agents/test_ingest.py"
         "::test_a_trainer_that_does_not_get_on_is_waited_for_once_and_told",
-        is_quick=True,
     ),
     Mutant(
         "a partition without a leader keeps no other from being read",
@@ -202,7 +196,6 @@ DELIVERY = (
         "]",
         "tests/streams/test_found_positions.py"
         "::test_a_partition_without_a_leader_keeps_no_other_from_being_read",
-        is_quick=True,
     ),
     Mutant(
         "a worker ends whatever of it hangs",
@@ -299,6 +292,5 @@ DELIVERY = (
         "        if batch.epoch == self._left_epoch:\n",
         "        if False:\n",
         "tests/agents/test_deliver.py::test_after_a_batch_that_was_given_up_none_is_committed",
-        is_quick=True,
     ),
 )

@@ -45,7 +45,6 @@ ERASURE = (
         "        if self.graves and self._is_of_the_past(customer, value):",
         "        if False:",
         "tests/streams/test_graves.py::test_a_stray_row_is_ended_once_more",
-        is_quick=True,
     ),
     Mutant(
         "with somebody goes their key of the archive",

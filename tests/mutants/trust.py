@@ -14,7 +14,6 @@ TRUST = (
         "        return\n",
         "tests/streams/test_log_records.py"
         "::test_another_release_s_record_is_told_with_its_place_and_can_be_set_aside",
-        is_quick=True,
     ),
     Mutant(
         "a record of a time to come does not move the clock",
@@ -39,7 +38,6 @@ TRUST = (
         "            await ends.require(lesson)\n",
         "",
         TRAINER + "::test_a_lesson_whose_place_is_still_to_come_is_left_out",
-        is_quick=True,
     ),
     Mutant(
         "a snapshot goes on from the one that it names",
@@ -47,7 +45,6 @@ TRUST = (
         "        if previous and previous not in before:",
         "        if False:",
         "tests/models/test_lineage.py::test_what_does_not_go_on_is_refused_and_changes_nothing",
-        is_quick=True,
     ),
     Mutant(
         "a snapshot that no trainer of ours drew is neither adopted nor restored",
@@ -71,7 +68,6 @@ TRUST = (
         "line.version is not None and line.version > self.state.model_version",
         "line.version is not None",
         "tests/models/test_partition.py::test_a_model_that_is_not_newer_is_not_even_asked_for",
-        is_quick=True,
     ),
     Mutant(
         "state is continued only in the topic that it is of",
@@ -80,7 +76,6 @@ TRUST = (
         "False)",
         "tests/streams/test_record_batches.py"
         "::test_another_topic_is_refused_where_state_is_a_fold_of_the_one_before",
-        is_quick=True,
     ),
     Mutant(
         "offsets of a topic made anew are other places",
@@ -88,7 +83,6 @@ TRUST = (
         "        elif known[0] != generation:\n",
         "        elif False:\n",
         "tests/models/test_repeats.py::test_offsets_of_another_topic_of_the_name_are_other_places",
-        is_quick=True,
     ),
     Mutant(
         "a topic that is replaced under a worker ends it",
@@ -120,7 +114,6 @@ TRUST = (
         "    if checksum != _number(checked.checksum):",
         "    if False:",
         "tests/models/test_earlier_rows.py::test_no_byte_can_change_without_being_noticed",
-        is_quick=True,
     ),
     Mutant(
         "the wall clock leads no further than time has passed",
@@ -137,7 +130,6 @@ TRUST = (
         "            self._stood_still |= monotonic() - self._last_s > self._longest_s",
         "            pass",
         "tests/streams/test_pulse.py::test_joining_again_does_not_hide_that_it_stood_still",
-        is_quick=True,
     ),
     Mutant(
         "connections to the web port are limited",
@@ -176,7 +168,6 @@ TRUST = (
         "        if place in self._places:\n",
         "        if False:\n",
         "tests/streams/test_recovery.py::test_a_record_that_is_set_aside_counts_as_damaged",
-        is_quick=True,
     ),
     Mutant(
         "a lesson of a time that is still to come is not learnt",
@@ -184,7 +175,6 @@ TRUST = (
         "    if lesson.timestamp_ms > now_ms + AHEAD_MAX_MS:\n",
         "    if False:\n",
         "tests/models/test_lesson_checks.py::test_a_lesson_of_a_time_to_come_is_none",
-        is_quick=True,
     ),
     Mutant(
         "state is not continued in another topic of the name",
@@ -200,7 +190,6 @@ TRUST = (
         "            if False:\n",
         "tests/streams/test_recovery.py"
         "::test_no_flipped_bit_of_a_record_passes_for_sound_or_for_another_release",
-        is_quick=True,
     ),
     Mutant(
         "who was continued from a damaged row stays known as damaged",
@@ -213,7 +202,6 @@ TRUST = (
         "            if self.damaged:\n",
         "tests/streams/test_recovery.py"
         "::test_a_row_that_was_continued_from_a_damaged_one_is_known_without_it",
-        is_quick=True,
     ),
     Mutant(
         "a connection without a request is closed",

@@ -425,7 +425,7 @@ def test_a_small_shop_is_accounted_for(tmp_path: Path, demos: list[Demo]) -> Non
 def test_a_worker_that_dies_ends_the_demo_with_its_last_words(
     tmp_path: Path, demos: list[Demo]
 ) -> None:
-    demo = Demo(tmp_path, "--customers", "100")
+    demo = Demo(tmp_path, "--customers", "30")
     demos.append(demo)
     demo.wait_until_seen(PROCESSES, " published, ")
     os.kill(demo.pids["worker-2"], signal.SIGKILL)
@@ -442,7 +442,7 @@ def test_ctrl_c_removes_what_was_put_on_somebody_elses_services(
     tmp_path: Path, demos: list[Demo], kafka: EmbeddedKafka, valkey: EmbeddedValkey
 ) -> None:
     services = ("--bootstrap-servers", kafka.bootstrap_servers, "--redis-url", valkey.url)
-    demo = Demo(tmp_path, "--customers", "100", "--forever", *services)
+    demo = Demo(tmp_path, "--customers", "30", "--forever", *services)
     demos.append(demo)
     demo.wait_until_seen({"worker-1", "worker-2"}, "profiles in Redis")
     while not any(":customer:" in name for name in demo_traces(kafka, valkey)):
