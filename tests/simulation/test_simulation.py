@@ -11,8 +11,8 @@ from tests.simulation.world import Publication, simulate
 
 pytestmark = pytest.mark.timeout(600)
 
-BLOCK = 100
-BLOCKS, BLOCKS_AT_NIGHT = 1, 34
+BLOCK = 50
+BLOCKS, BLOCKS_AT_NIGHT = 1, 68
 
 
 def blocks(first: int, last: int) -> list[int]:
