@@ -104,6 +104,7 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
         assert len(rows) - 1 == sum(one.customers for one in rebuilt(deployment))
 
 
+@pytest.mark.nightly
 def test_a_deployment_without_an_archive_gets_one_that_has_everything(
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from tests.kafka.worker import STOOD_STILL, Worker
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+@pytest.mark.nightly
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_in_hand(
     hard_times: Deployment,
 ) -> None:

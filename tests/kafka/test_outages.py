@@ -185,6 +185,7 @@ CART_AFTER_S = 20
 SILENT = (f"cart.idle={CART_AFTER_S}s", "time.disorder=1s")
 
 
+@pytest.mark.nightly
 def test_silence_fires_what_it_should_and_nothing_else(deployment: Deployment) -> None:
     """An idle shop: a day of events, and then none. Only the wall clock continues."""
     last_ms = int(time() * 1_000) - 30_000
