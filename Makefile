@@ -135,7 +135,7 @@ format: setup-dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 
 .PHONY: demo
-demo: $(VENV)/installed-runtime ## A simulated shop on a real Kafka, about a minute (SUMMARY=file.json also writes figures)
+demo: $(VENV)/installed-runtime ## A simulated shop on a real Kafka, one to five minutes (SUMMARY=file.json also writes figures)
 	$(BIN)/keepstream demo $(if $(SUMMARY),--summary "$(SUMMARY)") $(ARGS)
 
 .PHONY: up
