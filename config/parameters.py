@@ -8,6 +8,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from copy import deepcopy
 from datetime import date, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -346,7 +347,7 @@ def load(
     part_files = [load_part_file(name) for name in own_files]
     values = _shipped()
     for part_file in part_files:
-        values |= part_file.parameters
+        values |= deepcopy(part_file.parameters)
     if file is not None:
         _merge(values, _read(file), parts, where=str(file))
     for assignment in assignments:

@@ -1,6 +1,7 @@
 """Reads ``segments.yaml``: named conditions; a customer is a member while one holds."""
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,15 @@ class Segments(Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_segments(file: Path | None = None) -> Segments:
     """The segments of ``file``, or the shipped ones. Raises `RuleError`."""
+    return _segments_in(file) if file else _shipped_segments()
+
+
+@cache
+def _shipped_segments() -> Segments:
+    return _segments_in(None)
+
+
+def _segments_in(file: Path | None) -> Segments:
     tree = read_tree(file, "segments.yaml")
     found: Segments = typed(tree, Segments, {"segments": SegmentRule})
     if len(found.segments) > SEGMENTS_MAX:

@@ -170,6 +170,16 @@ def complaint(*assignments: str, file: Path | None = None) -> str:
     return str(refused.value)
 
 
+def test_what_one_deployment_changes_is_as_shipped_in_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "parameters.toml"
+    file.write_text('[tiers]\nvip = 0.9\n[calendar.days]\nsale = "06-30"\n')
+    shipped = sections_of(load_parameters())
+    changed = sections_of(load_parameters(file, ["risk.high=0.9", "support.sla.urgent=1h"]))
+
+    assert changed != shipped
+    assert shipped == sections_of(load_parameters())
+
+
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [

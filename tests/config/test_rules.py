@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.rules import RuleError, load_actions, load_triggers
+import config
+from config.rules import RuleError, load_actions, load_triggers, read_tree
 
 TRIGGERS = """\
 # The first line is a comment.
@@ -64,6 +65,23 @@ def test_what_is_shipped_can_be_used() -> None:
 
     assert kinds | {"churn-risk", "silent-churn"} == names
     assert len(load_actions().actions) >= 5
+
+
+SHIPPED = Path(config.__file__).parent
+READ_AT_EVERY_START = ["triggers.yaml", "actions.yaml", "segments.yaml", "parts/*.yaml"]
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(file for name in READ_AT_EVERY_START for file in SHIPPED.glob(name)),
+    ids=lambda file: file.name,
+)
+def test_what_is_shipped_reads_as_a_copy_of_it_does(file: Path) -> None:
+    # Another parser reads the files of users: one that explains what is wrong with them.
+    shipped, copied = read_tree(None, str(file.relative_to(SHIPPED))), read_tree(file, "")
+
+    assert shipped.values == copied.values
+    assert shipped.lines == copied.lines
 
 
 def test_every_rule_knows_its_line(file: Path) -> None:
