@@ -3,12 +3,12 @@
     python -m tests.benchmarks.bench [STAGE ...] [--full] [--rounds 3] [--customers 200]
 
 Stages (default: all): peers (the same job by every engine), engine (Keepstream with everything on:
-days that pass, events of an hour, two workers), units (what an event, a decision point, a lesson
-and a decision cost), replay, steady (latency and CPU at a given rate, then idle), recovery (rows
-per second, bytes per customer). Each writes out/bench/STAGE.json; the tables in out/bench/tables.md
-and the chart in out/bench/chart.svg contain all stages so far. Programs that are compared take
-turns within a round, because the machine has other things to do; the load is reported beside the
-figures.
+days that pass, events of an hour, two workers), value (what value and lifecycle cost a worker),
+units (what an event, a decision point, a lesson and a decision cost), replay, steady (latency and
+CPU at a given rate, then idle), recovery (rows per second, bytes per customer). Each writes
+out/bench/STAGE.json; the tables in out/bench/tables.md and the chart in out/bench/chart.svg contain
+all stages so far. Programs that are compared take turns within a round, because the machine has
+other things to do; the load is reported beside the figures.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from tests.benchmarks.bench_chart import draw
 from tests.benchmarks.bench_scale import scaled
 from tests.benchmarks.bench_tables import tables
 from tests.benchmarks.figures import Measured, Stage, gathered
+from tests.benchmarks.parts import value_and_lifecycle
 from tests.benchmarks.peers.programs import (
     KEEPSTREAM,
     KEEPSTREAM_JOB,
@@ -146,6 +147,34 @@ def engine(bench: Bench) -> list[Measured]:
     ]
 
 
+def value(bench: Bench) -> list[Measured]:
+    """A worker with everything on, and one without all of value and lifecycle."""
+    off = [f"{name}.enabled=false" for name in value_and_lifecycle()]
+    logs = {
+        name: shop_records(bench.customers, dense=dense)
+        for name, dense in ((DAYS_PASS, False), (AN_HOUR, True))
+    }
+    rounds = []
+    with bench.engine() as (_, whole):
+        for number in bench.rounds():
+            found = {}
+            for name, records in logs.items():
+                sides = {name: (), f"{name}, without": off}
+                # The other one first in every second round.
+                for side, assignments in sorted(sides.items(), reverse=bool(number % 2)):
+                    run = whole.drained(records, assignments=assignments)
+                    found[side] = run.cpu_s / len(records) * 1e6
+                    tell(f"{side} {found[side]:.1f} µs an event")
+            rounds.append(found)
+    times = [
+        Measured(
+            f"{name}: on instead of off", "times", [r[name] / r[f"{name}, without"] for r in rounds]
+        )
+        for name in logs
+    ]
+    return [*gathered(rounds, "µs of CPU an event"), *times]
+
+
 def units(bench: Bench) -> list[Measured]:
     """The core without a broker, by unit: µs of CPU, and how often each unit occurs."""
     parameters = load_parameters()
@@ -233,7 +262,7 @@ def recovery(bench: Bench) -> list[Measured]:
 
 
 STAGES: dict[str, Callable[[Bench], list[Measured]]] = {
-    one.__name__: one for one in (peers, engine, units, replay, steady, recovery)
+    one.__name__: one for one in (peers, engine, value, units, replay, steady, recovery)
 }
 
 

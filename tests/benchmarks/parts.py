@@ -61,9 +61,14 @@ def switched() -> list[str]:
     return [section.section for section in sections if section is not None]
 
 
+def value_and_lifecycle() -> tuple[str, ...]:
+    """The sections of its parts."""
+    return tuple(name for name in switched() if name not in _OTHERS)
+
+
 def sides(only: Sequence[str]) -> list[Side]:
     names = switched()
-    value = tuple(name for name in names if name not in _OTHERS)
+    value = value_and_lifecycle()
     groups = [Side("all of value and lifecycle", value), Side("all of these", tuple(names))]
     each = [Side(name, (name,)) for name in names if not only or name in only]
     return [Side("everything on"), *each, *groups]

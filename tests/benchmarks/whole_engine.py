@@ -71,13 +71,22 @@ class WholeEngine:
             yield deployment
 
     def drained(
-        self, records: Sequence[ShopRecord], *, workers: int = 1, program: Program = PRESENT
+        self,
+        records: Sequence[ShopRecord],
+        *,
+        workers: int = 1,
+        assignments: Sequence[str] = (),
+        program: Program = PRESENT,
     ) -> Run:
-        """CPU of one or several workers for these events, which are all there at the start."""
+        """CPU of one or several workers for these events, which are all there at the start.
+
+        ``assignments``: the workers' ``--set``.
+        """
+        arguments = [word for one in assignments for word in ("--set", one)]
         with self.deployment() as deployment:
-            started = deployment.start_workers(workers, program=program)
+            started = deployment.start_workers(workers, *arguments, program=program)
             run = _spent(deployment, records, started, deployment.publish)
-            assert_exact(deployment, published=len(records))
+            assert_exact(deployment, published=len(records), assignments=assignments)
             return run._replace(broker_bytes=self._written(deployment))
 
     def job(
