@@ -8,9 +8,17 @@ from tests.benchmarks.shared_loop import price
 
 #: What is promised.
 PRICE_MAX = 1.1
+#: One that asks as fast as it can, one for what is dear, one that never ends its question.
+IN_EVERY_RUN = {"pipelined", "lists", "slow"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind in IN_EVERY_RUN else pytest.param(kind, marks=pytest.mark.nightly)
+        for kind in KINDS
+    ],
+)
 def test_hammering_costs_the_work_little(kind: str) -> None:
     found, answers = run_timed(price(kind))
 

@@ -57,14 +57,14 @@ def test_a_killed_deployment_is_made_anew_from_its_archive_without_whom_was_forg
     with Deployment(
         kafka.bootstrap_servers, valkey.url, "archive.", tmp_path, archive="on"
     ) as deployment:
-        records = orderly_shop(60)
+        records = orderly_shop(30)
         deployment.publish(records[: len(records) // 2])
         # Alone, for another one may have done all before it joins.
         first = deployment.start_worker(program=BREAKING, **{VARIABLE: "before the ack:3:SIGKILL"})
         deployment.wait_for_kill("it has a batch in hand", first)
         deployment.start_worker()
         storm = Storm(deployment, seed=2)
-        storm.rage(3)
+        storm.rage(2)
         deployment.publish(records[len(records) // 2 :])
 
         def is_drained() -> bool:

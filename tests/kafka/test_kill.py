@@ -25,7 +25,7 @@ from tests.kafka.worker import PRESENT
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 #: Less than the shop brings, so that only some decision points are kept.
-BOUND = "learning.lessons_per_s=0.0003"
+BOUND = "learning.lessons_per_s=0.00015"
 REREAD = "keepstream_reread_records_total"
 
 
@@ -41,7 +41,7 @@ def test_killed_workers_and_a_killed_trainer_change_neither_state_nor_scores_nor
     kafka: EmbeddedKafka, valkey: EmbeddedValkey, tmp_path: Path
 ) -> None:
     with shop_with_a_bound(kafka, valkey, "kill.", tmp_path) as deployment:
-        survive_a_storm(deployment, Scale(customers=320, events_min=15_000, kills=8))
+        survive_a_storm(deployment, Scale(customers=130, events_min=8_000, kills=6))
 
 
 @pytest.mark.nightly
