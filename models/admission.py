@@ -18,13 +18,13 @@ from models.catalogue import (
     known_name,
     nearest_known_name,
 )
-from models.customer.consent_choices import says_no, wants_no_contact
-from models.customer.consent_purposes import NO_STAMPS, Purpose, Stamps, stamps_in
+from models.customer.consent_choices import Choice, asks_to_stop, choice_of, says_no
+from models.customer.consent_profiles import refused_in
+from models.customer.consent_purposes import CONTACT, NO_STAMPS, Purpose, Stamps, stamps_in
 from models.customer.trait_classes import NOTHING_SAID, TraitParameters, classified
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.ids import nobody
-from models.events.leniency import read_json
 from models.events.names import EVENT_TYPES
 from models.events.properties import PropertyReader
 from models.events.rejection import Reason, Rejected
@@ -45,6 +45,12 @@ NO_ALIASES: Mapping[str, str] = {}
 _IDENTIFY = KIND_BY_NAME["identify"]
 #: Some senders use this name for a message that the customer sent, such as STOP.
 _SMS_DELIVERED = KIND_BY_NAME["SMS Delivered"]
+#: Words in names of events that nobody knows, with the channel of the message that they report.
+_MESSAGES: Mapping[str, str] = {"whatsapp": "whatsapp", "sms": "sms", "textmessage": "sms"}
+#: What a context has that says nothing of consent, or of not being followed.
+_UNCHOSEN, _UNSAID = (None,) * 2, (None,) * 4
+#: What somebody refuses who does not want to be tracked.
+_TRACKING = (Purpose.ANALYTICS, Purpose.PERSONALISATION)
 
 
 def decode_event(raw: bytes, *, message_id: str, source: Source | None = None) -> Event:
@@ -96,9 +102,10 @@ def event_of(
     context = line.context
     stamps = NO_STAMPS
     if context is not None and nobody is None:
-        stamped = context.consent if context.consent is not None else context.consent_management
-        if stamped is not None:
-            stamps = stamps_in(stamped)
+        choices = context.consent, context.consent_management
+        privacy = context.do_not_track, context.dnt, context.global_privacy_control, context.gpc
+        if choices != _UNCHOSEN or privacy != _UNSAID:
+            stamps = _stamps_of(choices, privacy)
     if kind is UNKNOWN or kind is _IDENTIFY or kind is _SMS_DELIVERED:
         stamps = _with_a_no(stamps, kind, line, own)
     # Positional: with more than fifteen keywords Python builds a dictionary first, at six times the
@@ -125,21 +132,43 @@ def event_of(
     )
 
 
+def _stamps_of(choices: tuple[Any, Any], privacy: tuple[Any, ...]) -> Stamps:
+    """The stamps in a context: its choices of consent, the first of which that is there counts, and
+    whether the browser said that nobody may be followed, which is an objection like any other.
+    """
+    consent, management = choices
+    stamps = stamps_in(consent if consent is not None else management)
+    is_no = any(choice_of(one) is Choice.GRANTED for one in privacy)
+    return stamps.refusing(_TRACKING) if is_no else stamps
+
+
 def _with_a_no(stamps: Stamps, kind: Kind, line: Line, own: Collection[str]) -> Stamps:
-    """The stamps of an event whose text may contain a refusal that nothing reads: it is counted as
-    a click, or kept as traits. Such a refusal is reported as not understood. A clear one in the
-    traits of an identify counts as a refusal of marketing.
+    """The stamps of an event whose text may contain a refusal that nothing else reads: it is
+    counted as a click, or kept as traits. A clear one, in the traits of an identify or in a text
+    message, counts; any other is reported as not understood.
     """
     if kind is _IDENTIFY:
         traits = bytes(line.traits)
-        if not says_no(traits):
+        refused = refused_in(traits)
+        if not refused and not says_no(traits):
             return stamps
-        said = read_json(traits)
-        if isinstance(said, dict) and wants_no_contact(said):
-            return stamps.refusing(Purpose.MARKETING)
-    elif folded(line.event or "") in own or not says_no(bytes(line.properties)):
-        return stamps
-    return stamps._replace(is_understood=False)
+    else:
+        name, properties = folded(line.event or ""), bytes(line.properties)
+        channel = _message_channel(name, kind)
+        is_stop = channel and asks_to_stop(properties)
+        refused = frozenset({f"{CONTACT}:{channel}"} if is_stop else ())
+        if not refused and (name in own or not says_no(properties)):
+            return stamps
+    return stamps.refusing(refused) if refused else stamps._replace(is_understood=False)
+
+
+def _message_channel(name: str, kind: Kind) -> str:
+    """The channel by which the customer sent a message, judged by the event's name; "" if it names
+    none.
+    """
+    if kind is _SMS_DELIVERED:
+        return "sms"
+    return next((channel for word, channel in _MESSAGES.items() if word in name), "")
 
 
 def admit(
@@ -201,8 +230,13 @@ def _with_classes(event: Event, line: Line, parameters: Parameters) -> Event:
         parameters.of(TraitParameters),
         is_of_firm=event.name == "group",
     )
-    said = NOTHING if classes == NOTHING_SAID else classes
-    return msgspec.structs.replace(event, properties=said)
+    if classes == NOTHING_SAID:
+        return msgspec.structs.replace(event, properties=NOTHING)
+    if classes.is_child:
+        # Nothing is sold to a child.
+        stamps = Stamps(event.consent).refusing((CONTACT,))
+        event = msgspec.structs.replace(event, consent=stamps.granted)
+    return msgspec.structs.replace(event, properties=classes)
 
 
 def _check_named(event: Event, identity: Identity) -> None:

@@ -19,6 +19,7 @@ from config.topics import CLICKSTREAM
 from models.customer.edges import of_timer
 from models.customer.fingerprint import fingerprint
 from models.customer.motion import STILL, since
+from models.customer.order_products import QUANTITIES, VARIANTS
 from models.customer.part import Fact, Line, Part, ProfileSection, Timer
 from models.customer.row import State
 from models.customer.scene import Scene
@@ -73,12 +74,14 @@ class CartProduct(Struct, frozen=True, omit_defaults=True, gc=False):
     quantity: Amount | None = None
     #: A cart's contents are known even without prices.
     dispensable: ClassVar[frozenset[str]] = frozenset({"price"})
+    in_any_case: ClassVar[bool] = True
     #: The names that tag managers and shop systems use.
     aliases: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("item_id",), "product_id"),
-        **dict.fromkeys(("item_variant", "variant_id"), "variant"),
+        **VARIANTS,
         **dict.fromkeys(("item_name", "product_name"), "name"),
         **dict.fromkeys(("item_price",), "price"),
+        **QUANTITIES,
     }
 
     @property
@@ -117,7 +120,10 @@ class CartNews(CartProduct, frozen=True, omit_defaults=True, gc=False):
         ),
         **dict.fromkeys(("currency_code", "presentment_currency"), "currency"),
     }
-    holders: ClassVar[tuple[str, ...]] = ("properties", "ecommerce", "product", "item")
+    holders: ClassVar[tuple[str, ...]] = (
+        *("properties", "data", "ecommerce", "cart", "basket", "checkout", "add", "remove"),
+        *("cartline", "merchandise", "product", "item"),
+    )
     #: A cart's contents are known even without prices.
     has_amount: ClassVar[bool] = False
 

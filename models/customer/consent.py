@@ -28,7 +28,7 @@ from models.customer.consent_events import (
     channel_code,
     folded_text,
 )
-from models.customer.consent_purposes import SERVICE, Purpose, purpose_called
+from models.customer.consent_purposes import CONTACT, SERVICE, Purpose, purpose_called
 from models.customer.consent_words import ConsentView, WordView, in_words
 from models.customer.edges import first_after
 from models.customer.fingerprint import fingerprint
@@ -48,6 +48,8 @@ CONSENT_CHANGED = "consent-changed"
 WORDS_MAX = 32
 #: The source of a stamp. It has a blank, so no sender's code is the same.
 STAMP: Final = "event context"
+#: The source of what a profile refuses; no sender's code is the same, either.
+PROFILE: Final = "profile traits"
 #: Soft bounces kept: the latest, and the time at which there were enough of them.
 _SOFT_MAX = 8
 #: A share is reported from this many customers on.
@@ -168,8 +170,13 @@ def _note_arrival(state: Consent, event: Event, scene: Scene) -> None:
 def record_stamps(state: Consent, event: Event, scene: Scene) -> None:
     """Note the choices in the event's context, as of the event's time."""
     before = _standing(state)
-    for purpose, granted in event.consent:
-        _note(state, Word(purpose, "", 0, granted, event.occurred_at_ms, STAMP))
+    for name, granted in event.consent:
+        what, _, channel = name.partition(":")
+        if what == CONTACT:
+            word = Word(Purpose.MARKETING, channel, 0, granted, event.occurred_at_ms, PROFILE)
+        else:
+            word = Word(what, "", 0, granted, event.occurred_at_ms, STAMP)
+        _note(state, word)
     _follow(before, _standing(state), scene)
 
 
@@ -282,12 +289,18 @@ def _latest(words: Iterable[Word], purpose: str, channel: str, list_: int) -> Wo
     if stamp is None:
         return max(covering, key=lambda word: word.precedence, default=None)
     # It takes back an earlier no to the purpose, and nothing else: a customer who left a channel or
-    # a list has not changed their mind because the next page has the same stamp.
+    # a list, or whose profile wants no contact, has not changed their mind because the next page
+    # has the same stamp.
     standing = [
         word
         for word in covering
         if not word.is_stamp
-        and (word.granted or word.is_narrow or word.precedence > stamp.precedence)
+        and (
+            word.granted
+            or word.is_narrow
+            or word.source == PROFILE
+            or word.precedence > stamp.precedence
+        )
     ]
     return max(standing, key=lambda word: word.precedence, default=stamp)
 

@@ -67,7 +67,9 @@ _IS_NO: Final = (
     r'(?:false|0|"(?:false|no|n|off|0|denied|revoked|withdrawn|declined|refused|disabled)")'
 )
 _IS_YES: Final = r'(?:true|1|"(?:true|yes|y|on|1)")'
-_IS_OUT: Final = r'"(?:unsubscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact|suppressed)"'
+_IS_OUT: Final = (
+    r'"(?:(?:un|not[ _-]?)subscribed|opted[ _-]?out|do[ _-]?not[ _-]?contact|suppressed)"'
+)
 #: A reply to a text message that asks for no more of them.
 _IS_STOP: Final = r'"\s*(?:stop|stop ?all|unsubscribe)\W{0,3}"'
 #: What the name of a choice may have around it: ``marketing_opt_in``, ``hasOptedOutOfEmail``.
@@ -82,7 +84,8 @@ _YES_NAME: Final = (
 )
 _NO_NAME: Final = (
     rf"{_AROUND}unsubscribed?{_AROUND}|{_AROUND}opt(?:ed)?[ _-]?out{_AROUND}"
-    r"|do[ _-]?not[ _-]?(?:contact|e?mail|call|text|track|profile|disturb)|dnc"
+    r"|do[ _-]?not[ _-]?(?:contact|(?:bulk[ _-]?)?e?mail|call|phone|text|sms|push|market|track"
+    r"|profile|disturb)|dnc"
     r"|(?:is[ _-]?)?(?:suppressed|blacklisted|deceased)"
 )
 _REPLY: Final = r"(?:message[ _-]?)?body|message|keyword|reply"
@@ -100,6 +103,13 @@ _is_out_name: Final = re.compile(rf".*(?:stat(?:us|e)|subscribe)|{_YES_NAME}".en
 _is_reply: Final = re.compile(_REPLY.encode()).fullmatch
 #: By the last group of `_choices` that matched, the test whether its name makes it a no.
 _NO_BY_NAME: Final = {1: _is_reply, 2: _is_yes_name, 3: _is_no_name, 4: _is_out_name}
+#: Whoever sends text messages must heed these.
+_stop_in: Final = re.compile(
+    (
+        rf'"(?:{_REPLY}|text|content)"\s*:\s*"\s*(?:stop|stop ?all|unsubscribe|cancel|end|quit'
+        r'|revoke|opt ?out)\W{0,3}"'
+    ).encode()
+).search
 #: The time of an opt-out says that there was one.
 _since: Final = re.compile(
     rb'"(?:unsubscribed|opted[ _-]?out)[ _-]?(?:at|on|date|time)"\s*:\s*"?[1-9]'
@@ -117,23 +127,11 @@ def says_no(content: bytes) -> bool:
     return any(_NO_BY_NAME[found.lastindex or 1](found[1]) for found in _choices(content))
 
 
-#: The fields, folded, by which a profile says that somebody wants no marketing at all.
-_NEVER: Final = frozenset(
-    {
-        *("donotcontact", "donotdisturb", "dnc", "optedout", "optout", "hasoptedout", "deceased"),
-        *("unsubscribed", "isunsubscribed", "globalunsubscribe", "globallyunsubscribed"),
-        *("unsubscribedfromall", "marketingoptout", "marketingoptedout", "optedoutofmarketing"),
-        *("suppressed", "issuppressed", "blacklisted", "isblacklisted"),
-    }
-)
-
-
-def wants_no_contact(fields: Mapping[str, Any]) -> bool:
-    """Whether a profile's own fields say so unambiguously."""
-    return any(
-        folded(name) in _NEVER and not is_nothing(value) and choice_of(value) is Choice.GRANTED
-        for name, value in fields.items()
-    )
+def asks_to_stop(content: bytes) -> bool:
+    """Whether JSON of a message that a customer sent has a text that asks for no more of them, in a
+    word that carriers take for it.
+    """
+    return _stop_in(content.lower()) is not None
 
 
 def choice_of(value: Any) -> Choice:

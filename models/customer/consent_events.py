@@ -41,7 +41,13 @@ _CHANNELS: Mapping[str, str] = {
     **dict.fromkeys(("webpush", "mobilepush", "browserpush", "apppush"), "push"),
     **dict.fromkeys(("pushnotification", "pushnotifications"), "push"),
     **dict.fromkeys(("letter", "letters", "directmail", "postalmail"), "post"),
-    **dict.fromkeys(("all", "any"), ""),
+    **dict.fromkeys(("marketingemail", "marketingemails", "emailmarketing", "newsletter"), EMAIL),
+    **dict.fromkeys(("newsletters", "emailnewsletter", "promotionalemail"), EMAIL),
+    **dict.fromkeys(("smsmarketing", "marketingsms", "textmarketing", "mobilemarketing"), "sms"),
+    **dict.fromkeys(("phonecall", "phonecalls", "telemarketing"), "phone"),
+    **dict.fromkeys(("whatsappmarketing", "whatsappmessage", "whatsappmessages"), "whatsapp"),
+    "postal": "post",
+    **dict.fromkeys(("all", "any", "allchannels", "everything"), ""),
 }
 _SOFT = ("soft", "transient", "temporary", "deferr", "block", "full")
 

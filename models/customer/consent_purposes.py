@@ -5,12 +5,14 @@ Consent platforms stamp the customer's present choice on every event. A stamp th
 ignored and reported; its event is accepted.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from config.names import folded
 from models.customer.consent_choices import Choice, choice_of
+from models.events.codes import CODE
 from models.events.leniency import is_nothing
 
 
@@ -23,6 +25,11 @@ class Purpose(StrEnum):
 
 
 SERVICE: Final = "service"
+#: The stamp of a profile that refuses contact, or with ``:CHANNEL`` contact by one channel
+#: (`models.customer.consent_profiles`). It is about contact as such, not about cookies, so no other
+#: stamp takes it back.
+CONTACT: Final = "contact"
+_contact_by: Final = re.compile(rf"{CONTACT}(:{CODE})?").fullmatch
 #: What consent platforms call a purpose.
 PURPOSES: Mapping[str, str] = {
     **{str(purpose): str(purpose) for purpose in Purpose},
@@ -71,16 +78,17 @@ def purpose_called(name: str) -> str | None:
 
 
 class Stamps(NamedTuple):
-    """Whether each purpose that an event's context names is granted. ``is_understood``: whether
-    everything there could be read; an unknown name may be a no.
+    """Whether each purpose that an event's context names is granted, and what a profile refuses.
+    ``is_understood``: whether everything there could be read; an unknown name may be a no.
     """
 
     granted: tuple[tuple[str, bool], ...] = ()
     is_understood: bool = True
 
-    def refusing(self, purpose: str) -> "Stamps":
-        """A copy with a no to the purpose, whatever these say of it."""
-        return self._replace(granted=tuple(sorted({**dict(self.granted), purpose: False}.items())))
+    def refusing(self, names: Iterable[str]) -> "Stamps":
+        """A copy with a no to each of the names, whatever these stamps say of it."""
+        granted = {**dict(self.granted), **dict.fromkeys(map(str, names), False)}
+        return self._replace(granted=tuple(sorted(granted.items())))
 
 
 NO_STAMPS: Final = Stamps()
@@ -138,8 +146,14 @@ def _read(choices: Mapping[str, Any]) -> Stamps:
 def _named(choices: Mapping[str, Any]) -> Iterator[tuple[str | None, bool | None]]:
     """The purpose and the choice of each name that has one; None for what cannot be read."""
     for name, value in choices.items():
-        if not is_nothing(value):
-            yield purpose_called(name), _choice(value)
+        if is_nothing(value):
+            continue
+        choice = _choice(value)
+        if choice is False and _contact_by(name) is not None:
+            # As the log has it.
+            yield name, choice
+        else:
+            yield purpose_called(name), choice
 
 
 _AS_TRUTH: Final = {Choice.GRANTED: True, Choice.REVOKED: False}

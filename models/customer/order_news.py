@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from config.names import folded
-from models.customer.order_products import Product, take_coupon, take_discount
+from models.customer.order_products import Product, take_coupon, take_discount, take_minus
 from models.events.codes import code
 from models.events.event import Amount, EventType, Text
 from models.events.rejection import Reason, Rejected
@@ -27,6 +27,9 @@ def _named(field: str, *aliases: str) -> dict[str, str]:
 
 #: What pixels, tag managers and shop systems call the fields of orders, the likeliest first.
 _IDS: Final = ("transaction_id", "order_number", "increment_id")
+#: A shop system's own order has its lines, and then its ``id`` is the order's: ``transaction_id``
+#: is that of a payment, which may come later, and refunds do not name the ``order_number``.
+_ITSELF: Final = {"order_id": "line_items"}
 _LISTS: Final = ("items", "line_items", "contents", "lines", "order_items", "order_lines")
 _RETURNED: Final = (
     *("refund_line_items", "refunded_items", "refunded_products", "returned_items"),
@@ -118,6 +121,7 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
     dispensable: ClassVar[frozenset[str]] = frozenset({"products"})
     aliases: ClassVar[Mapping[str, str]] = {
         **_named("order_id", *_IDS, "id", "$event_id"),
+        **_named("revenue", "net_revenue", "order_revenue", "purchase_revenue"),
         **_named("subtotal", "subtotal_price"),
         **_named("total", *_TOTALS),
         **_named("currency", *_CURRENCIES),
@@ -127,6 +131,7 @@ class OrderNews(Struct, frozen=True, omit_defaults=True):
         **_named("live", "livemode"),
         **_named("ended", *_ENDED_BY_FLAG),
     }
+    itself: ClassVar[Mapping[str, str]] = _ITSELF
     holders: ClassVar[tuple[str, ...]] = _HOLDERS
     as_is: ClassVar[frozenset[str]] = frozenset({*_STATUSES, "ended", "live", "object"})
 
@@ -207,6 +212,7 @@ class OrderRefund(Struct, frozen=True, omit_defaults=True):
             # Of what is given back, only what it was worth matters.
             take_coupon(self.products)
             take_discount(self.products)
+            take_minus(self.products)
         is_part = not self.products and (self.part is not None or _is_partial(self.partial))
         force_setattr(self, "part", None)
         force_setattr(self, "reason", code(self.reason))
@@ -245,6 +251,7 @@ class OrderCancellation(Struct, frozen=True, omit_defaults=True):
         **_named("order_id", *_IDS, "id"),
         **_named("partial", *_CANCELLED_IN_PART),
     }
+    itself: ClassVar[Mapping[str, str]] = _ITSELF
     holders: ClassVar[tuple[str, ...]] = _HOLDERS
 
     def __post_init__(self) -> None:

@@ -12,6 +12,11 @@ from models.events.numbers import number_in
 #: The largest price and the largest quantity, so that their product is a valid amount.
 _NUMBER_MAX: Final = 1e12
 _ITEM_BITS: Final = 32
+#: What shop systems and tag managers call the variant of a product, and how many of it there are.
+VARIANTS: Final = dict.fromkeys(("item_variant", "variant_id", "variation_id"), "variant")
+QUANTITIES: Final = dict.fromkeys(
+    ("qty", "item_quantity", "qty_ordered", "units", "pieces"), "quantity"
+)
 
 
 class Product(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -32,11 +37,14 @@ class Product(Struct, frozen=True, omit_defaults=True, gc=False):
     dispensable: ClassVar[frozenset[str]] = frozenset(
         {"product_id", "sku", "variant", "coupon", "discount"}
     )
+    #: ``Quantity: 3`` is not one.
+    in_any_case: ClassVar[bool] = True
     holders: ClassVar[tuple[str, ...]] = ("lineitem", "item", "product")
     aliases: ClassVar[Mapping[str, str]] = {
         "item_id": "product_id",
-        **dict.fromkeys(("item_variant", "variant_id"), "variant"),
+        **VARIANTS,
         "item_price": "price",
+        **QUANTITIES,
         "item_category": "category",
         **dict.fromkeys(("coupon_code", "item_coupon"), "coupon"),
     }
@@ -89,6 +97,15 @@ def take_discount(products: Sequence[Product]) -> float | None:
             if said is not None:
                 found = (found or 0.0) + said * product.pieces
     return found
+
+
+def take_minus(products: Sequence[Product]) -> None:
+    """Count what is given back as pieces, also where they are written as fewer than none."""
+    for product in products:
+        said = product.quantity
+        pieces = number_in(said) if isinstance(said, str) else said
+        if isinstance(pieces, int | float) and pieces < 0:
+            force_setattr(product, "quantity", -pieces)
 
 
 def _key(text: str) -> int:

@@ -2,7 +2,8 @@
 
 A dot is a decimal point, as in JSON. A comma is a decimal comma only where it can't separate
 thousands. So "25,00" is a number, but "25,000" is not: it may be 25 or 25 thousand. A text with
-both kinds of separators is unambiguous.
+both kinds of separators is unambiguous. Of an amount in a currency without decimals, "25.000" may
+be 25 thousand, too.
 """
 
 import re
@@ -29,6 +30,12 @@ DECIMAL: Final = f"({'|'.join(_FORMS)})"
 SIGNED_DECIMAL: Final = f"-?{DECIMAL}"
 _SIGNED_DECIMAL = re.compile(SIGNED_DECIMAL).fullmatch
 _GAPS = re.compile(_GAP)
+_may_be_thousands = re.compile(rf"-?{_GROUPS}\.[0-9]{{3}}").fullmatch
+
+
+def may_be_thousands(text: str) -> bool:
+    """Whether ``text`` is a number whose dot separates thousands where there are no decimals."""
+    return _may_be_thousands(text.strip()) is not None
 
 
 def number_in(text: str) -> float | None:

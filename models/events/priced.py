@@ -6,14 +6,14 @@ states none, it becomes the event's.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from config.names import folded
 from models.events.ids import is_word_for_nothing
 from models.events.leniency import is_nothing, plain
-from models.events.numbers import DECIMAL, number_in
+from models.events.numbers import DECIMAL, may_be_thousands, number_in
 from models.events.rejection import Reason, Rejected
-from models.money import NO_CURRENCY, SIGNS, code_of
+from models.money import NO_CURRENCY, SIGNS, code_of, minor_per_unit
 
 #: The sign that all dollars share, and the currencies it may mean.
 _DOLLAR: Final = "$"
@@ -37,6 +37,24 @@ class Priced(float):
     path: str
 
 
+class Doubtful(float):
+    """A number that is another one if its currency has no decimals: 25.000 may be 25 thousand."""
+
+    path: str
+
+
+_Marked = TypeVar("_Marked", Priced, Doubtful)
+
+
+def doubtful(number: float, text: str, path: str) -> float:
+    """The number that was read in ``text``, marked if its currency decides what it is."""
+    if not may_be_thousands(text):
+        return number
+    found = Doubtful(number)
+    found.path = path
+    return found
+
+
 def priced_in(text: str, path: str) -> Priced | None:
     """The amount in ``text`` with its currency; None if the text is not of this form."""
     found = _priced(text.strip())
@@ -49,7 +67,19 @@ def priced_in(text: str, path: str) -> Priced | None:
     mark = text.strip().replace(digits, "", 1).strip(" \u00a0\u202f")
     priced = Priced(number)
     priced.mark, priced.path = SIGNS.get(mark.upper(), mark.upper()), path
+    if may_be_thousands(digits):
+        _require_decimals(priced.mark, path)
     return priced
+
+
+def _require_decimals(currency: str | None, path: str) -> None:
+    if currency is not None and minor_per_unit(currency) == 1:
+        raise Rejected(
+            Reason.WRONG_TYPE,
+            path,
+            f"a number; with a dot before three digits it may be a thousandth in {currency}",
+            "give it as a number without separators, such as 25000",
+        )
 
 
 def currency_text(value: Any) -> str | None:
@@ -115,11 +145,12 @@ def without_marks(values: Any) -> Any:
 
     Raises ``Rejected`` for amounts in several currencies, or in an ambiguous one.
     """
-    amounts = list(_priced_among(values))
-    if not amounts:
+    amounts = list(_marked_among(values, Priced))
+    doubts = list(_marked_among(values, Doubtful))
+    if not amounts and not doubts:
         return values
     if not isinstance(values, dict):
-        return float(values) if isinstance(values, Priced) else values
+        return _plain(values)
     said = code_of(values.get(_CURRENCY)) or None
     for amount in amounts:
         if said is None and amount.mark != _DOLLAR:
@@ -138,15 +169,17 @@ def without_marks(values: Any) -> Any:
                 "an amount in another currency than the event's",
                 "give all amounts of an event in its currency, as numbers",
             )
-    return {**_plain(values), _CURRENCY: said}
+    for doubt in doubts:
+        _require_decimals(said, doubt.path)
+    return {**_plain(values), _CURRENCY: said} if amounts else _plain(values)
 
 
-def _priced_among(values: Any) -> Iterator[Priced]:
-    if isinstance(values, Priced):
+def _marked_among(values: Any, kind: type[_Marked]) -> Iterator[_Marked]:
+    if isinstance(values, kind):
         yield values
     elif isinstance(values, dict | list):
         for one in values.values() if isinstance(values, dict) else values:
-            yield from _priced_among(one)
+            yield from _marked_among(one, kind)
 
 
 def _plain(values: Any) -> Any:
@@ -154,4 +187,4 @@ def _plain(values: Any) -> Any:
         return {name: _plain(one) for name, one in values.items()}
     if isinstance(values, list):
         return [*map(_plain, values)]
-    return float(values) if isinstance(values, Priced) else values
+    return float(values) if isinstance(values, Priced | Doubtful) else values

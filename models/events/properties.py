@@ -9,6 +9,7 @@ variables:
 - ``in_any_case``: its one-word fields are also found in other capitalizations
 - ``aliases``: other names of its fields; ``holders``: objects that senders wrap its fields in;
   the first one found is used
+- ``itself``: fields that are the ``id`` of an object that has another field, before any alias
 - ``as_is``: fields that are mostly missing, so that a cheap hint is checked before the spelling
 - ``is_exact``: a missing value has a meaning here, so a word for nothing is refused
 - ``is_absolute``: a minus before an amount is ignored
@@ -69,11 +70,16 @@ _DEEP: Final = 3
 _OLD_PRODUCT_ID: Final = "id"
 _CURRENCY: Final = "currency"
 _PRODUCT_ID: Final = "product_id"
+#: A number that is not of money.
+_QUANTITY: Final = "quantity"
 #: Fields that most events lack, each with texts that must occur in the lower-case JSON if the field
 #: is there in another spelling. Finding them is many times faster than finding the spelling.
 _HINTS: Final[Mapping[str, tuple[bytes, ...]]] = {
     # In another currency, an amount has another value.
     _CURRENCY: (b"currency",),
+    # A total that is found in their place includes taxes and shipping.
+    "revenue": (b"revenue",),
+    "subtotal": (b"subtotal",),
     "products": (b"items", b"content"),
     "test": (b"test", b"sandbox", b"environment"),
     "live": (b"livemode", b"live_mode"),
@@ -212,6 +218,8 @@ class _Object:
         self._names = {folded(field.name): field.name for field in self._fields}
         aliases: Mapping[str, str] = getattr(shape.cls, "aliases", {})
         self._aliases = {folded(alias): name for alias, name in aliases.items()}
+        itself: Mapping[str, str] = getattr(shape.cls, "itself", {})
+        self._itself = {name: folded(mark) for name, mark in itself.items()}
         self._holders: tuple[str, ...] = getattr(shape.cls, "holders", ())
         self._likely: Callable[[str, Any], str | None] | None = getattr(shape.cls, "likely", None)
         self._dispensable: frozenset[str] = getattr(shape.cls, "dispensable", frozenset())
@@ -351,10 +359,15 @@ class _Object:
         given = spelt(tree, self._names)
         if self._aliases:
             said = {folded(key): value for key, value in tree.items()}
+            for name, mark in self._itself.items():
+                if name not in given and mark in said and not is_nothing(said.get("id")):
+                    given[name] = said["id"]
             for alias, name in self._aliases.items():
                 if name not in given and not is_nothing(value := said.get(alias)):
                     given[name] = value
-        if self.has_product and not is_nothing(old := tree.get(_OLD_PRODUCT_ID)):
+        # The id of an object that lists products is its own, such as a cart's.
+        is_product = self.has_product and self._list_names.isdisjoint(given)
+        if is_product and not is_nothing(old := tree.get(_OLD_PRODUCT_ID)):
             given.setdefault(_PRODUCT_ID, old)
         if self._likely is not None:
             self._add_likely(given, tree)
@@ -431,6 +444,8 @@ def _reader(field: msgspec.inspect.Field, amounts: AmountReading) -> Callable[[A
         return partial(text_value, length_max=text.max_length, is_needed=field.required)
     if item is not None:
         return partial(_items, _Object(item, has_currency=amounts.has_currency))
+    if field.encode_name == _QUANTITY:
+        amounts = amounts._replace(has_currency=False)
     if is_amount(field.type):
         return partial(number_value, is_signed=False, amounts=amounts, such_as="25.00")
     if is_number(field.type):

@@ -18,7 +18,7 @@ _BY_MESSAGE: Final = (
 )
 _MAY_BE_REFUSED: Final = (
     rf"consent|(?:{_BY_MESSAGE}|privacy|cookie)s? (?:preference|subscription|permission|setting"
-    "|opt in)"
+    "|opt in)|subscription preference"
 )
 _REFUSED: Final = "(revo|withdr|deni|refus|declin|reject|remov)"
 _STOPPED: Final = (
@@ -29,12 +29,13 @@ _LIST: Final = "(mailing|e ?mail|marketing|newsletter|contact|subscribers?) list
 _PERSON: Final = "(user|customer|contact|profile|subscriber|recipient)"
 
 _DONE: Final = r"( (is|was|has been|been))?( (success|successful|successfully|new))?"
-_WHERE: Final = r"( (success|successful|successfully|page|event|viewed|notification))*"
+_WHERE: Final = r"( (success|successful|successfully|page|event|viewed|notification|after))*"
 #: Words before the word for an order: where it was placed, or which system reports it.
 _WHENCE: Final = (
     r"((e commerce|ecommerce|in app|pos|in store|instore|store|offline|online|web|mobile|app|shop"
     r"|subscription|recurring|renewal|guest|pre|repeat|first|b2b|wholesale|marketplace|server"
-    r"|customer|user|shopify|woocommerce|wc|magento|bigcommerce|stripe|amazon) )"
+    r"|customer|user|users behaviors|purchase|sales|shopify|woocommerce|wc|magento|bigcommerce"
+    r"|stripe|amazon) )"
 )
 _TO_BE_OWNED: Final = "(product|item|gift ?card|voucher|membership|plan|subscription)s?"
 _PLACED: Final = (
@@ -43,7 +44,7 @@ _PLACED: Final = (
 )
 _PAID: Final = "(succeeded|captured|received|completed|successful|success|confirmed)"
 _GIVEN_BACK: Final = (
-    "(order|payment|purchase|transaction|charge|money|(order )?(line )?(item|product))"
+    "(order|payment|purchase|transaction|charge|money|order line|(order )?(line )?(item|product))"
 )
 #: Systems that report tickets.
 _DESK: Final = (
@@ -55,13 +56,18 @@ _RATED: Final = "(respon(se|ded)|answer|submi|complet|receiv|rated|score|given)"
 #: The patterns for each known name, for names in lower case with single blanks between words. The
 #: first match counts.
 _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Unsubscribed": (r"\bunsubscri",),
+    "Unsubscribed": (
+        r"\bunsubscri",
+        # In other languages, too: who is asked for no more must not get more.
+        r"\b(abgemeldet|abmeldung|uitgeschreven|afgemeld|dado de baja|darse de baja)\b",
+        r"\bd[ée]s(abonn|inscri)|\bdisiscri|退订|取消订阅|配信停止|отписал",
+    ),
     "Email Subscribed": (r"\bresubscri",),
     "Opted Out": (
         r"\bopt(s|ed|ing)? ?outs?\b",
         r"\bsuppress(ed|ion)\b",
         r"\bdo not (contact|e?mail|call|text|market|track|sell|profile|disturb)",
-        r"\bdnc\b",
+        r"\b(dnc|dnt|gpc|global privacy control)\b|\batt (denied|declined|refused)\b",
         r"\bblack ?list(ed|ing)?\b",
         rf"^{_PERSON} (was )?(blocked|deceased|paused)$",
         r"\bdeceased\b",
@@ -101,6 +107,7 @@ _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
     "Email Bounced": (
         r"\b(e ?mails?|hard|soft) (was )?bounc",
         rf"^({_PERSON} )?bounced?$",
+        r"^(e ?mail |address )?(was )?(cleaned|dropped)$|^out of band$",
     ),
     "Consent Changed": (
         (
@@ -109,6 +116,8 @@ _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         rf"\b({_ANEW})\w* ({_MAY_BE_REFUSED})s?\b",
         r"\bconsent preferences?$",
+        r"\b(subscription ?group|subscription global|global subscription) (state|status) chang",
+        r"^subscription change$",
     ),
     "Order Completed": (
         (
@@ -118,12 +127,13 @@ _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
         rf"^{_WHENCE}+(order|purchase|transaction|sale)s?( event)?$",
         rf"^checkout (session )?(success|completed)\w*{_WHERE}$",
         (
-            rf"^{_WHENCE}*(new|submitted|created?|confirmed|ordered|bought|made|made an?) "
-            r"(order|purchase)$"
+            rf"^{_WHENCE}*(new|submitted|created?|confirmed|ordered|bought|made|(made|placed) an?)"
+            r" (order|purchase)$"
         ),
         r"^(bought|ordered|(track )?transaction|order success\w*|sale|purchase event)$",
         rf"^{_TO_BE_OWNED} (purchased|bought)$|^(purchased|bought) {_TO_BE_OWNED}$",
         rf"^{_WHENCE}*(order )?(payment|charge)( intent)? {_PAID}$",
+        r"^(amplitude )?(revenue|purchase)( amount)?$|^checkout submit all after$",
     ),
     "Order Refunded": (
         (
@@ -134,6 +144,7 @@ _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
         r"^(order|item|product|purchase)s? (partial(ly)? )?returned$",
         r"^returned (order|item|product)s?$",
         r"^returns? (was )?(complet|receiv|process|refund|approv)",
+        r"\bcredit ?(memo|note)s?\b",
         r"\bcharge ?back|\b(payment|charge) disputed?\b|^dispute (opened|created|lost)$",
     ),
     "Order Cancelled": (

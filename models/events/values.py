@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from models.events.ids import EXACT_MAX, is_word_for_nothing
 from models.events.leniency import plain
 from models.events.numbers import number_in
-from models.events.priced import currency_text, money_in, priced_in
+from models.events.priced import currency_text, doubtful, money_in, priced_in
 from models.events.rejection import Reason, Rejected
 
 #: Not every larger integer fits a float.
@@ -71,7 +71,8 @@ def number_value(
         return None
     number = number_in(value)
     if number is not None:
-        return number if is_signed else _not_below_0(number, path, amounts)
+        number = number if is_signed else _not_below_0(number, path, amounts)
+        return doubtful(number, value, path) if amounts.has_currency else number
     if amounts.has_currency and not is_signed and (priced := priced_in(value, path)) is not None:
         return priced
     raise Rejected(Reason.WRONG_TYPE, path, f"a number, such as {such_as}")

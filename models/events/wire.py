@@ -51,12 +51,16 @@ GONE_FORMAT = 6
 _GONE_FORMAT = msgspec.Raw(str(GONE_FORMAT).encode())
 #: Link records may contain a row, or an event of the log.
 LINK_BYTES_MAX = 768 * 1024
+#: The default of a field whose raw value is kept, if the line lacks the field.
+NULL: Final = msgspec.Raw(b"null")
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     """``historical``: decisions that follow from the event are only rehearsed. ``consent``: by
     purpose, in the words of the system that asked for it; ``consent_management``: RudderStack's
     place for it. ``batched``: the hour of the event's time is that of its sender's batch.
+    ``traits``: where RudderStack's libraries put those of an identify. The last ones are what
+    browsers are told by people who do not want to be tracked.
     """
 
     channel: Annotated[str, Meta(min_length=1)] | None = None
@@ -65,6 +69,11 @@ class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     consent: Any = None
     batched: Any = None
     consent_management: Any = msgspec.field(default=None, name="consentManagement")
+    traits: msgspec.Raw = NULL
+    do_not_track: Any = msgspec.field(default=None, name="doNotTrack")
+    dnt: Any = None
+    global_privacy_control: Any = msgspec.field(default=None, name="globalPrivacyControl")
+    gpc: Any = None
 
 
 class Position(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -126,8 +135,6 @@ class Line(Struct, rename="camel", gc=False):
 
 
 _DECODE = msgspec.json.Decoder(Line).decode
-#: The default of a field whose raw value is kept, if the line lacks the field.
-NULL: Final = msgspec.Raw(b"null")
 
 
 class LogFormatError(ValueError):
@@ -225,11 +232,19 @@ def _decoded(raw: bytes) -> Line:
         return _lenient_line(raw)
     if line.type in _CONTROL_TYPES:
         return line
+    if line.type == _IDENTIFY:
+        _find_traits(line)
     is_short = line.timestamp is None or (line.user_id is None and line.anonymous_id is None)
     if is_short or _may_name_a_visitor(line, raw):
         # A missing field may be there in a spelling that the decoder does not know.
         return _lenient_line(raw)
     return line
+
+
+def _find_traits(line: Line) -> None:
+    """Take the traits of an identify from its context if it has none of its own."""
+    if line.context is not None and bytes(line.traits) in _NO_TRAITS:
+        line.traits = line.context.traits
 
 
 def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
@@ -274,6 +289,8 @@ def _lenient_line(raw: bytes) -> Line:
         if name in fields:
             setattr(line, _ATTRIBUTES[name], msgspec.Raw(to_json(fields[name])))
     line.context = _context(fields.get("context"))
+    if line.type.strip().lower() == _IDENTIFY:
+        _find_traits(line)
     for name, kind in _OPTIONAL.items():
         if name in fields:
             try:
@@ -311,9 +328,10 @@ def _context(value: Any) -> Context | None:
     """Each readable field of a context: an unreadable field does not affect the others."""
     if not isinstance(value, dict):
         return None
-    channel = value.get("channel")
+    channel, traits = value.get("channel"), value.get("traits")
     return Context(
         plain(channel) if isinstance(channel, str) and channel else None,
+        traits=NULL if traits is None else msgspec.Raw(to_json(traits)),
         **{name: value.get(key) for name, key in _CONTEXT_REST.items()},
     )
 
@@ -341,8 +359,10 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
 _CONTEXT_REST: Final = {
     field.name: field.encode_name
     for field in msgspec.structs.fields(Context)
-    if field.name != "channel"
+    if field.name not in {"channel", "traits"}
 }
+_IDENTIFY: Final = "identify"
+_NO_TRAITS: Final = frozenset({b"null", b"{}", b"[]"})
 #: Lines without a customer.
 _CONTROL_TYPES: Final = frozenset({"clock", "watermark", "model", GONE})
 _ORIGINAL: Final = {folded("originalTimestamp"): "originalTimestamp"}
