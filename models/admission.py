@@ -40,6 +40,7 @@ from models.events.wire import (
     received_at_ms,
     timestamp_ms,
 )
+from models.money import WITHOUT_DECIMALS
 
 NO_ALIASES: Mapping[str, str] = {}
 _IDENTIFY = KIND_BY_NAME["identify"]
@@ -217,6 +218,9 @@ def admit_line(
     _check_arrival(event, line, parameters.time.future)
     if event.properties is not NOTHING:
         check_currency(event.properties, event.occurred_at_ms, parameters.money)
+        reader, shops = event.kind.reader, parameters.money.currency
+        if shops in WITHOUT_DECIMALS and reader is not None and line.traits == NULL:
+            reader.check_decimals(bytes(line.properties), shops)
     return event
 
 

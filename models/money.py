@@ -11,8 +11,9 @@ AMOUNT_MINOR_MAX = 10**15
 #: Currencies without a smaller unit, and those with a thousand of them (ISO 4217); all others: 100.
 _WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 _THOUSANDS = "BHD IQD JOD KWD LYD OMR TND"
+WITHOUT_DECIMALS: Final = frozenset(_WHOLE.split())
 _MINOR_PER_UNIT = {
-    **dict.fromkeys(_WHOLE.split(), 1),
+    **dict.fromkeys(WITHOUT_DECIMALS, 1),
     **dict.fromkeys(_THOUSANDS.split(), 1_000),
 }
 

@@ -13,7 +13,7 @@ from models.events.ids import is_word_for_nothing
 from models.events.leniency import is_nothing, plain
 from models.events.numbers import DECIMAL, may_be_thousands, number_in
 from models.events.rejection import Reason, Rejected
-from models.money import NO_CURRENCY, SIGNS, code_of, minor_per_unit
+from models.money import NO_CURRENCY, SIGNS, WITHOUT_DECIMALS, code_of
 
 #: The sign that all dollars share, and the currencies it may mean.
 _DOLLAR: Final = "$"
@@ -73,7 +73,7 @@ def priced_in(text: str, path: str) -> Priced | None:
 
 
 def _require_decimals(currency: str | None, path: str) -> None:
-    if currency is not None and minor_per_unit(currency) == 1:
+    if currency in WITHOUT_DECIMALS:
         raise Rejected(
             Reason.WRONG_TYPE,
             path,
@@ -137,11 +137,14 @@ def money_in(value: Mapping[str, Any], path: str) -> Priced | None:
         return None
     priced = Priced(number)
     priced.mark, priced.path = code_of(code), path
+    if isinstance(amount, str) and may_be_thousands(amount):
+        _require_decimals(priced.mark, path)
     return priced
 
 
-def without_marks(values: Any) -> Any:
-    """The values with plain amounts, and the currency beside them as the object's own.
+def without_marks(values: Any, usual: str | None = None) -> Any:
+    """The values with plain amounts, and the currency beside them as the object's own. ``usual``:
+    the currency if none is stated, as far as it is known.
 
     Raises ``Rejected`` for amounts in several currencies, or in an ambiguous one.
     """
@@ -170,7 +173,7 @@ def without_marks(values: Any) -> Any:
                 "give all amounts of an event in its currency, as numbers",
             )
     for doubt in doubts:
-        _require_decimals(said, doubt.path)
+        _require_decimals(said or usual, doubt.path)
     return {**_plain(values), _CURRENCY: said} if amounts else _plain(values)
 
 

@@ -103,6 +103,9 @@ _NAMES_OF_PRODUCTS: Final = frozenset({_PRODUCT_ID, "sku", "name"})
 _currency_in_text: Final = re.compile(rb'currency[^":]{0,24}"\s*:\s*["\[{]', re.IGNORECASE).search
 
 
+_thousands_in: Final = re.compile(rb"\.[0-9]{3}[^0-9]").search
+
+
 _keys_in: Final = re.compile(rb'"([^"]*)"\s*:').findall
 
 
@@ -186,6 +189,13 @@ class PropertyReader:
             return msgspec.convert(values, self._shape)
         except msgspec.ValidationError as error:
             raise rejected_by(error, within=_PATH) from None
+
+    def check_decimals(self, raw: bytes, currency: str) -> None:
+        """Refuse an amount whose dot may separate thousands, because ``currency``, in which it is
+        unless it says otherwise, has no decimals. Raises ``Rejected``.
+        """
+        if _thousands_in(raw) is not None:
+            without_marks(self._object.values(read_json(raw), _PATH), currency)
 
 
 class _Field(NamedTuple):

@@ -116,8 +116,8 @@ _PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         rf"\b({_ANEW})\w* ({_MAY_BE_REFUSED})s?\b",
         r"\bconsent preferences?$",
-        r"\b(subscription ?group|subscription global|global subscription) (state|status) chang",
-        r"^subscription change$",
+        r"\b(subscription ?group|subscription global|global subscription) ?(state|status) ?chang",
+        r"^subscription ?change$",
     ),
     "Order Completed": (
         (

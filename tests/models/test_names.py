@@ -232,6 +232,33 @@ MEANT_OTHERWISE = {
     "subscriber.complaint": "Email Marked as Spam",
     "bounce": "Email Bounced",
     "subscriber.bounced": "Email Bounced",
+    **dict.fromkeys(("Cleaned", "dropped", "out_of_band", "Address Cleaned"), "Email Bounced"),
+    **dict.fromkeys(
+        (
+            *("Abgemeldet", "Newsletter-Abmeldung", "Désabonnement", "Désinscription newsletter"),
+            *("Disiscrizione", "Dado de baja", "Uitgeschreven", "取消订阅", "Отписался"),
+        ),
+        "Unsubscribed",
+    ),
+    **dict.fromkeys(("DNT Enabled", "Global Privacy Control", "ATT Denied"), "Opted Out"),
+    **dict.fromkeys(
+        (
+            *("users.behaviors.subscription.GlobalStateChange", "Subscription Group State Changed"),
+            *("SubscriptionChange", "cio_subscription_preferences_changed"),
+        ),
+        "Consent Changed",
+    ),
+    **dict.fromkeys(
+        (
+            *("sales_order_place_after", "checkout_submit_all_after", "Placed An Order"),
+            *("users.behaviors.Purchase", "[Amplitude] Revenue", "$purchase", "revenue_amount"),
+        ),
+        "Order Completed",
+    ),
+    **dict.fromkeys(
+        ("Order Line Refunded", "creditmemo", "Credit Note Issued", "Credit Memo Created"),
+        "Order Refunded",
+    ),
 }
 OTHERS = [
     "Order Details Viewed",

@@ -32,6 +32,16 @@ def net_minor(*events: Event) -> int:
     return net
 
 
+LINES = [{"product_id": 93, "variation_id": 12, "quantity": 2, "price": "12.50"}]
+#: Of Shopify's pixel.
+CART_LINE = {
+    "merchandise": {
+        "id": "v",
+        "product": {"id": "p", "title": "Mug"},
+        "price": {"amount": 12.5, "currencyCode": "EUR"},
+    },
+    "quantity": 2,
+}
 ITEMS = [{"item_id": "p", "item_name": "Mug", "price": 12.5, "quantity": 2}]
 
 
@@ -68,10 +78,68 @@ def test_an_order_is_an_order_in_the_words_of_every_shop(said: dict[str, Any]) -
     assert event == decode_event(encode_event(event), message_id="")
 
 
-def test_the_most_net_amount_counts_whatever_else_is_there() -> None:
-    said = {"order_id": "o", "value": 30, "total_price": 29, "subtotal_price": 25}
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"value": 30, "total_price": 29, "subtotal_price": 25},
+        # Also if the amount with taxes and shipping is spelt as it is known.
+        *({"total": 30, name: 25} for name in ("subtotal_price", "Subtotal", "Revenue")),
+        *({"total": 30, name: "25.00"} for name in ("netRevenue", "purchase_revenue")),
+        {"total": 30, "subtotal": 28, "order_revenue": 25},
+    ],
+)
+def test_the_most_net_amount_counts_whatever_else_is_there(said: dict[str, Any]) -> None:
+    assert 25.0 == admitted(COMPLETED, order_id="o", **said).properties.amount
 
-    assert 25.0 == admitted(COMPLETED, **said).properties.amount
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        # Of WooCommerce, before and after it was paid; and of Shopify, whose refunds name the id.
+        {"id": 727, "number": "A-727", "transaction_id": "", "line_items": LINES},
+        {"id": 727, "number": "A-727", "transaction_id": "ch_1", "line_items": LINES},
+        {"id": 727, "order_number": 1001, "lineItems": LINES},
+        {"order": {"id": 727, "order_number": 1001, "line_items": LINES}},
+    ],
+)
+def test_a_shop_system_s_order_goes_by_its_id(said: dict[str, Any]) -> None:
+    placed = admitted(COMPLETED, total="25.00", **said)
+
+    assert "727" == placed.properties.order_id
+    assert 0 == net_minor(placed, admitted("Order Cancelled", 1, **said))
+    for other in ("order_id", "transaction_id"):
+        assert "o" == admitted(COMPLETED, total=25, id=1, **{other: "o"}).properties.order_id
+
+
+DONG: Parameters = load_parameters(None, ["money.currency=VND", "money.rates.EUR=27000.0"])
+
+
+@pytest.mark.parametrize(
+    ("said", "amount"),
+    [
+        ({"total": "150000"}, 150_000),
+        ({"total": "1.150.000"}, 1_150_000),
+        ({"total": "1.150.000 ₫"}, 1_150_000),
+        ({"total": "150.00"}, 150),
+        ({"total": "1500.000"}, 1_500),
+        ({"total": "25.000", "currency": "EUR"}, 25),
+        ({"total": "150.000"}, None),
+        ({"total": "150.000", "currency": "vnd"}, None),
+        ({"total": "150.000 ₫"}, None),
+        ({"total": "₫15.000"}, None),
+        ({"total": {"amount": "150.000", "currencyCode": "VND"}}, None),
+    ],
+)
+def test_a_dot_before_three_digits_is_no_guess_where_there_are_no_decimals(
+    said: dict[str, Any], amount: float | None
+) -> None:
+    raw = line(COMPLETED, at(), properties={"order_id": "o", **said})
+    if amount is not None:
+        assert amount == admit(raw, DONG, message_id="m").properties.amount
+        return
+    with pytest.raises(Rejected) as refused:
+        admit(raw, DONG, message_id="m")
+    assert (Reason.WRONG_TYPE, "$.properties.total") == (refused.value.reason, refused.value.path)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +242,13 @@ def test_a_currency_that_nothing_would_keep_is_refused(amount: str) -> None:
         *({name: [{"product_id": "p", "price": 40}]} for name in ("lines", "returned_items")),
         {"product": {"product_id": "p", "price": 40}},
         {"refund_line_items": [{"quantity": 2, "line_item": {"product_id": "p", "price": "20"}}]},
+        # Ledgers and WooCommerce count what is given back as fewer than none.
+        *(
+            {"line_items": [{"product_id": "p", "quantity": fewer, "price": 20}]}
+            for fewer in (-2, "-2", "-2,00")
+        ),
+        {"items": [{"product_id": "p", "Quantity": 2, "price": 20}]},
+        {"items": [{"sku": "p", "Qty": "2", "Price": "20.00"}]},
     ],
 )
 def test_a_part_that_is_given_back_is_never_taken_for_the_whole(said: dict[str, Any]) -> None:
@@ -358,6 +433,25 @@ def test_a_test_is_no_purchase(said: dict[str, Any]) -> None:
         ("Product Added", {"product_id": "p", "price": "5,00 €"}, (1, 1.0, 500)),
         ("Product Added", {"product_id": "p", "price": 5, "Currency": "USD"}, (1, 1.0, 250)),
         ("Product Added", {"product_id": "p", "quantity": "undefined"}, (1, 1.0, 0)),
+        *(
+            ("Product Added", {"product_id": "p", "price": 5, name: "3"}, (1, 3.0, 1500))
+            for name in ("qty", "Quantity", "item_quantity", "units")
+        ),
+        ("Product Added", {"product_id": "p", "Price": "5", "quantity": 3}, (1, 3.0, 1500)),
+        ("Cart Viewed", {"products": [{"sku": "s", "Price": 5, "Qty": 2}]}, (1, 2.0, 1000)),
+        ("Product Added", {"product": {"sku": "p", "price": 5}, "quantity": 2}, (1, 2.0, 1000)),
+        ("carts/update", {"id": "c", "line_items": LINES}, (1, 2.0, 2500)),
+        ("Product Added", {"id": "c", "items": LINES}, (1, 2.0, 2500)),
+        ("Cart Updated", {"cart": {"id": "c", "items": LINES}}, (1, 2.0, 2500)),
+        ("Checkout Started", {"checkout": {"id": 7, "line_items": LINES}}, (1, 2.0, 2500)),
+        ("Product Added", {"ecommerce": {"add": {"products": ITEMS}}}, (1, 2.0, 2500)),
+        ("Product Added", {"cartLine": CART_LINE}, (1, 2.0, 2500)),
+        ("product_added_to_cart", {"data": {"cartLine": CART_LINE}}, (1, 2.0, 2500)),
+        (
+            "Product Added",
+            {"items": [{**LINES[0], "quantity": 1}, {**LINES[0], "variation_id": 13}]},
+            (2, 3.0, 3750),
+        ),
     ],
 )
 def test_what_lies_in_a_cart_is_known_in_the_words_of_every_shop(
