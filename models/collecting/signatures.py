@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from config.vendors import BODY, PLACE, SignatureRule, key_in
-from models.events.times import milliseconds, moment_of
+from models.events.times import milliseconds, moment_of, since_1970
 
 #: A header with more parts is no list of signatures.
 _PARTS_MAX: Final = 16
@@ -76,12 +76,12 @@ def _is_recent(rule: SignatureRule, timestamp: str, now_ms: int) -> bool:
     refused, because it could be the beginning of a body that was signed.
     """
     if timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= len(str(now_ms)):
-        at_ms = int(timestamp) * 1_000
+        moment = since_1970(int(timestamp))
     else:
         moment = moment_of(timestamp)
-        if moment is None:
-            return False
-        at_ms = milliseconds(moment)
+    if moment is None:
+        return False
+    at_ms = milliseconds(moment)
     return rule.tolerance is None or abs(now_ms - at_ms) <= rule.tolerance
 
 

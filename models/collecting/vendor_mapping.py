@@ -16,12 +16,12 @@ from models.collecting.queries import Calls, Query, QueryError, holds
 from models.events.foreign import UNREADABLE
 from models.events.leniency import read_json
 from models.events.names import EVENT_TYPES
+from models.events.numbers import number_in
 from models.events.rejection import Reason, Rejected
-from models.events.times import LATEST_MS, iso, milliseconds, moment_of
+from models.events.times import LATEST_MS, iso, milliseconds, moment_of, since_1970
 
 #: Larger numbers are not exact in every language, so large ids travel as texts.
 _EXACT_MAX: Final = 2**53 - 1
-_SECOND_MS: Final = 1_000
 _BODY_FIX: Final = "let the vendor send JSON, and nothing on the way change it"
 
 
@@ -250,16 +250,18 @@ def _id_text(name: str, expression: Query, found: Any) -> str:
 
 
 def _moment_ms(expression: Query, tree: dict[str, Any], calls: Calls) -> int:
-    """The moment that an expression finds, in ISO 8601 or as seconds since 1970."""
+    """The moment that an expression finds, in ISO 8601 or as a number since 1970."""
     found = expression.value(tree, calls)
-    at_ms = 0
+    moment = None
     if isinstance(found, int | float) and not isinstance(found, bool):
-        # Compared before the conversion: a huge number does not fit milliseconds.
-        at_ms = int(found * _SECOND_MS) if 0 < found < LATEST_MS / _SECOND_MS else 0
-    elif isinstance(found, str) and (moment := moment_of(found)) is not None:
-        at_ms = milliseconds(moment)
+        moment = since_1970(found)
+    elif isinstance(found, str):
+        number = number_in(found)
+        moment = moment_of(found) if number is None else since_1970(number)
+    at_ms = 0 if moment is None else milliseconds(moment)
     if not 0 < at_ms < LATEST_MS:
-        raise _not_found("timestamp", expression, "let it find ISO 8601 with an offset, or seconds")
+        fix = "let it find ISO 8601 with an offset, or seconds or milliseconds since 1970"
+        raise _not_found("timestamp", expression, fix)
     return at_ms
 
 

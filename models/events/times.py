@@ -14,8 +14,8 @@ _LENGTH_MAX: Final = 64
 #: The separators in 2026-03-01T10:00:00.000Z.
 _USUAL_MARKS: Final = ("-", "-", "T", ".", "Z")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-#: Seconds since 1970 of 1973, and of 2286.
-_SECONDS_MIN, _MILLISECONDS_MIN = 1e8, 1e10
+#: Seconds since 1970 of 1973 and of 2286; the latter also as milliseconds.
+_SECONDS_MIN, _MILLISECONDS_MIN, _MICROSECONDS_MIN = 1e8, 1e10, 1e13
 #: The year 3000: a deadline that follows from an earlier event can still be written as a date.
 LATEST_MS = 32_503_680_000_000
 
@@ -80,14 +80,18 @@ def _usual_moment_of(text: str) -> datetime | None:
 
 
 def since_1970(number: float) -> datetime | None:
-    """The moment so many seconds or, for larger numbers, milliseconds after 1970; None for numbers
-    that are too small to be told from a year or a count.
+    """The moment so many seconds or, for larger numbers, milliseconds or microseconds after 1970;
+    None for numbers that are too small to be told from a year or a count.
     """
-    if abs(number) < _SECONDS_MIN:
+    size = abs(number)
+    if size < _SECONDS_MIN:
         return None
     try:
-        seconds = number if abs(number) < _MILLISECONDS_MIN else number / 1_000
-        return _EPOCH + timedelta(seconds=seconds)
+        if size < _MILLISECONDS_MIN:
+            return _EPOCH + timedelta(seconds=number)
+        if size < _MICROSECONDS_MIN:
+            return _EPOCH + timedelta(milliseconds=number)
+        return _EPOCH + timedelta(microseconds=number)
     except (OverflowError, ValueError):
         return None
 

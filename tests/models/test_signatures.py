@@ -1,5 +1,7 @@
 """Signatures as vendors document them. The expected ones were made by `openssl dgst -hmac`."""
 
+import hmac
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -148,3 +150,22 @@ def test_standard_webhooks_are_a_form_like_others() -> None:
         assert not is_signed(rule, (secret,), {**headers, name: "msg_2"}, BODY, NOW_MS)
         less = {one: value for one, value in headers.items() if one != name}
         assert not is_signed(rule, (secret,), less, BODY, NOW_MS)
+
+
+def test_a_signed_time_may_be_in_milliseconds() -> None:
+    # As HubSpot signs: the method, the address, the body and the time.
+    rule = SignatureRule(
+        header="X-HubSpot-Signature-v3",
+        encoding="base64",
+        signed="POSThttps://shop.example/webhooks/hubspot{body}{timestamp}",
+        timestamp_header="X-HubSpot-Request-Timestamp",
+        tolerance=DurationMs(300_000),
+    )
+    content = b"POSThttps://shop.example/webhooks/hubspot" + BODY + f"{NOW_MS}".encode()
+    headers = {
+        "x-hubspot-signature-v3": b64encode(hmac.digest(b"new", content, "sha256")).decode(),
+        "x-hubspot-request-timestamp": f"{NOW_MS}",
+    }
+
+    for late_ms, is_good in ((0, True), (300_000, True), (300_001, False)):
+        assert is_good == is_signed(rule, ("new",), headers, BODY, NOW_MS + late_ms)

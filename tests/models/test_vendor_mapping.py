@@ -99,6 +99,15 @@ def test_an_operator_says_where_the_customers_id_is() -> None:
 
 
 @pytest.mark.parametrize(
+    "created", [1577880000, 1577880000.0, "1577880000", 1577880000000, 1577880000000000]
+)
+def test_a_time_since_1970_is_in_seconds_or_smaller_units(created: Any) -> None:
+    [event] = mapped(load("stripe-payment-succeeded"), created=created)
+
+    assert "2020-01-01T12:00:00.000Z" == event["timestamp"]
+
+
+@pytest.mark.parametrize(
     ("changes", "reason", "words"),
     [
         ({"data": None}, "no_identity", r"\[webhooks.shop\]"),
@@ -107,6 +116,7 @@ def test_an_operator_says_where_the_customers_id_is() -> None:
         ({"created": "yesterday"}, "required_missing", r"timestamp \(created\)"),
         ({"created": True}, "required_missing", "timestamp"),
         ({"created": 1e300}, "required_missing", "timestamp"),
+        ({"created": 20200101}, "required_missing", "timestamp"),
         ({"type": None}, "required_missing", r"type \(type\)"),
     ],
 )
