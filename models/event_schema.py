@@ -51,15 +51,16 @@ _ABOUT = {
     "anonymousId": "Whose event it is while there is no userId yet; with one, whose they were.",
     "timestamp": "When it happened, ISO 8601 with an offset, after 1970 and before 3000.",
     "context": (
-        "How it came about; of it, `channel`, `timezone`, `historical`, `consent` and `batched` "
-        "are read."
+        "How it came about; of it, `channel`, `timezone`, `historical`, `consent`, `batched` and "
+        "`doNotTrack` are read."
     ),
 }
 #: Of an identify or a group. Anything may be there; what is understood becomes a class.
 _TRAITS: Final[dict[str, Any]] = {
     "description": (
         "Who somebody is. Of it, where traits are kept, ingest makes classes, by "
-        f"{', '.join(sorted(NAMES_READ))}; all else is left out, and costs the event nothing."
+        f"{', '.join(sorted(NAMES_READ))}. A refusal of contact or tracking is heeded. All else is "
+        "left out, and costs the event nothing."
     )
 }
 #: The names of these fields.
@@ -191,6 +192,10 @@ def _envelope() -> tuple[Schema, Schema]:
                     "description": "Of the customer, such as Europe/Paris, or +02:00 at worst."
                 },
                 "historical": {"description": "True: what it brings about is told to nobody."},
+                "doNotTrack": {
+                    "description": "True: refuses analytics and personalisation; also as `dnt`, "
+                    "`globalPrivacyControl` or `gpc`."
+                },
                 "batched": {"description": "True: the hour of its time says nothing."},
                 "consent": {
                     "description": "Purposes (analytics, personalisation, marketing) with true or "

@@ -51,8 +51,6 @@ GONE_FORMAT = 6
 _GONE_FORMAT = msgspec.Raw(str(GONE_FORMAT).encode())
 #: Link records may contain a row, or an event of the log.
 LINK_BYTES_MAX = 768 * 1024
-#: The default of a field whose raw value is kept, if the line lacks the field.
-NULL: Final = msgspec.Raw(b"null")
 
 
 class Context(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -69,7 +67,7 @@ class Context(Struct, frozen=True, omit_defaults=True, gc=False):
     consent: Any = None
     batched: Any = None
     consent_management: Any = msgspec.field(default=None, name="consentManagement")
-    traits: msgspec.Raw = NULL
+    traits: Any = None
     do_not_track: Any = msgspec.field(default=None, name="doNotTrack")
     dnt: Any = None
     global_privacy_control: Any = msgspec.field(default=None, name="globalPrivacyControl")
@@ -135,6 +133,8 @@ class Line(Struct, rename="camel", gc=False):
 
 
 _DECODE = msgspec.json.Decoder(Line).decode
+#: The default of a field whose raw value is kept, if the line lacks the field.
+NULL: Final = msgspec.Raw(b"null")
 
 
 class LogFormatError(ValueError):
@@ -244,7 +244,7 @@ def _decoded(raw: bytes) -> Line:
 def _find_traits(line: Line) -> None:
     """Take the traits of an identify from its context if it has none of its own."""
     if line.context is not None and bytes(line.traits) in _NO_TRAITS:
-        line.traits = line.context.traits
+        line.traits = msgspec.Raw(to_json(line.context.traits))
 
 
 def _may_name_a_visitor(line: Line, raw: bytes) -> bool:
@@ -328,10 +328,9 @@ def _context(value: Any) -> Context | None:
     """Each readable field of a context: an unreadable field does not affect the others."""
     if not isinstance(value, dict):
         return None
-    channel, traits = value.get("channel"), value.get("traits")
+    channel = value.get("channel")
     return Context(
         plain(channel) if isinstance(channel, str) and channel else None,
-        traits=NULL if traits is None else msgspec.Raw(to_json(traits)),
         **{name: value.get(key) for name, key in _CONTEXT_REST.items()},
     )
 
@@ -359,7 +358,7 @@ def _moment(fields: dict[str, Any], tree: dict[str, Any]) -> datetime | None:
 _CONTEXT_REST: Final = {
     field.name: field.encode_name
     for field in msgspec.structs.fields(Context)
-    if field.name not in {"channel", "traits"}
+    if field.name != "channel"
 }
 _IDENTIFY: Final = "identify"
 _NO_TRAITS: Final = frozenset({b"null", b"{}", b"[]"})
