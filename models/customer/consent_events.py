@@ -139,6 +139,12 @@ class EmailBounce(Struct, frozen=True, omit_defaults=True, gc=False):
 
     type: str | None = None
     bounce_type: str | None = None
+    in_any_case: ClassVar[bool] = True
+    #: What mailers call the type.
+    aliases: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("severity", "bounce_class", "bounce_category", "bounce_classification", "category"),
+        "bounce_type",
+    )
 
     @property
     def is_soft(self) -> bool:

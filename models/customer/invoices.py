@@ -56,7 +56,14 @@ class InvoiceNews(Struct, frozen=True, omit_defaults=True, gc=False):
     currency: str | None = None
     due_at: Any = None
     dispensable: ClassVar[frozenset[str]] = frozenset({"invoice_id", "amount"})
-    aliases: ClassVar[Mapping[str, str]] = dict.fromkeys(("due_date", "due_on"), "due_at")
+    in_any_case: ClassVar[bool] = True
+    #: An amount that is overlooked makes any invoice a typical one.
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("invoice_number", "invoice"), "invoice_id"),
+        **dict.fromkeys(("total", "total_amount", "grand_total", "invoice_total"), "amount"),
+        **dict.fromkeys(("invoice_amount", "amount_due", "amount_paid", "value"), "amount"),
+        **dict.fromkeys(("due_date", "due_on"), "due_at"),
+    }
 
     def __post_init__(self) -> None:
         if self.due_at is not None:

@@ -648,6 +648,22 @@ def test_a_profile_that_says_nothing_of_the_kind_refuses_nothing(traits: dict[st
     assert () == decode_event(orjson.dumps({**said, "traits": traits}), message_id="none").consent
 
 
+@pytest.mark.parametrize(
+    ("properties", "is_soft"),
+    [
+        *(({name: "temporary"}, True) for name in ("severity", "bounceType", "Bounce_Class")),
+        *(({"Type": word}, True) for word in ("SoftBounce", "Transient")),
+        *(({"category": word}, word == "soft") for word in ("soft", "hard")),
+        ({"severity": "permanent"}, False),
+        ({}, False),
+    ],
+)
+def test_how_an_email_came_back_is_read_in_every_mailer_s_words(
+    properties: dict[str, Any], is_soft: bool
+) -> None:
+    assert is_soft is said("Email Bounced", 1, **properties).properties.is_soft
+
+
 @pytest.mark.parametrize("list_id", ["all", "ALL", "global", "*"])
 def test_whoever_leaves_all_lists_leaves_the_channel(list_id: str) -> None:
     assert EMAIL == denied([said("Unsubscribed", 1, list_id=list_id)])

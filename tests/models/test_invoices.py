@@ -2,6 +2,7 @@
 
 from operator import itemgetter
 from random import Random
+from typing import Any
 
 import pytest
 from msgspec import to_builtins
@@ -22,6 +23,7 @@ from models.customer.invoices import (
     note,
     united_credit,
 )
+from models.customer.order_products import number_or_none
 from models.events.event import Event
 from models.events.times import iso
 from tests.models.lines import PARAMETERS, at, happened
@@ -280,3 +282,17 @@ def test_all_of_it_is_bounded() -> None:
     assert len(state.invoices) == PAID_MAX + UNPAID_MAX
     assert len(state.quarters) == QUARTERS_MAX
     assert len(state.added_up) == ADDED_UP_MAX
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"invoice_number": "i", "total": 100},
+        {"Invoice": "i", "Amount": "100,00"},
+        *({"invoice_id": "i", name: "100.00"} for name in ("amount_due", "grandTotal", "value")),
+    ],
+)
+def test_an_amount_is_found_in_every_system_s_words(properties: dict[str, Any]) -> None:
+    news = happened(ISSUED, at(), **properties).properties
+
+    assert ("i", 100.0) == (news.invoice_id, number_or_none(news.amount))
