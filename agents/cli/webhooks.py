@@ -1,5 +1,6 @@
 """`keepstream webhooks`: which vendors' webhooks are accepted, and the events they become."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from models.events.refusals import refusal_in_words
 from models.events.rejection import Rejected
 
 if TYPE_CHECKING:
-    from models.collecting.vendor_mapping import VendorMapping
+    from models.collecting.vendor_mapping import VendorMapping, Webhook
 
 app = typer.Typer(
     help="Look at vendors' webhooks, and at the events they become.",
@@ -75,14 +76,13 @@ def check(
     settings = settings_from()
     mapping = _mapping(_sources(settings), source)
     webhook = Webhook(source, _headers(header or []), _body(path))
-    if missing := [name for name in mapping.headers if name not in webhook.headers]:
-        given = " ".join(f"--header '{name}: …'" for name in missing)
-        typer.secho(f"its mapping reads headers that are not given: {given}", err=True)
     try:
         mapped = mapping(webhook)
     except Rejected as rejected:
+        _tell_missing(mapping.headers_of(""), webhook)
         complain(f"it would be a dead letter: {refusal_in_words(rejected)}")
         raise typer.Exit(EXIT_FOUND) from None
+    _tell_missing(mapping.headers_of(mapped.type), webhook)
     if not (mapped.events or mapped.refusals):
         typer.secho(f"{mapped.type}: it is taken, and nothing is made of it", err=True)
     is_any_refused = _print(mapped.events, parameters_from(settings, assignments))
@@ -90,6 +90,13 @@ def check(
         complain(f"it would be a dead letter: {refusal_in_words(refusal)}")
     if is_any_refused or mapped.refusals:
         raise typer.Exit(EXIT_FOUND)
+
+
+def _tell_missing(read: Sequence[str], webhook: "Webhook") -> None:
+    """Tell which headers the mapping reads that were not given."""
+    if missing := [name for name in read if name not in webhook.headers]:
+        given = " ".join(f"--header '{name}: …'" for name in missing)
+        typer.secho(f"its mapping reads headers that are not given: {given}", err=True)
 
 
 def _print(events: list[bytes], parameters: Parameters) -> bool:

@@ -92,10 +92,15 @@ class VendorMapping:
             "channel": self._compiled(vendor.channel, "channel"),
         }
         self._rules: dict[str, list[_Rule]] = {}
+        self._headers_of_all = self._headers_from(0)
+        self._headers_of: dict[str, tuple[str, ...]] = {}
         for number, rule in enumerate(vendor.events):
+            before = len(self._expressions)
             compiled = self._rule(rule, f"events[{number}]", whole)
             for name in rule.types:
                 self._rules.setdefault(name, []).append(compiled)
+                known = self._headers_of.get(name, self._headers_of_all)
+                self._headers_of[name] = (*known, *self._headers_from(before))
         self._decimals = {
             currency: int(decimals)
             for decimals, currencies in vendor.decimals.items()
@@ -103,7 +108,17 @@ class VendorMapping:
         }
         self.types = tuple(self._rules)
         #: The headers that the expressions read, in lower case.
-        self.headers = tuple(dict.fromkeys(n for one in self._expressions for n in one.headers))
+        self.headers = tuple(dict.fromkeys(self._headers_from(0)))
+
+    def headers_of(self, kind: str) -> tuple[str, ...]:
+        """The headers that the expressions for webhooks of one type read, in lower case; for an
+        unknown type, those that the expressions for all types do.
+        """
+        return tuple(dict.fromkeys(self._headers_of.get(kind, self._headers_of_all)))
+
+    def _headers_from(self, first: int) -> tuple[str, ...]:
+        """The headers that the expressions from the ``first`` on read."""
+        return tuple(name for one in self._expressions[first:] for name in one.headers)
 
     def __call__(self, webhook: Webhook) -> Mapped:
         """The events that a webhook becomes; none if its type has no rules. Raises ``Rejected`` for

@@ -50,6 +50,17 @@ def test_the_events_of_a_saved_webhook_are_printed_as_lines(tmp_path: Path) -> N
     assert (0, "") == (result.exit_code, result.stderr)
 
 
+def test_a_header_that_webhooks_of_its_type_need_is_told_if_it_is_not_given(tmp_path: Path) -> None:
+    (tmp_path / "redact.json").write_text('{"customer": {"id": 191167}}')
+    topic = ("--header", "X-Shopify-Topic: customers/redact")
+    result = run("check", str(tmp_path / "redact.json"), "--source", "shopify", *topic)
+
+    assert 1 == result.exit_code
+    assert "x-shopify-webhook-id" in result.stderr
+    assert "x-shopify-triggered-at" in result.stderr
+    assert "x-shopify-topic" not in result.stderr
+
+
 def test_a_source_has_its_own_users_and_needs_no_secret_for_this(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,8 @@ VENDORS = (
     Mutant(
         "a time that is signed is a time, and no beginning of a body",
         "models/collecting/signatures.py",
-        "            return False\n        at_ms = milliseconds(moment)\n",
-        "            return True\n        at_ms = milliseconds(moment)\n",
+        "        return False\n    at_ms = milliseconds(moment)\n",
+        "        return True\n    at_ms = milliseconds(moment)\n",
         SIGNATURES + "::test_the_beginning_of_a_body_can_not_pass_for_a_time",
     ),
     Mutant(
