@@ -42,7 +42,8 @@ from models.customer.risk import RiskBand, RiskView
 from models.customer.satisfaction import OpinionView, Result, SatisfactionView
 from models.customer.segments import MembershipView
 from models.customer.support import AnswerView, SupportView
-from models.customer.tiers import Tier, TierView
+from models.customer.tier_state import Tier
+from models.customer.tiers import TierView
 from models.customer.timeline import EventView
 from models.customer.traits import TraitView
 from models.learning.churn import Source

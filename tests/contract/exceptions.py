@@ -23,7 +23,8 @@ from models.customer.prices import PRICES, Prices
 from models.customer.purchase_state import PurchaseParameters, Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.segments import Memberships
-from models.customer.tiers import TIERS, Tier, Tiered
+from models.customer.tier_state import Tier, Tiered
+from models.customer.tiers import TIERS
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 
