@@ -19,7 +19,8 @@ from models.customer.lift import FOLLOWED_MAX, FollowedActions
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.margins import MARGINS, Margins
 from models.customer.order_news import COMPLETED, UPDATED
-from models.customer.prices import PRICES, Prices
+from models.customer.price_state import Prices
+from models.customer.prices import PRICES
 from models.customer.purchase_state import PurchaseParameters, Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.segments import Memberships
