@@ -15,7 +15,8 @@ from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.parameters import Parameters
 from models import engine
 from models.admission import decode_event
-from models.customer.cart import CART, Cart
+from models.customer.cart import CART
+from models.customer.cart_state import Cart
 from models.customer.churn import CHURN
 from models.customer.contacts import CONTACTS, Contacts
 from models.customer.engagement import ENGAGEMENT, Engagement
