@@ -38,7 +38,8 @@ from models.customer.purchase_words import RfmView, RhythmView, Window
 from models.customer.relationship import Relationship, RelationshipView
 from models.customer.rfm import Segment
 from models.customer.risk import RiskBand, RiskView
-from models.customer.satisfaction import OpinionView, Result, SatisfactionView
+from models.customer.satisfaction_measures import Result
+from models.customer.satisfaction_words import OpinionView, SatisfactionView
 from models.customer.score_words import ChurnView
 from models.customer.segments import MembershipView
 from models.customer.support import AnswerView, SupportView
