@@ -21,9 +21,10 @@ from models.engine import Effect, Fate, step
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, Source
 from models.events.gone import left_by
+from models.events.line import GONE, LINK_TYPES, LOG_FORMAT, Line
 from models.events.link_record import ERASE, link_record_of
 from models.events.rejection import Reason, Rejected
-from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
+from models.events.wire import timestamp_ms
 from models.graves import BuriedByFingerprint, Grave, Graves
 from models.identity import run_timers, take_up
 from models.learning.day_ends import has_day_ended
