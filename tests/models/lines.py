@@ -27,7 +27,8 @@ from models.customer.purchase_state import Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.row import Row, decode_row, encode_row
 from models.customer.scene import Context, Scene
-from models.customer.support import SUPPORT, Support
+from models.customer.support import SUPPORT
+from models.customer.support_state import Support
 from models.engine import Effect, Fate
 from models.events.event import Event
 from models.events.times import iso
