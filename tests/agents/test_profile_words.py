@@ -37,7 +37,8 @@ from models.customer.profile import SECTIONS, Profile
 from models.customer.purchase_words import RfmView, RhythmView, Window
 from models.customer.relationship import Relationship, RelationshipView
 from models.customer.rfm import Segment
-from models.customer.risk import RiskBand, RiskView
+from models.customer.risk import RiskView
+from models.customer.risk_state import RiskBand
 from models.customer.satisfaction_measures import Result
 from models.customer.satisfaction_words import OpinionView, SatisfactionView
 from models.customer.score_words import ChurnView
