@@ -43,7 +43,7 @@ from config.zones import zone_problem
 #: The longest horizon: orders are kept only as long as the longest label looks back.
 HORIZON_DAYS_MAX = 365
 #: The longest time between two check-ins. They end a year after the last purchase: if they were
-#: further apart, tiers and levels would be found on the day of a purchase and lost at the next look.
+#: further apart, tiers and levels would be found after a purchase and lost at the next look.
 CHECK_IN_DAYS_MAX = 180
 #: The shortest silence for which a customer may be erased as inactive.
 INACTIVE_DAYS_MIN = 90

@@ -1,4 +1,4 @@
-"""Whatever values parameters may have, a shop lives with them: nothing fails, nothing is refused."""
+"""Whatever values parameters may have, a shop lives with them: nothing fails or is refused."""
 
 from collections.abc import Iterator
 from functools import cache
