@@ -259,8 +259,18 @@ def test_in_a_currency_of_other_decimals_all_of_it_is_the_same(
     assert_alike(one, other._replace(measures=measures))
 
 
-#: Prices in carts are taken as the shop's.
-IN_CARTS = frozenset({"Product Viewed", "Product Added", "Product Removed"})
+def in_euros(event: Said) -> Said:
+    """The event with the currency beside its amount, if it has one."""
+    of = event.get("properties", {})
+    is_of_money = AMOUNTS & of.keys() or any(AMOUNTS & one.keys() for one in of.get("products", ()))
+    return {**event, "properties": {**of, "currency": "EUR"}} if is_of_money else event
+
+
+def in_yen(event: Said) -> Said:
+    """The same event in another currency, if it has an amount."""
+    said = changed(event, priced(100.0))
+    is_other = said.get("properties") != event.get("properties")
+    return {**said, "properties": {**said["properties"], "currency": "JPY"}} if is_other else event
 
 
 @every_shop
@@ -269,12 +279,8 @@ def test_in_another_currency_at_its_rate_all_of_it_is_the_same(seed: int) -> Non
     events, end_ms = log_of(seed)
     rng = Random(seed)
     # News of one order may be in both currencies.
-    foreign = [changed(one, priced(100.0)) if rng.random() < 0.5 else one for one in events]
-    for before, one in zip(events, foreign, strict=True):
-        of = one.get("properties", {})
-        is_foreign = of != before.get("properties", {})
-        if AMOUNTS & of.keys() and one.get("event") not in IN_CARTS:
-            one["properties"] = {**of, "currency": "JPY" if is_foreign else "EUR"}
+    events = [in_euros(one) for one in events]
+    foreign = [in_yen(one) if rng.random() < 0.5 else one for one in events]
     rates = replace(SHOP.money, rates={"JPY": 0.01})
     other = told(in_days(foreign, end_ms), replace(SHOP, money=rates))
 
