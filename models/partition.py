@@ -345,7 +345,7 @@ class Partition:
         if event.kind is not ERASE_KIND:
             is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
             return Fate.ERASED if is_hidden else None
-        left = erasure.request(row, grave, event, self._plan)
+        left = erasure.request(row, grave, event, self._context, self._plan)
         if left is None and grave is not None and grave.erased < offset == grave.applied:
             # The record is read again after a crash: the grave was written, and the row was not.
             left = erasure.Left(row, None, [])

@@ -113,10 +113,11 @@ FACTS = {
     ),
     "cart_value": Fact(
         lambda s: s.money(s.of(value_minor)),
-        "worth {:.2f}",
+        "worth {}",
         "what the cart is worth",
         least=0.0,
         moves=STILL,
+        is_money=True,
     ),
     "cart_idle_hours": Fact(
         _idle_hours,

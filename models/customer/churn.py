@@ -177,16 +177,23 @@ _FACTS = {
     ),
     "value_at_stake": Fact(
         lambda s: s.of(value_at_stake),
-        "{:.2f} at stake",
+        "{} at stake",
         "a year's net spend times the churn probability",
         least=0.0,
+        is_money=True,
     ),
-    "clv": Fact(_clv, "a lifetime value of {:.2f}", "margin still to come, less acquisition cost"),
+    "clv": Fact(
+        _clv,
+        "a lifetime value of {}",
+        "margin still to come, less acquisition cost",
+        is_money=True,
+    ),
     "expected_spend": Fact(
         _expected_spend,
-        "expected to spend {:.2f}",
+        "expected to spend {}",
         "net spend expected within the first horizon",
         least=0.0,
+        is_money=True,
     ),
 }
 
