@@ -24,6 +24,7 @@ from models.events.erasure_record import DELETE_ONLY, SUPPRESS, UNSUPPRESS, Eras
 from models.events.event import Event
 from models.events.link_record import (
     ERASE,
+    LEFT,
     PER_RECORD_MAX,
     RELEASE,
     LinkRecord,
@@ -33,6 +34,7 @@ from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
 from models.headcount import Headcount
 from models.learning.lessons import Tally
+from models.link_step import row_in
 from models.linked_id import freed, goes_with, is_users, owner_of
 from models.plan import Plan
 
@@ -136,6 +138,8 @@ def _at_id(
         was = Headcount.of(row)
         back = freed(row, record, context, plan)
         told = was.changed_to(Headcount.of(back.row), record.at_ms)
+        # The person's share, with this id's in it, was subtracted.
+        told += held(back.row, record.customer, 1, record.at_ms, context)
         return Left(back.row, None, [*back.effects, *told])
     if owner_of(row) == person:
         return _erased(row, before, order, context, plan)
@@ -239,7 +243,9 @@ def _still_named(row: Row, order: _Order) -> Row | None:
     return named
 
 
-def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | None:
+def meet(
+    row: Row | None, grave: Grave, record: LinkRecord, context: Context
+) -> list[Effect] | None:
     """The effects of a record that meets the grave of a customer who was erased after it was sent,
     or who is suppressed; None if the record is to be folded as usual.
     """
@@ -252,11 +258,23 @@ def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | No
             let_go = LinkSaid(customer, said.person, until=until, historical=said.historical)
             return [LinkRecord(RELEASE, said.person, record.at_ms, let_go)]
         case "graft":
-            return [_erase_too(grave, record)] if grave.hides(said.since) else None
+            if not grave.hides(said.since):
+                return None
+            return [*_sums_under_way(record, context), _erase_too(grave, record)]
         case "unlink":
             return [] if grave.hides(said.until) else None
         case _:
-            return [] if row is None else None
+            if row is not None:
+                return None
+            return _sums_under_way(record, context) if record.kind == LEFT else []
+
+
+def _sums_under_way(record: LinkRecord, context: Context) -> list[Tally]:
+    """The share of an id that was on its way to a person, or back, subtracted. What is sent again
+    is of a person who has none.
+    """
+    said = record.said
+    return [] if said.again else held(row_in(record), said.id, -1, record.at_ms, context)
 
 
 def _erase_too(grave: Grave, record: LinkRecord) -> LinkRecord:

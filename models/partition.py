@@ -391,7 +391,7 @@ class Partition:
             told = [] if left is None else self._customers.leave(offset, customer, left)
             return self._placed(offset, taken_up + told)
         if grave is not None:
-            met = erasure.meet(known, grave, record)
+            met = erasure.meet(known, grave, record, self._context)
             if met is not None:
                 return self._placed(offset, taken_up + met)
         row = known or Row()
