@@ -24,6 +24,7 @@ from models.events.erasure_record import DELETE_ONLY, SUPPRESS, UNSUPPRESS, Eras
 from models.events.event import Event
 from models.events.link_record import (
     ERASE,
+    GRAFT,
     LEFT,
     PER_RECORD_MAX,
     RELEASE,
@@ -243,11 +244,9 @@ def _still_named(row: Row, order: _Order) -> Row | None:
     return named
 
 
-def meet(
-    row: Row | None, grave: Grave, record: LinkRecord, context: Context
-) -> list[Effect] | None:
-    """The effects of a record that meets the grave of a customer who was erased after it was sent,
-    or who is suppressed; None if the record is to be folded as usual.
+def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[LinkRecord] | None:
+    """The records that follow when a record meets the grave of a customer who was erased after it
+    was sent, or who is suppressed; None if the record is to be folded as usual.
     """
     said, customer = record.said, record.customer
     match record.kind:
@@ -258,23 +257,21 @@ def meet(
             let_go = LinkSaid(customer, said.person, until=until, historical=said.historical)
             return [LinkRecord(RELEASE, said.person, record.at_ms, let_go)]
         case "graft":
-            if not grave.hides(said.since):
-                return None
-            return [*_sums_under_way(record, context), _erase_too(grave, record)]
+            return [_erase_too(grave, record)] if grave.hides(said.since) else None
         case "unlink":
             return [] if grave.hides(said.until) else None
         case _:
-            if row is not None:
-                return None
-            return _sums_under_way(record, context) if record.kind == LEFT else []
+            return [] if row is None else None
 
 
-def _sums_under_way(record: LinkRecord, context: Context) -> list[Tally]:
-    """The share of an id that was on its way to a person, or back, subtracted. What is sent again
-    is of a person who has none.
+def sums_under_way(record: LinkRecord, context: Context) -> list[Tally]:
+    """The share in the sums over all customers of a row that was on its way to a person, or back,
+    and met a grave, subtracted. What is sent again is of a person who has none.
     """
     said = record.said
-    return [] if said.again else held(row_in(record), said.id, -1, record.at_ms, context)
+    if record.kind not in (GRAFT, LEFT) or said.again:
+        return []
+    return held(row_in(record), said.id, -1, record.at_ms, context)
 
 
 def _erase_too(grave: Grave, record: LinkRecord) -> LinkRecord:

@@ -391,9 +391,10 @@ class Partition:
             told = [] if left is None else self._customers.leave(offset, customer, left)
             return self._placed(offset, taken_up + told)
         if grave is not None:
-            met = erasure.meet(known, grave, record, self._context)
+            met = erasure.meet(known, grave, record)
             if met is not None:
-                return self._placed(offset, taken_up + met)
+                told = [*met, *erasure.sums_under_way(record, self._context)]
+                return self._placed(offset, taken_up + told)
         row = known or Row()
         try:
             stepped = links.take(row, record, self._context, self._plan)
