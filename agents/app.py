@@ -33,7 +33,7 @@ from config import topics
 from config.parameters import Parameters
 from config.settings import Settings
 from models.customer.row_formats import NewerRow, OlderRow
-from models.events.wire import LogFormatError
+from models.events.log_format import LogFormatError
 from models.learning.snapshot import SnapshotError, prior_snapshot
 from models.plan import plan_for
 from streams.archive.opening import ArchiveError

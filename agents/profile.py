@@ -27,9 +27,9 @@ from models.engine import Effect, Fate
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Event, Source
+from models.events.line import Line
 from models.events.link_record import FORWARDED, GRAFT, LEFT, LinkRecord
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Line
 from models.learning.lessons import DayEnd, Tally, Taught
 from streams.cloud_events import decision_headers, notice_headers
 from streams.kafka_clients import partition_for

@@ -14,7 +14,8 @@ _UNITS_MS = {
     "d": DAY_MS,
     "w": 7 * DAY_MS,
 }
-_DURATION_MAX_DAYS = 36_500
+#: The longest duration, so that any time plus a few of them is a date.
+DURATION_MAX_DAYS = 36_500
 _TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
 
@@ -32,8 +33,8 @@ class DurationMs(int):
                 f"expected a duration such as '90s', '10min', '72h' or '28d', got {value!r}"
             )
         duration_ms = round(float(match[1]) * unit_ms)
-        if duration_ms > _DURATION_MAX_DAYS * DAY_MS:
-            raise ValueError(f"expected at most '{_DURATION_MAX_DAYS}d', got {value!r}")
+        if duration_ms > DURATION_MAX_DAYS * DAY_MS:
+            raise ValueError(f"expected at most '{DURATION_MAX_DAYS}d', got {value!r}")
         return cls(duration_ms)
 
 

@@ -42,6 +42,9 @@ from config.zones import zone_problem
 
 #: The longest horizon: orders are kept only as long as the longest label looks back.
 HORIZON_DAYS_MAX = 365
+#: The longest time between two check-ins. They end a year after the last purchase: if they were
+#: further apart, tiers and levels would be found after a purchase and lost at the next look.
+CHECK_IN_DAYS_MAX = 180
 #: The shortest silence for which a customer may be erased as inactive.
 INACTIVE_DAYS_MIN = 90
 _FourCuts = Annotated[tuple[float, float, float, float], ASCENDING]
@@ -233,7 +236,7 @@ class Rules(Section, frozen=True):
 class Churn(Section, frozen=True):
     horizon_days: Annotated[tuple[float, ...], NOT_EMPTY, POSITIVE, at_most(HORIZON_DAYS_MAX)]
     #: With a shorter interval, one customer would cause a million check-ins in a silent year.
-    check_in_days: Annotated[float, POSITIVE, at_least(0.01)]
+    check_in_days: Annotated[float, POSITIVE, at_least(0.01), at_most(CHECK_IN_DAYS_MAX)]
     prior: Probability
 
     @property

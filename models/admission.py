@@ -25,21 +25,18 @@ from models.customer.trait_classes import NOTHING_SAID, TraitParameters, classif
 from models.events.currency import check_currency
 from models.events.event import NOTHING, Event, Kind, Source
 from models.events.ids import nobody
-from models.events.names import EVENT_TYPES
-from models.events.properties import PropertyReader
-from models.events.rejection import Reason, Rejected
-from models.events.wire import (
+from models.events.line import NULL, Line
+from models.events.line_ids import (
     MESSAGE_ID_LENGTH_MAX,
-    NULL,
-    Line,
-    decode_line,
     identity,
     message_id_of,
     names_others,
     others_of,
-    received_at_ms,
-    timestamp_ms,
 )
+from models.events.names import EVENT_TYPES
+from models.events.properties import PropertyReader
+from models.events.rejection import Reason, Rejected
+from models.events.wire import decode_line, received_at_ms, timestamp_ms
 from models.money import WITHOUT_DECIMALS
 
 NO_ALIASES: Mapping[str, str] = {}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from models import inactivity
+from models.counted import held
 from models.customer.churn import CHURN
 from models.customer.identities import IDENTITIES, Identities
 from models.customer.labels import Dropped, LabelsDropped, dropped
@@ -23,6 +24,8 @@ from models.events.erasure_record import DELETE_ONLY, SUPPRESS, UNSUPPRESS, Eras
 from models.events.event import Event
 from models.events.link_record import (
     ERASE,
+    GRAFT,
+    LEFT,
     PER_RECORD_MAX,
     RELEASE,
     LinkRecord,
@@ -31,6 +34,8 @@ from models.events.link_record import (
 from models.events.times import LATEST_MS
 from models.graves import NO_GRAVE, Grave
 from models.headcount import Headcount
+from models.learning.lessons import Tally
+from models.link_step import row_in
 from models.linked_id import freed, goes_with, is_users, owner_of
 from models.plan import Plan
 
@@ -58,7 +63,9 @@ class _Order(NamedTuple):
     by: str = ""
 
 
-def request(row: Row | None, grave: Grave | None, event: Event, plan: Plan) -> Left | None:
+def request(
+    row: Row | None, grave: Grave | None, event: Event, context: Context, plan: Plan
+) -> Left | None:
     """What a ``User Erase Requested`` leaves; None if it changes nothing, because an earlier
     request has the same time or a later one.
     """
@@ -71,7 +78,7 @@ def request(row: Row | None, grave: Grave | None, event: Event, plan: Plan) -> L
     if not _is_news(before, mode, at_ms) and at_ms <= before.at_ms:
         return None
     order = _Order(event.customer, mode, at_ms, at_ms, event.historical)
-    return _erased(row, before, order, plan)
+    return _erased(row, before, order, context, plan)
 
 
 def expiry(customer: str, at_ms: int) -> LinkRecord:
@@ -101,13 +108,13 @@ def take(
     state = row.read(IDENTITIES)
     if is_expiry(record):
         is_silent = inactivity.is_silent(row, record.at_ms, plan.inactive_ms)
-        return _erased(row, before, order, plan) if is_silent else None
+        return _erased(row, before, order, context, plan) if is_silent else None
     if record.customer == said.person:
         # If it concerns an earlier person of the same name, that one is erased already.
         is_theirs = said.id in row.ids or said.id in state.claimed
-        return (
-            _erased(row, before, order, plan) if is_theirs and said.since > before.at_ms else None
-        )
+        if not is_theirs or said.since <= before.at_ms:
+            return None
+        return _erased(row, before, order, context, plan)
     return _at_id(row, state, before, record, order._replace(by=said.person), context, plan)
 
 
@@ -132,9 +139,11 @@ def _at_id(
         was = Headcount.of(row)
         back = freed(row, record, context, plan)
         told = was.changed_to(Headcount.of(back.row), record.at_ms)
+        # The person's share, with this id's in it, was subtracted.
+        told += held(back.row, record.customer, 1, record.at_ms, context)
         return Left(back.row, None, [*back.effects, *told])
     if owner_of(row) == person:
-        return _erased(row, before, order, plan)
+        return _erased(row, before, order, context, plan)
     if claim is None:
         return None
     del row.edit(IDENTITIES).claims[person]
@@ -150,7 +159,7 @@ def _is_news(before: Grave, mode: str, said_ms: int) -> bool:
     return said_ms > before.said_ms or (said_ms == before.said_ms and not before.is_suppressed)
 
 
-def _erased(row: Row | None, before: Grave, order: _Order, plan: Plan) -> Left:
+def _erased(row: Row | None, before: Grave, order: _Order, context: Context, plan: Plan) -> Left:
     at_ms = max(order.at_ms, before.at_ms, _latest_ms(row))
     named = None if row is None else _still_named(row, order)
     grave = replace(before, at_ms=at_ms)
@@ -161,6 +170,7 @@ def _erased(row: Row | None, before: Grave, order: _Order, plan: Plan) -> Left:
     if row is not None:
         effects += _told(row, order._replace(at_ms=at_ms), plan)
         effects += _labels_of(row)
+        effects += _sums_of(row, order, context)
         effects += Headcount.of(row).changed_to(Headcount.of(named), order.said_ms)
     return Left(named, grave, effects, is_erased=True)
 
@@ -170,6 +180,13 @@ def _labels_of(row: Row) -> list[LabelsDropped]:
     if row.read(IDENTITIES).is_mirror:
         return []
     return dropped(Dropped.ERASED, row.read(CHURN).points, ())
+
+
+def _sums_of(row: Row, order: _Order, context: Context) -> list[Tally]:
+    """The row's share in the sums over all customers, subtracted. A mirror has none of its own."""
+    if row.read(IDENTITIES).is_mirror:
+        return []
+    return held(row, order.customer, -1, max(order.said_ms, row.latest_ms), context)
 
 
 def _latest_ms(row: Row | None) -> int:
@@ -227,9 +244,9 @@ def _still_named(row: Row, order: _Order) -> Row | None:
     return named
 
 
-def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | None:
-    """The effects of a record that meets the grave of a customer who was erased after it was sent,
-    or who is suppressed; None if the record is to be folded as usual.
+def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[LinkRecord] | None:
+    """The records that follow when a record meets the grave of a customer who was erased after it
+    was sent, or who is suppressed; None if the record is to be folded as usual.
     """
     said, customer = record.said, record.customer
     match record.kind:
@@ -245,6 +262,16 @@ def meet(row: Row | None, grave: Grave, record: LinkRecord) -> list[Effect] | No
             return [] if grave.hides(said.until) else None
         case _:
             return [] if row is None else None
+
+
+def sums_under_way(record: LinkRecord, context: Context) -> list[Tally]:
+    """The share in the sums over all customers of a row that was on its way to a person, or back,
+    and met a grave, subtracted. What is sent again is of a person who has none.
+    """
+    said = record.said
+    if record.kind not in (GRAFT, LEFT) or said.again:
+        return []
+    return held(row_in(record), said.id, -1, record.at_ms, context)
 
 
 def _erase_too(grave: Grave, record: LinkRecord) -> LinkRecord:

@@ -27,6 +27,8 @@ from models.events.ids import (
     QUOTES,
     ZEROS,
 )
+from models.events.line import Line
+from models.events.line_ids import MESSAGE_ID_LENGTH_MAX
 from models.events.names import EVENT_TYPES
 from models.events.numbers import DECIMAL, SIGNED_DECIMAL
 from models.events.properties import (
@@ -37,7 +39,6 @@ from models.events.properties import (
     names_customer,
     text_of,
 )
-from models.events.wire import MESSAGE_ID_LENGTH_MAX, Line
 
 Schema = dict[str, Any]
 

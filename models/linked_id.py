@@ -9,7 +9,7 @@ from config.parameters import Parameters
 from models import identity
 from models.claims import BY_LIMIT, claims_ids, owner_told
 from models.customer.consent import CONSENT
-from models.customer.consent import sums_of as sums_of_consent
+from models.customer.consent_measures import sums_of as sums_of_consent
 from models.customer.contacts import CONTACTS, OUTCOMES
 from models.customer.engagement import ENGAGEMENT
 from models.customer.identities import BY_MERGE, IDENTITIES, Identities, keep_first, note_claim

@@ -105,7 +105,9 @@ def in_words(amount_minor: int, currency: str) -> str:
     return f"{digits(amount_minor / minor_per_unit(currency), currency)} {currency}"
 
 
-def digits(amount: float, currency: str) -> str:
-    """An amount with as many decimals as its currency has, without the currency's name."""
+def digits(amount: float, currency: str, form: str = ",") -> str:
+    """An amount with as many decimals as its currency has, without the currency's name. ``form``:
+    what else a format says of a number, such as ``+,`` to show its sign.
+    """
     decimals = len(str(minor_per_unit(currency))) - 1
-    return f"{amount:,.{decimals}f}"
+    return f"{amount:{form}.{decimals}f}"

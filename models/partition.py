@@ -3,8 +3,7 @@
 The live worker and ``replay`` use this same class, so that both give the same results.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -13,23 +12,22 @@ from models.admission import event_of
 from models.applied import ALREADY_APPLIED, Applied, placed
 from models.catalogue import KIND_BY_NAME
 from models.customer.identities import IDENTITIES
-from models.customer.row import NO_IDS, Row, decode_row
-from models.customer.row_formats import RowError
+from models.customer.row import NO_IDS, Row
 from models.customer.scene import Context
-from models.deadlines import Deadlines
 from models.engine import Effect, Fate, step
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Event, Source
-from models.events.gone import left_by
+from models.events.line import GONE, LINK_TYPES, LOG_FORMAT, Line
 from models.events.link_record import ERASE, link_record_of
 from models.events.rejection import Reason, Rejected
-from models.events.wire import GONE, LINK_TYPES, LOG_FORMAT, Line, timestamp_ms
-from models.graves import BuriedByFingerprint, Grave, Graves
+from models.events.wire import timestamp_ms
+from models.graves import Grave, Graves
 from models.identity import run_timers, take_up
 from models.learning.day_ends import has_day_ended
 from models.learning.lessons import DayEnd
 from models.learning.snapshot import Snapshot, UnknownSnapshot
-from models.partition_state import GRAVES_FORMAT, PartitionState
+from models.partition_customers import PartitionCustomers, Rows, knows
+from models.partition_state import PartitionState
 from models.parts_in_force import NOTHING_AWAITED, awaited, begun_later, known, switched
 from models.plan import Plan
 from models.repeats import is_repeated
@@ -41,30 +39,6 @@ ERASE_KIND = KIND_BY_NAME[ERASE_REQUESTED]
 ERASED_AT_ONCE_MAX = 24
 SnapshotSource = Callable[[int, str], Snapshot]
 _WHO_ANNOUNCES = "see who else than the trainer may write to customer-events and model-snapshots"
-
-
-class Rows(Protocol):
-    """The store of a partition's rows. Rows are changed in place: ``put`` marks one as changed, and
-    ``forget`` discards the one in memory, so that the stored row is used again.
-    """
-
-    def get(self, customer: str) -> Row | None: ...
-
-    def put(self, customer: str, row: Row) -> None: ...
-
-    def forget(self, customer: str) -> None: ...
-
-    def remove(self, customer: str, offset: int, /) -> None:
-        """Remove the customer's row, because of the record at ``offset``."""
-        ...
-
-    def due(self) -> Iterable[tuple[int, str]]:
-        """(earliest timer, customer) of every row with a timer."""
-        ...
-
-    def applied(self) -> Iterable[tuple[int, str]]:
-        """(offset of the last change, customer) of every row."""
-        ...
 
 
 class Partition:
@@ -83,16 +57,11 @@ class Partition:
         self.number = number
         self.state = state or PartitionState()
         self.snapshot = snapshot
-        self._rows = rows
-        self._graves: Graves = dict[str, Grave]() if graves is None else graves
-        if len(self._graves):
-            # Some graves may have been written before the state that they belong to.
-            self.state.format = GRAVES_FORMAT
+        self._customers = PartitionCustomers(rows, graves, self.state)
         self._plan = plan
         self._snapshots = snapshots
         self._awaited = NOTHING_AWAITED
         self._switch_to(plan, self.state.applied + 1)
-        self._deadlines = Deadlines(rows.due(), self.state.clock_ms)
         self._await_everybody()
 
     @property
@@ -169,7 +138,7 @@ class Partition:
 
     def _run_due(self, offset: int, clock_ms: int) -> list[Effect]:
         effects: list[Effect] = []
-        deadlines = self._deadlines
+        deadlines = self._customers.deadlines
         if deadlines.is_none_by(clock_ms):
             return effects
         ran: set[str] = set()
@@ -177,7 +146,7 @@ class Partition:
         room = ERASED_AT_ONCE_MAX
         while (due := deadlines.pop_by(clock_ms)) is not None:
             due_ms, customer = due
-            row = self._rows.get(customer)
+            row = self._customers.rows.get(customer)
             if row is None:
                 continue
             if row.applied >= offset and customer not in ran:
@@ -191,7 +160,7 @@ class Partition:
                 row.applied = offset
                 if self._plan.inactive_ms and self._is_ended(customer, row, room, effects):
                     room -= 1
-                self._rows.put(customer, row)
+                self._customers.rows.put(customer, row)
                 ran.add(customer)
                 wakes_ms = row.wakes_ms
             deadlines.set(customer, wakes_ms)
@@ -224,6 +193,7 @@ class Partition:
         state, now_ms = self.state, self.as_of_ms
         noted = known(state.in_force, state.applied)
         state.in_force = switched(noted, since, now_ms, plan.parts, is_taken_up=is_taken_up)
+        self._customers.inactive_ms = plan.inactive_ms
         self._context = plan.context(self.snapshot)
         self._disorder_ms = int(plan.parameters.time.disorder)
         begun = begun_later(state.in_force)
@@ -239,9 +209,9 @@ class Partition:
         ahead = self._awaited
         if not ahead.since:
             return
-        for applied, customer in self._rows.applied():
+        for applied, customer in self._customers.rows.applied():
             if applied < ahead.before:
-                self._deadlines.set(customer, ahead.own_ms(customer))
+                self._customers.deadlines.set(customer, ahead.own_ms(customer))
 
     def _take_up(self, offset: int, row: Row, customer: str, before_ms: int) -> list[Effect]:
         """Let the customer take up, as of just before ``before_ms``, the parts that came into force
@@ -253,9 +223,9 @@ class Partition:
         try:
             effects = take_up(row, customer, at_ms, codes, self._context, plan)
         except BaseException:
-            self._rows.forget(customer)
+            self._customers.rows.forget(customer)
             raise
-        self._put(offset, customer, row)
+        self._customers.put(offset, customer, row)
         return effects
 
     def adopt(self, snapshot: Snapshot, sha256: str = "") -> None:
@@ -327,12 +297,12 @@ class Partition:
             # log.
             state.latest_ms = event.occurred_at_ms
         # Before the clock moves, because timers due by then count as this record's change, too.
-        row, grave = self._rows.get(customer), self._graves.get(customer)
-        is_applied = _knows(row, grave, offset)
+        row, grave = self._customers.rows.get(customer), self._customers.graves.get(customer)
+        is_applied = knows(row, grave, offset)
         effects: list[Effect] = []
         if moves_clock and event.occurred_at_ms - self._disorder_ms > state.clock_ms:
             effects = self._moved_by(offset, event.occurred_at_ms, source)
-            row = self._rows.get(customer)
+            row = self._customers.rows.get(customer)
         if is_applied:
             return self._placed(offset, effects) if effects else ALREADY_APPLIED
         is_rare = grave is not None or event.kind is ERASE_KIND
@@ -350,10 +320,10 @@ class Partition:
             return replace(self._placed(offset, effects), event=event, refused=refused)
         except BaseException:
             # The row may be half changed: discard it and use the stored one.
-            self._rows.forget(customer)
+            self._customers.rows.forget(customer)
             raise
         if stepped is Fate.APPLIED:
-            self._put(offset, customer, row)
+            self._customers.put(offset, customer, row)
         effects += caused
         return self._placed(offset, effects, stepped, event)
 
@@ -375,40 +345,14 @@ class Partition:
         if event.kind is not ERASE_KIND:
             is_hidden = grave is not None and grave.hides(event.occurred_at_ms)
             return Fate.ERASED if is_hidden else None
-        left = erasure.request(row, grave, event, self._plan)
+        left = erasure.request(row, grave, event, self._context, self._plan)
         if left is None and grave is not None and grave.erased < offset == grave.applied:
             # The record is read again after a crash: the grave was written, and the row was not.
             left = erasure.Left(row, None, [])
         if left is None:
             return Fate.ERASED
-        effects += self._leave(offset, event.customer, left)
+        effects += self._customers.leave(offset, event.customer, left)
         return Fate.APPLIED
-
-    def _is_applied(self, offset: int, customer: str) -> bool:
-        return _knows(self._rows.get(customer), self._graves.get(customer), offset)
-
-    def _grave_before(self, offset: int, customer: str) -> Grave | None:
-        """The customer's grave as the record at ``offset`` meets it, also if it is read again."""
-        grave = self._graves.get(customer)
-        return None if grave is None else grave.before(offset)
-
-    def _leave(self, offset: int, customer: str, left: erasure.Left) -> list[Effect]:
-        """Store what an erasure left of the customer; return its effects."""
-        if left.grave is not None:
-            grave = replace(left.grave, applied=offset)
-            before = self._grave_before(offset, customer)
-            if left.is_erased:
-                grave = replace(grave, erased=offset)
-            elif before is not None and before.is_suppressed and not grave.is_suppressed:
-                grave = replace(grave, lifted=offset, lifted_said_ms=before.said_ms)
-            self._graves[customer] = grave
-            self.state.format = GRAVES_FORMAT
-        if left.row is not None:
-            self._put(offset, customer, left.row)
-        elif self._rows.get(customer) is not None:
-            self._rows.remove(customer, offset)
-            self._deadlines.remove(customer)
-        return left.effects
 
     def _of_several_ids(
         self, offset: int, row: Row, event: Event, effects: list[Effect]
@@ -419,10 +363,10 @@ class Partition:
         try:
             stepped = links.advance(row, event, self._context, self._plan)
         except BaseException:
-            self._rows.forget(event.customer)
+            self._customers.rows.forget(event.customer)
             raise
         if stepped.fate is Fate.APPLIED or row.applied >= 0 or row.ids is not NO_IDS:
-            self._put(offset, event.customer, row)
+            self._customers.put(offset, event.customer, row)
         applied = self._placed(offset, [*effects, *stepped.effects], stepped.fate, event)
         return replace(applied, refused=stepped.refused)
 
@@ -433,20 +377,24 @@ class Partition:
         if is_repeated(source, self.state.sources, self.state.generations):
             return Applied([])
         customer = record.customer
-        if self._is_applied(offset, customer):
+        if self._customers.has_applied(offset, customer):
             return ALREADY_APPLIED
-        known, grave = self._rows.get(customer), self._grave_before(offset, customer)
+        known, grave = (
+            self._customers.rows.get(customer),
+            self._customers.grave_before(offset, customer),
+        )
         taken_up: list[Effect] = []
         if known is not None and known.applied < self._awaited.before:
             taken_up = self._take_up(offset, known, customer, record.at_ms)
         if record.kind == ERASE:
             left = erasure.take(known, grave, record, self._context, self._plan)
-            told = [] if left is None else self._leave(offset, customer, left)
+            told = [] if left is None else self._customers.leave(offset, customer, left)
             return self._placed(offset, taken_up + told)
         if grave is not None:
             met = erasure.meet(known, grave, record)
             if met is not None:
-                return self._placed(offset, taken_up + met)
+                told = [*met, *erasure.sums_under_way(record, self._context)]
+                return self._placed(offset, taken_up + told)
         row = known or Row()
         try:
             stepped = links.take(row, record, self._context, self._plan)
@@ -454,9 +402,9 @@ class Partition:
             # Before anything changed: what earlier records made of the row stays.
             raise
         except BaseException:
-            self._rows.forget(record.customer)
+            self._customers.rows.forget(record.customer)
             raise
-        self._put(offset, record.customer, stepped.row)
+        self._customers.put(offset, record.customer, stepped.row)
         applied = self._placed(offset, taken_up + stepped.effects)
         return replace(applied, refused=stepped.refused, passed_on=stepped.passed_on)
 
@@ -467,35 +415,13 @@ class Partition:
         source = line.source
         if source is not None and is_repeated(source, self.state.sources, self.state.generations):
             return Applied([])
-        self._bury(offset, line)
+        self._customers.bury(offset, line)
         if line.timestamp is None:
             return Applied([])
         at_ms = timestamp_ms(line)
         self.state.latest_ms = max(self.state.latest_ms, at_ms)
         moves_clock = line.version == LOG_FORMAT
         return self._placed(offset, self._moved_by(offset, at_ms, source) if moves_clock else [])
-
-    def _bury(self, offset: int, line: Line) -> None:
-        fingerprint, grave, packed = left_by(line)
-        try:
-            row = decode_row(packed) if packed else None
-            if grave and isinstance(self._graves, BuriedByFingerprint):
-                self._graves.restore(fingerprint, grave)
-        except RowError:
-            raise Rejected(Reason.WRONG_TYPE, "$.properties", "no grave, or no row") from None
-        if grave:
-            self.state.format = GRAVES_FORMAT
-        if row is not None:
-            self._put(offset, line.user_id, row)
-
-    def _put(self, offset: int, customer: str, row: Row) -> None:
-        row.applied = offset
-        if self._plan.inactive_ms:
-            inactivity.watch(row, self.state.clock_ms, self._plan.inactive_ms)
-        self._rows.put(customer, row)
-        wakes_ms = row.next_due_ms if row.ids is NO_IDS else row.wakes_ms
-        if wakes_ms:
-            self._deadlines.set(customer, wakes_ms)
 
     def _moved_by(self, offset: int, at_ms: int, source: Source | None) -> list[Effect]:
         """Move the clock by an event, unless watermarks do so, or history must be waited for."""
@@ -534,7 +460,7 @@ class Partition:
         try:
             return taken_up + run_timers(row, customer, due_ms, self._context, self._plan)
         except BaseException:
-            self._rows.forget(customer)
+            self._customers.rows.forget(customer)
             raise
 
     def _refresh(self) -> None:
@@ -559,12 +485,3 @@ class Partition:
         applied = placed(self.number, offset, effects, fate, event)
         self.state.rehearsed += len(applied.rehearsed)
         return applied
-
-
-def _knows(row: Row | None, grave: Grave | None, offset: int) -> bool:
-    """Whether a customer's row, or its erasure, already includes the record at ``offset``. A grave
-    that changed without an erasure proves nothing about the row, which is written after it.
-    """
-    if row is not None:
-        return row.applied >= offset
-    return grave is not None and grave.erased >= offset

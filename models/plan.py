@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from config.parameters import Parameters
 from models.catalogue import KINDS, MISSPELT, NAMES
-from models.customer.consent import ConsentParameters
+from models.customer.consent_state import ConsentParameters
 from models.customer.part import (
     EVERYTHING,
     INTERACTIONS,

@@ -21,16 +21,12 @@ from models.engine import Effect, Fate
 from models.events.dead_letter import DeadLetter, dead_letter
 from models.events.erasure_record import Erased
 from models.events.event import Event
+from models.events.line import Line
+from models.events.line_ids import identity, message_id_of
 from models.events.link_record import LinkRecord, encode_link_record
+from models.events.log_format import require_log_format
 from models.events.rejection import Reason, Rejected
-from models.events.wire import (
-    Line,
-    decode_log_line,
-    identity,
-    message_id_of,
-    require_log_format,
-    timestamp_ms,
-)
+from models.events.wire import decode_log_line, timestamp_ms
 from models.graves import Graves
 from models.hindsight import Hindsight
 from models.learning.day_ends import last_day_end_ms

@@ -20,7 +20,7 @@ from models.event_schema import (
 )
 from models.events.dead_letter import DeadLetter
 from models.events.erasure_record import ErasureNotice
-from models.events.wire import LOG_FORMAT
+from models.events.line import LOG_FORMAT
 from models.learning.registry import LEARNERS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

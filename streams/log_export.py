@@ -8,8 +8,9 @@ import msgspec
 
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, MODEL_SNAPSHOTS
+from models.events.line import Line
 from models.events.rejection import Rejected
-from models.events.wire import Line, decode_log_line
+from models.events.wire import decode_log_line
 from models.learning.snapshot import Snapshot
 from streams.archive.whole_log import WholeLog
 from streams.kafka_clients import new_reader, running

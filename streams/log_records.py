@@ -8,16 +8,11 @@ import msgspec
 from config.duration import DAY_MS
 from config.topics import CUSTOMER_EVENTS
 from models.events.event import Event
+from models.events.line import GONE, LOG_FORMAT, Line
+from models.events.log_format import LogFormatError, require_log_format
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso, milliseconds
-from models.events.wire import (
-    GONE,
-    LOG_FORMAT,
-    Line,
-    LogFormatError,
-    decode_log_line,
-    require_log_format,
-)
+from models.events.wire import decode_log_line
 from streams.set_aside import SetAside
 
 #: Workers' clocks differ by less than this.

@@ -12,7 +12,7 @@ from config.settings import Settings
 from config.topics import CUSTOMERS
 from models.applied import Applied
 from models.customer.scene import Context
-from models.events.wire import Line
+from models.events.line import Line
 from models.partition import Partition
 from models.partition_state import encode_state
 from models.plan import Plan

@@ -21,9 +21,11 @@ from kafka.errors import KafkaError
 from config.settings import Settings
 from config.topics import CLICKSTREAM, RAW_TOPICS
 from models.catalogue import kind_of
+from models.events.line import Line
+from models.events.line_ids import identity, message_id_of
 from models.events.refusals import refusal_in_words
 from models.events.rejection import Rejected
-from models.events.wire import Line, decode_line, identity, message_id_of
+from models.events.wire import decode_line
 from models.partition import CONTROL_TYPES
 from streams.json_lines import LINE_BYTES_MAX
 from streams.kafka_clients import (

@@ -11,8 +11,8 @@ from models.event_schema import Schema, event_names
 from models.events.dead_letter import DeadLetter
 from models.events.erasure_record import ErasureNotice
 from models.events.event import Source
+from models.events.line import Context
 from models.events.link_record import LinkRecord
-from models.events.wire import Context
 from streams.outputs import OUTPUTS
 from streams.webhooks.undelivered import UndeliveredMessage
 

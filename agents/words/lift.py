@@ -22,6 +22,7 @@ from models.customer.lift_measures import (
     SKEWED,
 )
 from models.measures import Measure, Sample
+from models.money import digits
 
 #: The values of one action and reason, by measure and last label.
 _Values = Mapping[tuple[Measure, str], float]
@@ -57,10 +58,10 @@ def _compared(values: _Values, parameters: Parameters) -> Iterator[str]:
     if (NET_BY, "estimate") in values:
         ours, theirs = values[NET_OF, TREATED], values[NET_OF, CONTROL]
         by, low, high = (values[NET_BY, bound] for bound in ("estimate", "low", "high"))
-        yield (
-            f"spent within {kept}: {ours:,.2f} against {theirs:,.2f} {parameters.money.currency}, "
-            f"{by:+,.2f} ({low:+,.2f} to {high:+,.2f})"
-        )
+        currency = parameters.money.currency
+        both = f"{digits(ours, currency)} against {digits(theirs, currency)} {currency}"
+        more, least, most = (digits(one, currency, "+,") for one in (by, low, high))
+        yield f"spent within {kept}: {both}, {more} ({least} to {most})"
 
 
 def _shares(

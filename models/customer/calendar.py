@@ -38,7 +38,8 @@ from models.customer.purchases import purchases
 from models.customer.row import State
 from models.customer.scene import Context, Scene
 from models.customer.ticket_news import REPLIES, is_answer
-from models.customer.tiers import Tier, value_tier
+from models.customer.tier_state import Tier
+from models.customer.tiers import value_tier
 from models.customer.words import how_long_before, moment_in_words
 from models.events.event import Event
 from models.events.times import iso, iso_or_none

@@ -12,6 +12,7 @@ from models.learning.churn import Churn
 from models.learning.explanation import Group
 from models.learning.population import Population
 from models.learning.scorers import LOG_ODDS_MAX, Scorer, log_odds_of
+from models.money import digits
 
 #: The readings of other parts that the words use.
 READS = (engagement, history, late_tickets, purchases, support)
@@ -86,11 +87,12 @@ class Words:
     def _spend(self) -> str:
         lately, quarter = self._net(_LATELY_DAYS), self._net(_QUARTER_DAYS)
         if self._past.life < _COMPARABLE_DAYS:
-            return f"spent {lately:.2f} in the last {_LATELY_DAYS} days"
+            return f"spent {self._amount(lately)} in the last {_LATELY_DAYS} days"
         if not quarter:
             return "spent nothing in the last 12 weeks"
         if not lately:
-            return f"spent nothing in {_LATELY_DAYS} days, {quarter:.2f} in the last 12 weeks"
+            before = f"{self._amount(quarter)} in the last 12 weeks"
+            return f"spent nothing in {_LATELY_DAYS} days, {before}"
         usual = quarter * _LATELY_DAYS / min(self._past.life, _QUARTER_DAYS)
         change = lately / usual - 1.0
         if abs(change) < _SAME_WITHIN:
@@ -131,6 +133,9 @@ class Words:
 
     def _orders(self, span: int) -> int:
         return window(self._scene.of(purchases), self._scene.at_ms, span)[0]
+
+    def _amount(self, amount: float) -> str:
+        return digits(amount, self._scene.parameters.money.currency, "")
 
     def _net(self, span: int) -> float:
         """In the shop's currency."""

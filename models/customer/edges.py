@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from math import floor
 
-from config.duration import DAY_MS
+from config.duration import DAY_MS, DURATION_MAX_DAYS
 from models.customer.scene import Scene
 
 #: The next such time; 0 for none.
@@ -57,4 +57,5 @@ def leaves_window(
 
 def passes_cut(since_ms: int, cuts_days: Iterable[float], at_ms: int) -> int:
     """When the days since ``since_ms`` next exceed one of the cut points."""
-    return first_after(at_ms, (since_ms + floor(cut * DAY_MS) + 1 for cut in cuts_days))
+    ends = (min(cut, DURATION_MAX_DAYS) for cut in cuts_days)
+    return first_after(at_ms, (since_ms + floor(cut * DAY_MS) + 1 for cut in ends))

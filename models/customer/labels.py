@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from config.duration import DAY_MS
+from config.parameters import Parameters
 from models.customer.row import State
 from models.learning.history import History, past_at
 from models.learning.lessons import Counted, Forecast
@@ -240,6 +241,23 @@ class Labels(State):
                 is_whole = len(labels) == len(point.labels)
                 kept.append(point if is_whole else replace(point, labels=labels))
         self.points = kept
+
+
+def united(states: Sequence[Labels], parameters: Parameters) -> Labels:
+    """One person's waiting labels: those of all their ids, the earliest first.
+
+    Not additive: labels beyond the bound are dropped, and the cells are those of the id that was
+    counted last, because a table must count a person once.
+    """
+    one = Labels()
+    one.points = sorted(
+        (point for state in states for point in state.points), key=lambda point: point.at_ms
+    )
+    one.limit(parameters.bounds.pending)
+    for state in states:
+        one.counted = state.counted or one.counted
+        one.spend_counted = state.spend_counted or one.spend_counted
+    return one
 
 
 def dropped(

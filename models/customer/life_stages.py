@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from math import ceil, log2
-from typing import Final
+from typing import Annotated, Final
 
-from config.duration import DAY_MS
-from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share
+from config.duration import DAY_MS, DURATION_MAX_DAYS
+from config.limits import NotNegative, Positive, PositiveInt, PositiveMs, Share, at_most
 from config.parameters import Overdue, Section
 from models.customer.purchase_state import WINDOW_MS_MAX, Purchases
 from models.customer.purchase_windows import first_from, first_purchase_ms, last_until
@@ -16,6 +16,10 @@ from models.learning.history import Days
 
 #: Customers who buy by the year are lost after this many of their gaps, instead of ``lost_gaps``.
 _YEARS: Final = 2.0
+#: A silence after which everybody is lost, whatever their gaps.
+_LOST_DAYS_MOST: Final = float(DURATION_MAX_DAYS)
+#: The most shares that an operator may require: so many are kept.
+_SHARES_MAX: Final = 16
 
 
 class LifecycleParameters(Section, frozen=True):
@@ -33,7 +37,7 @@ class LifecycleParameters(Section, frozen=True):
     loyal_within: PositiveMs
     advocates_for: PositiveMs
     rated_well: Share
-    shares: PositiveInt
+    shares: Annotated[PositiveInt, at_most(_SHARES_MAX)]
     funnel_days: PositiveInt
     points: Mapping[str, NotNegative]
 
@@ -87,7 +91,8 @@ def lost_after_ms(
     """The silence in ms after which a customer who bought on these days is lost."""
     clock = clock_of(days, gap_days, overdue)
     gaps = _YEARS if clock.is_seasonal else section.lost_gaps
-    return max(ceil(gaps * clock.expected_days * DAY_MS), section.lost_after)
+    silent_days = min(gaps * clock.expected_days, _LOST_DAYS_MOST)
+    return max(ceil(silent_days * DAY_MS), section.lost_after)
 
 
 class Course:

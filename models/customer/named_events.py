@@ -147,10 +147,11 @@ FACTS: dict[str, Fact] = {
     ),
     "event_value": Fact(
         _value,
-        "worth {:.2f}",
+        "worth {}",
         "the amount it is about, such as an order's, in the shop's currency",
         moment=EVENT,
         least=0.0,
+        is_money=True,
     ),
     "event_code": Fact(
         _code,

@@ -23,6 +23,7 @@ from models.customer.scene import Scene
 from models.events.event import Event, EventType
 from models.learning.lessons import Tally
 from models.measures import Measure, Sample
+from models.money import digits
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class Fact(NamedTuple):
     refused. ``whole``: a number (a count or a flag) that never has a fraction. ``answers``: for a
     yes or no (1 or 0), how each is said in ``words``, the no first.
 
+    ``is_money``: an amount in the shop's currency, said with as many decimals as that has.
+
     ``moves``: how time alone changes it; None if that cannot be said, as for scores, and for what
     decays or depends on all customers. ``is_list``: a text of names with blanks between them.
     ``is_personal``: not known of a customer who refuses personalisation.
@@ -71,9 +74,12 @@ class Fact(NamedTuple):
     moves: Moves | None = None
     is_list: bool = False
     is_personal: bool = False
+    is_money: bool = False
 
-    def told(self, value: float | str) -> str:
-        """A known value in words."""
+    def told(self, value: float | str, currency: str = "") -> str:
+        """A known value in words; ``currency``: the shop's, for amounts."""
+        if self.is_money and not isinstance(value, str):
+            return self.words.format(digits(value, currency, ""))
         said = self.answers[value != 0] if self.answers is not None else value
         return self.words.format(said)
 

@@ -334,27 +334,30 @@ FACTS = {
     ),
     "net_30d": Fact(
         lambda s: s.money(s.of(window_30d)[1]),
-        "spent {:.2f} in 30 days",
+        "spent {} in 30 days",
         "net spend, 30 days",
         least=0.0,
         moves=_of_window(30),
+        is_money=True,
     ),
     "net_90d": Fact(
         lambda s: s.money(s.of(window_90d)[1]),
-        "spent {:.2f} in 90 days",
+        "spent {} in 90 days",
         "net spend, 90 days",
         least=0.0,
         moves=_of_window(90),
+        is_money=True,
     ),
     "net_365d": Fact(
         lambda s: s.money(s.of(window_365d)[1]),
-        "spent {:.2f} in a year",
+        "spent {} in a year",
         "net spend, a year",
         least=0.0,
         moves=_of_window(365),
+        is_money=True,
     ),
     "average_order": Fact(
-        _average_order, "{:.2f} an order", "net spend an order", least=0.0, moves=STILL
+        _average_order, "{} an order", "net spend an order", least=0.0, moves=STILL, is_money=True
     ),
     "silent_days": Fact(
         silent_days,

@@ -13,8 +13,7 @@ purchase, did they buy again within `episode`? The next question follows the nex
 answer, so that frequent buyers do not count for more.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 from math import nan
 from typing import Final
 
@@ -41,7 +40,16 @@ from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, T
 from models.customer.prices import sensitivity
 from models.customer.purchase_windows import begun_within, first_from, last_until
 from models.customer.purchases import purchases
-from models.customer.risk_state import Risk, RiskParameters, unpack_earlier
+from models.customer.risk_measures import (
+    MEASURES,
+    YEAR_BEFORE,
+    band_key,
+    keys,
+    samples,
+    stay_key,
+    sums_of,
+)
+from models.customer.risk_state import Risk, RiskBand, RiskParameters, unpack_earlier
 from models.customer.scene import Scene
 from models.customer.scores import churn
 from models.customer.support import is_poor
@@ -50,23 +58,12 @@ from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
 from models.learning.tallies import NO_DAY
-from models.measures import Measure, Sample
 
 BAND_CHANGED: Final = "band-changed"
 _LAPSE: Final = "lapse"
 _ORDERS = frozenset({COMPLETED, UPDATED, REFUNDED, CANCELLED})
 #: Events that are complaints whatever they say.
 _COMPLAINTS = frozenset({"Ticket Opened", "Ticket Reopened", "Ticket Escalated", "Complaint Filed"})
-_EPISODES, _SILENT = "episodes", "silent"
-#: Customers whom the price decides and others, and the same a year ago.
-_WHO: Final = ("price-sensitive", "others")
-_NOW, _YEAR_BEFORE = "now", "year-before"
-
-
-class RiskBand(StrEnum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
 
 
 def _record(state: Risk, event: Event, scene: Scene) -> None:
@@ -76,9 +73,9 @@ def _record(state: Risk, event: Event, scene: Scene) -> None:
     elif _is_complaint(event, scene.parameters):
         hear_complaint(state, event.occurred_at_ms)
         if state.was_silent:
-            before = _sums(state)
+            before = sums_of(state)
             reconsider(state, scene.parameters.of(RiskParameters))
-            RISK.tell_changes(scene, before, _sums(state))
+            RISK.tell_changes(scene, before, sums_of(state))
 
 
 def _is_complaint(event: Event, parameters: Parameters) -> bool:
@@ -104,24 +101,24 @@ def _correct(state: Risk, scene: Scene, news_ms: int) -> None:
     if not full_ms and news_ms == reached_ms:
         return
     section, bought = scene.parameters.of(RiskParameters), scene.of(purchases)
-    before = _sums(state)
+    before = sums_of(state)
     take_back(state, bought, section)
     if news_ms <= state.left_ms:
         take_back_unbegun(state, bought, section, scene.parameters.money)
-    _tell_left(scene, _sums(state), before, -1)
-    before, is_late = _sums(state), news_ms < reached_ms
+    _tell_left(scene, sums_of(state), before, -1)
+    before, is_late = sums_of(state), news_ms < reached_ms
     is_new = is_late and leave_before(state, bought, news_ms, reached_ms, scene)
     if is_new or leave_after_all(state, bought, news_ms, full_ms, section):
-        _tell_left(scene, before, _sums(state), 1)
+        _tell_left(scene, before, sums_of(state), 1)
 
 
 def _leave(scene: Scene) -> None:
     """The silence after the last purchase has become an episode of churn."""
     if not scene.of(purchases).last_at_ms:
         return
-    state, before = scene.row.edit(RISK), _sums(scene.row.read(RISK))
+    state, before = scene.row.edit(RISK), sums_of(scene.row.read(RISK))
     note_left(state, scene.at_ms, scene.parameters.of(RiskParameters))
-    _tell_left(scene, before, _sums(state), 1)
+    _tell_left(scene, before, sums_of(state), 1)
 
 
 def _tell_left(scene: Scene, fewer: Sequence[Sum], more: Sequence[Sum], sign: int) -> None:
@@ -139,16 +136,16 @@ def _take_up(scene: Scene) -> None:
     """Find the latest episode of churn by the purchases, and the band as the next look would."""
     row, section = scene.row, scene.parameters.of(RiskParameters)
     if row.read(RISK).left_ms:
-        state, before = row.edit(RISK), _sums(row.read(RISK))
+        state, before = row.edit(RISK), sums_of(row.read(RISK))
         take_back(state, scene.of(purchases), section)
-        _tell_left(scene, _sums(state), before, -1)
+        _tell_left(scene, sums_of(state), before, -1)
     _wait(scene)
     after_ms = _latest_episode_after(scene)
     left_ms = after_ms + section.episode
     if after_ms and left_ms > row.read(RISK).left_ms:
-        state, before = row.edit(RISK), _sums(row.read(RISK))
+        state, before = row.edit(RISK), sums_of(row.read(RISK))
         note_left(state, left_ms, section)
-        _tell_left(scene, before, _sums(state), 1)
+        _tell_left(scene, before, sums_of(state), 1)
     _look(scene)
 
 
@@ -181,9 +178,9 @@ def _look(scene: Scene) -> None:
     if band == state.band:
         return
     state = scene.row.edit(RISK)
-    moved = [(_key(band), NO_DAY, 1)]
+    moved = [(band_key(band), NO_DAY, 1)]
     if state.band:
-        moved.append((_key(state.band), NO_DAY, -1))
+        moved.append((band_key(state.band), NO_DAY, -1))
         scene.raise_moment(BAND_CHANGED)
     state.before, state.band, state.since_ms = state.band, str(band), scene.at_ms
     RISK.tell(scene, sorted(moved))
@@ -195,7 +192,7 @@ def _forget_band(scene: Scene) -> None:
     """
     if scene.row.read(RISK).band:
         state = scene.row.edit(RISK)
-        RISK.tell(scene, [(_key(state.band), NO_DAY, -1)])
+        RISK.tell(scene, [(band_key(state.band), NO_DAY, -1)])
         state.band, state.since_ms, state.before = "", 0, ""
 
 
@@ -220,13 +217,9 @@ def _answer(state: Risk, until_ms: int, scene: Scene) -> None:
         # Everything was given back, so there is nothing to buy again after.
         return
     stayed = begun_within(bought, asked_ms, until_ms)
-    day, key = until_ms // DAY_MS, _stay_key(stayed=stayed, sensitive=state.price_sensitive)
+    day, key = until_ms // DAY_MS, stay_key(stayed=stayed, sensitive=state.price_sensitive)
     # Once more as the value of a year before, which counts in a year.
-    RISK.tell(scene, [(key, day, 1), (f"{key}:{_YEAR_BEFORE}", day + 365, 1)])
-
-
-def _stay_key(*, stayed: bool, sensitive: bool) -> str:
-    return f"{'stayed' if stayed else 'left'}:{_WHO[not sensitive]}"
+    RISK.tell(scene, [(key, day, 1), (f"{key}:{YEAR_BEFORE}", day + 365, 1)])
 
 
 def band_of(probability: float, before: str, section: RiskParameters) -> RiskBand:
@@ -237,21 +230,6 @@ def band_of(probability: float, before: str, section: RiskParameters) -> RiskBan
     if probability >= (section.medium if was_low else section.medium_until):
         return RiskBand.MEDIUM
     return RiskBand.LOW
-
-
-def _key(band: str) -> str:
-    return f"band:{band}"
-
-
-def _sums(state: Risk) -> list[Sum]:
-    """One customer's share of the sums."""
-    sums: list[Sum] = [(_key(state.band), NO_DAY, 1)] if state.band else []
-    if state.left_ms:
-        day = state.left_ms // DAY_MS
-        sums.append((_EPISODES, day, 1))
-        if state.was_silent:
-            sums.append((_SILENT, day, 1))
-    return sums
 
 
 def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
@@ -267,7 +245,7 @@ def _reunited(scene: Scene, before: Risk, other: Risk, sign: int) -> None:
         take_back(state, bought, section)
         take_back_unbegun(state, bought, section, money)
         leave_after_all(state, bought, scene.at_ms, left_ms, section)
-    RISK.tell_anew(scene, before, other, sign, _sums)
+    RISK.tell_anew(scene, before, other, sign, sums_of)
 
 
 def _united(states: Sequence[Risk], parameters: Parameters) -> Risk:
@@ -369,57 +347,6 @@ def _in_words(view: RiskView | None, as_of: str, _currency: str) -> Iterator[Lin
         yield Line("risk of leaving", f"{view.band}, since {since}{before}")
 
 
-_BANDS = Measure(
-    "keepstream_customers_by_risk", "Customers by the band of their churn risk", ("band",)
-)
-_LEFT = Measure(
-    "keepstream_churn_episodes",
-    "Customers who left lately, all and those of whom nothing bad was heard before",
-    ("kind",),
-)
-_SILENT_SHARE = Measure(
-    "keepstream_silent_churn_share", "Share of customers who left lately without a word"
-)
-
-
-_PRICE_CHURN = Measure(
-    "keepstream_price_churn_ratio",
-    "Of who bought, how many did not again within risk.episode, by how much the price decides",
-    ("who", "when"),
-)
-_PRICE_ASKED = Measure(
-    "keepstream_price_churn_customers",
-    "Of how many it was asked lately whether they bought again, by how much the price decides",
-    ("who", "when"),
-)
-
-
-def _keys(_parameters: Parameters) -> list[str]:
-    stays = [
-        _stay_key(stayed=stayed, sensitive=sensitive)
-        for stayed in (True, False)
-        for sensitive in (True, False)
-    ]
-    before = [f"{key}:{_YEAR_BEFORE}" for key in stays]
-    return [*(_key(band) for band in RiskBand), _EPISODES, _SILENT, *stays, *before]
-
-
-def _samples(sums: Mapping[str, int], _parameters: Parameters) -> Iterator[Sample]:
-    for band in RiskBand:
-        yield Sample(_BANDS, (band,), sums.get(_key(band), 0))
-    left, silent = sums.get(_EPISODES, 0), sums.get(_SILENT, 0)
-    yield Sample(_LEFT, ("all",), left)
-    yield Sample(_LEFT, ("silent",), silent)
-    if left:
-        yield Sample(_SILENT_SHARE, (), silent / left)
-    for who in _WHO:
-        for when, suffix in ((_NOW, ""), (_YEAR_BEFORE, f":{_YEAR_BEFORE}")):
-            gone, stayed = sums.get(f"left:{who}{suffix}", 0), sums.get(f"stayed:{who}{suffix}", 0)
-            if gone + stayed:
-                yield Sample(_PRICE_ASKED, (who, when), gone + stayed)
-                yield Sample(_PRICE_CHURN, (who, when), gone / (gone + stayed))
-
-
 RISK: Part[Risk] = Part(
     name="risk",
     code="rk",
@@ -451,9 +378,9 @@ RISK: Part[Risk] = Part(
         ),
     ),
     population=Told(
-        keys=_keys,
+        keys=keys,
         window_days=lambda parameters: round(parameters.of(RiskParameters).episode / DAY_MS),
-        measures=(_BANDS, _LEFT, _SILENT_SHARE, _PRICE_CHURN, _PRICE_ASKED),
-        samples=_samples,
+        measures=MEASURES,
+        samples=samples,
     ),
 )

@@ -1,6 +1,7 @@
 """What is kept of a customer's risk: the band, the complaints, and the latest episode of churn."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Final
 
 from msgspec import field, msgpack
@@ -11,6 +12,12 @@ from models.customer.row import State
 
 #: The latest complaints of a customer, which show whether they left without one.
 COMPLAINTS_MAX: Final = 16
+
+
+class RiskBand(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
 
 
 class RiskParameters(Section, frozen=True):

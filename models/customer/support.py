@@ -1,45 +1,36 @@
 """Support: tickets and their service clock, and the last answers to surveys."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import inf, nan
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from config.duration import HOUR_MS
-from config.parameters import Parameters, Section
+from config.parameters import Section
 from models.customer import surveys, ticket_news
 from models.customer.edges import first_after, of_timer
 from models.customer.evidence_words import EvidenceParameters, kind_of
-from models.customer.fingerprint import fingerprint
 from models.customer.motion import STILL, Motion, Moves, steps
 from models.customer.part import SCORE, Fact, Line, Part, ProfileSection, Timer
-from models.customer.row import State
 from models.customer.scene import Scene
-from models.customer.surveys import RESPONDED, Band, Survey, SurveyKind
-from models.customer.ticket import (
-    ANSWERED,
-    OPENED,
-    REOPENED,
-    SOLVED,
-    URGENCIES,
-    Mark,
-    Sla,
-    Ticket,
-    TicketStanding,
-    UrgencyWord,
-    merged,
+from models.customer.support_state import (
+    Answer,
+    Support,
+    forget,
+    note_answer,
+    note_ticket,
+    united,
+    unpack_first,
 )
-from models.customer.ticket_news import marks_of
+from models.customer.surveys import RESPONDED, Band, Survey, SurveyKind
+from models.customer.ticket import Sla, TicketStanding
 from models.customer.words import counted, how_long_before, moment_in_words
 from models.events.event import Event
 from models.events.times import iso, iso_or_none
 
 TICKET_WAITING, SURVEY = "ticket-waiting", "survey"
 _WAITING = "ticket"
-#: Closed tickets that are kept, the latest.
-CLOSED_MAX: Final = 16
 
 
 class SupportParameters(Section, frozen=True):
@@ -50,93 +41,24 @@ class SupportParameters(Section, frozen=True):
 EVENTS = {**ticket_news.EVENTS, **surveys.EVENTS}
 
 
-class Answer(Struct, frozen=True, array_like=True, gc=False):
-    """A survey's score as given, its share of the scale (1 is happiest), when, and what an NPS
-    makes of the customer.
-    """
-
-    score: float
-    share: float
-    at_ms: int
-    band: Band = Band.NONE
-
-
-class Support(State):
-    """Tickets sorted by id, how many were ever opened, and the last answer of each kind."""
-
-    tickets: list[Ticket] = field(default_factory=list)
-    opened: int = 0
-    answers: dict[str, Answer] = field(default_factory=dict)
-
-    def open_tickets(self) -> list[TicketStanding]:
-        """The standings of the tickets that wait for a solution."""
-        found = [ticket.standing for ticket in self.tickets]
-        return [standing for standing in found if standing.is_open]
-
-
 def _record(state: Support, event: Event, scene: Scene) -> None:
     """Something happened to a ticket, or a survey was answered."""
     if event.name == RESPONDED:
         said = event.properties
         answer = Answer(said.score, said.share, event.occurred_at_ms, said.band)
-        _note_answer(state, str(said.kind), answer)
+        note_answer(state, str(said.kind), answer)
         scene.raise_moment(SURVEY)
         return
     parameters = scene.parameters
     tuning = parameters.of(EvidenceParameters)
     is_complaint = kind_of(event.properties.subject, tuning) is not None
-    _note_ticket(state, event, is_complaint=is_complaint)
+    note_ticket(state, event, is_complaint=is_complaint)
     settled_ms = scene.context.clock_ms - parameters.time.lateness
     for ticket in state.tickets:
         ticket.settle(settled_ms)
-    _forget(state, parameters.bounds.tickets)
+    forget(state, parameters.bounds.tickets)
     _wait(scene)
     scene.raise_moment(SCORE)
-
-
-def _note_ticket(state: Support, event: Event, *, is_complaint: bool) -> None:
-    ticket_id = fingerprint(event.properties.ticket_id)
-    for ticket in state.tickets:
-        if ticket.id == ticket_id:
-            break
-    else:
-        ticket = Ticket(ticket_id)
-        state.tickets.append(ticket)
-        state.tickets.sort(key=lambda known: known.id)
-    was_opened = ticket.was_opened
-    ticket.note(marks_of(event, is_complaint=is_complaint))
-    state.opened += ticket.was_opened and not was_opened
-
-
-def _forget(state: Support, tickets_max: int) -> None:
-    """Drop the tickets beyond the bounds: closed ones first, and those without news for the longest
-    time.
-
-    A few closed ones are kept, because news of them may come at any time and must find what was
-    known.
-    """
-    tickets = state.tickets
-    if len(tickets) <= min(CLOSED_MAX, tickets_max):
-        return
-    tickets = sorted(tickets, key=lambda ticket: (ticket.latest_ms, ticket.id))
-    opened = [ticket for ticket in tickets if ticket.standing.is_open][-tickets_max:]
-    room = min(CLOSED_MAX, tickets_max - len(opened))
-    closed = [ticket for ticket in tickets if not ticket.standing.is_open]
-    kept = [*opened, *closed[max(len(closed) - room, 0) :]]
-    state.tickets = sorted(kept, key=lambda ticket: ticket.id)
-
-
-def _note_answer(state: Support, kind: str, answer: Answer) -> None:
-    """Keep the latest answer of a kind; of answers at one moment, the unhappiest, and of two scales
-    the lower number.
-    """
-    last = state.answers.get(kind)
-    if last is None or _precedence(last) < _precedence(answer):
-        state.answers[kind] = answer
-
-
-def _precedence(answer: Answer) -> tuple[int, float, float, str]:
-    return answer.at_ms, -answer.share, -answer.score, answer.band
 
 
 def _wait(scene: Scene) -> None:
@@ -154,67 +76,6 @@ def _be_overdue(scene: Scene) -> None:
 
 def _reunited(scene: Scene, _before: Support, _other: Support, _sign: int) -> None:
     _wait(scene)
-
-
-def _united(states: Sequence[Support], parameters: Parameters) -> Support:
-    """One person's tickets: a ticket that several ids have news of is one ticket.
-
-    ``opened`` adds up, so a ticket that was opened under one id and dropped there is still counted.
-    """
-    one = Support()
-    tickets: dict[int, list[Ticket]] = {}
-    for state in states:
-        one.opened += state.opened
-        for ticket in state.tickets:
-            tickets.setdefault(ticket.id, []).append(ticket)
-        for kind, answer in state.answers.items():
-            _note_answer(one, kind, answer)
-    for known in tickets.values():
-        one.opened -= max(sum(1 for ticket in known if ticket.was_opened) - 1, 0)
-    one.tickets = [merged(tickets[ticket_id]) for ticket_id in sorted(tickets)]
-    _forget(one, parameters.bounds.tickets)
-    return one
-
-
-class _TicketBefore(Struct, array_like=True):
-    """A ticket of version 1: the latest time of each thing that happened to it."""
-
-    id: int
-    opened_at_ms: int
-    reopened_at_ms: int
-    solved_at_ms: int
-    answered_at_ms: int
-    priority: str
-
-    @property
-    def as_now(self) -> Ticket:
-        happened = {
-            OPENED: self.opened_at_ms,
-            REOPENED: self.reopened_at_ms,
-            SOLVED: self.solved_at_ms,
-            ANSWERED: self.answered_at_ms,
-        }
-        if self.priority:
-            happened[URGENCIES[UrgencyWord(self.priority)]] = self.opened_at_ms
-        ticket = Ticket(self.id)
-        ticket.note(Mark(at_ms, what) for what, at_ms in happened.items() if at_ms)
-        return ticket
-
-
-class _SupportBefore(Struct, array_like=True):
-    tickets: list[_TicketBefore]
-    opened: int
-    answers: dict[str, tuple[float, float, int]]
-
-
-def _of_version_1(content: bytes) -> Support:
-    """Version 1 took every NPS as one on 0 to 10."""
-    before = msgspec.msgpack.decode(content, type=_SupportBefore)
-    answers = {
-        kind: Answer(score, share, at_ms, Survey(SurveyKind(kind), score).band)
-        for kind, (score, share, at_ms) in before.answers.items()
-    }
-    return Support([ticket.as_now for ticket in before.tickets], before.opened, answers)
 
 
 def support(scene: Scene) -> Support:
@@ -467,8 +328,8 @@ SUPPORT: Part[Support] = Part(
     state=Support,
     version=3,
     dense_since=3,
-    older={1: _of_version_1},
-    united=_united,
+    older={1: unpack_first},
+    united=united,
     reunited=_reunited,
     parameters=SupportParameters,
     events=EVENTS,

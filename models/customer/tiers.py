@@ -7,20 +7,16 @@ check-ins, and `lifecycle.settle` after an order was given back or changed: a VI
 purchases back is none.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterator
 from math import nan
 from operator import gt, lt
 from typing import Final
 
-from msgspec import Struct, field, msgpack
+from msgspec import Struct, msgpack
 
 from config.duration import DAY_MS
-from config.parameters import Parameters
-from models.customer.active_days import active_within
+from models.customer import tier_ranks
 from models.customer.edges import of_timer
-from models.customer.engagement import engagement
 from models.customer.life_stages import (
     CustomerClass,
     LifecycleParameters,
@@ -30,95 +26,19 @@ from models.customer.life_stages import (
 from models.customer.lifecycle import customer_class
 from models.customer.motion import FOUND, since
 from models.customer.order_news import CANCELLED, REFUNDED, UPDATED
-from models.customer.part import Fact, Line, Part, ProfileSection, Sum, Timer, Told, is_joined
-from models.customer.purchases import history, purchases, window_365d
-from models.customer.row import State
-from models.customer.scene import Context, Scene
-from models.customer.scores import expected_spend_90d
+from models.customer.part import Fact, Line, Part, ProfileSection, Timer, Told, is_joined
+from models.customer.purchases import purchases
+from models.customer.scene import Scene
+from models.customer.tier_measures import MEASURES, keys, moved, samples, sums_of, sums_of_bins
+from models.customer.tier_ranks import SIDES, TierRanks, ranked, score_of
+from models.customer.tier_state import Tier, TierCause, Tiered, go_on, place, united
 from models.customer.words import how_long_before
 from models.events.event import Event
 from models.events.times import iso
-from models.learning.tallies import NO_DAY
-from models.learning.tiers import (
-    ENDS,
-    TIERS_NAME,
-    Side,
-    TierCuts,
-    TierParameters,
-    key_of,
-)
-from models.measures import Measure, Sample
-from models.money import minor_per_unit
+from models.learning.tiers import TIERS_NAME, Side, TierParameters
 
 TIER_CHANGED: Final = "tier-changed"
 _TAKEN_BACK: Final = "taken-back"
-_ACTIVE_DAYS: Final = 28
-_SIDES = tuple(Side)
-#: The weights of the score, by `Side`; expected spend is not in it.
-_WEIGHTS: Final = (0.4, 0.4, 0.2, 0.0)
-#: The keys of bins in the sums over all customers, by side.
-_BIN_KEYS = tuple(
-    tuple(key_of(side, place) for place in range(len(ends) + 1)) for side, ends in ENDS.items()
-)
-#: The upper ends of the bins of each side. A value that is not known yet has no bin, and no rank.
-_ENDS: Final = tuple(ENDS.values())
-_NO_BIN: Final = -1
-_UNKNOWN: Final = -1
-
-
-class Tier(StrEnum):
-    VIP = "vip"
-    POTENTIAL = "potential"
-    ORDINARY = "ordinary"
-
-
-#: The place of each tier among them, and of none.
-_PLACES: Final = {"": 0, Tier.ORDINARY: 1, Tier.POTENTIAL: 2, Tier.VIP: 3}
-
-
-class TierCause(StrEnum):
-    """What moved a customer to another tier. ``activity``: they bought or came more; ``silence``:
-    they did less; ``others``: they are where they were, and the cut points have changed.
-    """
-
-    ACTIVITY = "activity"
-    REFUND = "refund"
-    SILENCE = "silence"
-    OTHERS = "others"
-
-
-class Tiered(State):
-    """The ``tier`` at the last look, since when, and the one ``before`` it; "" for none.
-
-    ``below_ms``: since when a VIP has had too low a score. ``percents``: the ranks then, by `Side`.
-    ``bins`` and ``net_minor`` are this customer's share of the sums; ``orders`` those of the year
-    before the look. ``cause`` is the `TierCause` of the latest change, ``below_cause`` that of a
-    score too low for a VIP; "" for none.
-    """
-
-    tier: str = ""
-    since_ms: int = 0
-    before: str = ""
-    below_ms: int = 0
-    percents: list[int] = field(default_factory=list)
-    bins: list[int] = field(default_factory=list)
-    net_minor: int = 0
-    cause: str = ""
-    orders: int = 0
-    below_cause: str = ""
-
-
-class TierRanks(Struct, frozen=True, gc=False):
-    """A customer's place among all: the bin of each `Side`, and the rank in percent, -1 where it is
-    not known; the score, and the rank by ``expected`` spend, NaN before there is a model.
-    """
-
-    bins: list[int]
-    percents: list[int]
-    score: float
-    expected: float
-    orders: int
-    net_minor: int
 
 
 def _record(_state: Tiered, event: Event, scene: Scene) -> None:
@@ -144,7 +64,7 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
     if is_taken_back and not state.tier:
         # The first look is at the end of the day.
         return
-    found = None if _is_gone(scene) else _standing(scene)
+    found = None if _is_gone(scene) else ranked(scene)
     if found is None and not state.tier and not state.bins:
         return
     state = scene.row.edit(TIERS)
@@ -165,9 +85,9 @@ def _find(scene: Scene, *, is_taken_back: bool) -> None:
         state.percents = found.percents
         state.bins, state.net_minor, state.orders = found.bins, found.net_minor, found.orders
     if tier != state.tier:
-        TIERS.tell_changes(scene, _sums_of(tier, bins, net_minor), _sums(state))
+        TIERS.tell_changes(scene, sums_of_bins(tier, bins, net_minor), sums_of(state))
     elif bins != state.bins or net_minor != state.net_minor:
-        TIERS.tell(scene, _moved(bins, state, state.net_minor - net_minor))
+        TIERS.tell(scene, moved(bins, state, state.net_minor - net_minor))
 
 
 def _is_gone(scene: Scene) -> bool:
@@ -175,60 +95,6 @@ def _is_gone(scene: Scene) -> bool:
     if is_last_look(scene.of(purchases), scene.at_ms, scene.context.check_in_ms):
         return True
     return scene.of(customer_class) == CustomerClass.LOST
-
-
-def _standing(scene: Scene) -> TierRanks | None:
-    """The customer's place on each side, written without a loop because every check-in needs it."""
-    orders, net_minor = scene.of(window_365d)
-    if not orders or scene.of(history) is None:
-        return None
-    context, today = scene.context, scene.at_ms // DAY_MS
-    typical_minor, expected_minor = context.settled(_typical_minor), scene.of(expected_spend_90d)
-    by_frequency, by_order, by_activity, by_expected = context.of(_ranks)
-    days = active_within(scene.of(engagement).active_days, today, _ACTIVE_DAYS)
-    order = net_minor / orders / typical_minor
-    of_frequency, of_order, of_activity, of_expected = _ENDS
-    bins = [bisect_left(of_frequency, orders), bisect_left(of_order, order)]
-    bins.append(bisect_left(of_activity, days))
-    frequency, size = by_frequency(bins[0], orders), by_order(bins[1], order)
-    activity = by_activity(bins[2], days)
-    percents = [round(100 * frequency), round(100 * size), round(100 * activity)]
-    # Rounded, so that a customer exactly on the cut is in.
-    score = round(_WEIGHTS[0] * frequency + _WEIGHTS[1] * size + _WEIGHTS[2] * activity, 9)
-    if expected_minor is None:
-        # Not known before there is a model.
-        bins.append(_NO_BIN)
-        percents.append(_UNKNOWN)
-        return TierRanks(bins, percents, score, nan, orders, net_minor)
-    expected = expected_minor / typical_minor
-    bins.append(bisect_left(of_expected, expected))
-    rank = by_expected(bins[3], expected)
-    percents.append(round(100 * rank))
-    return TierRanks(bins, percents, score, rank, orders, net_minor)
-
-
-def _typical_minor(context: Context) -> float:
-    """A typical order of the shop, in minor units."""
-    parameters = context.parameters
-    return parameters.value.typical_order * minor_per_unit(parameters.money.currency)
-
-
-#: The rank of a value that is in the bin at a place.
-_RankOf = Callable[[int, float], float]
-
-
-def _ranks(context: Context) -> list[_RankOf]:
-    """How each side ranks a value."""
-    cuts, parameters = context.snapshot.of(TierCuts), context.parameters
-    section, typical = parameters.of(TierParameters), parameters.value.typical_order
-
-    def rank_of(side: Side) -> _RankOf:
-        spread = cuts.spread(side)
-        if spread is not None:
-            return spread.rank
-        return lambda _place, value: section.rank(side, value, typical)
-
-    return [rank_of(side) for side in _SIDES]
 
 
 def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
@@ -239,7 +105,7 @@ def _cause(state: Tiered, found: TierRanks, scene: Scene) -> TierCause:
         return TierCause.ACTIVITY
     before = (state.orders, state.net_minor / max(state.orders, 1), *state.bins[2:])
     now = (found.orders, found.net_minor / found.orders, *found.bins[2:])
-    if found.score > _score(state):
+    if found.score > score_of(state.percents):
         return TierCause.ACTIVITY if any(map(gt, now, before)) else TierCause.OTHERS
     if not any(map(lt, now, before)):
         return TierCause.OTHERS
@@ -275,62 +141,12 @@ def _move(state: Tiered, tier: str, cause: TierCause, scene: Scene) -> None:
     state.before, state.tier, state.since_ms = state.tier, str(tier), scene.at_ms
 
 
-def _sums(state: Tiered) -> list[Sum]:
-    """One customer's share of the sums."""
-    return _sums_of(state.tier, state.bins, state.net_minor)
-
-
-def _sums_of(tier: str, bins: Sequence[int], net_minor: int) -> list[Sum]:
-    if not tier:
-        return []
-    sums: list[Sum] = [(f"tier:{tier}", NO_DAY, 1), (f"net:{tier}", NO_DAY, net_minor)]
-    for keys, place in zip(_BIN_KEYS, bins, strict=True):
-        if place != _NO_BIN:
-            sums.append((keys[place], NO_DAY, 1))
-    return sums
-
-
-def _moved(before: Sequence[int], state: Tiered, more_minor: int) -> list[Sum]:
-    """The change of the sums for a customer who stays in a tier, in the order of keys."""
-    sums: list[Sum] = [(f"net:{state.tier}", NO_DAY, more_minor)] if more_minor else []
-    for keys, was, place in zip(_BIN_KEYS, before, state.bins, strict=True):
-        if was != place:
-            sums += [(keys[was], NO_DAY, -1)] if was != _NO_BIN else ()
-            sums += [(keys[place], NO_DAY, 1)] if place != _NO_BIN else ()
-    sums.sort()
-    return sums
-
-
 def _reunited(scene: Scene, before: Tiered, other: Tiered, sign: int) -> None:
     if is_joined(scene, sign):
         # That ids are one person is no news of the customer: a VIP who once ordered without logging
         # in is none the less one.
-        _go_on(scene.row.edit(TIERS), max(before, other, key=_place))
-    TIERS.tell_anew(scene, before, other, sign, _sums)
-
-
-def _united(states: Sequence[Tiered], _parameters: Parameters) -> Tiered:
-    """One person's tier is the highest that an id was found to be in, until they are looked at as
-    one.
-    """
-    one = Tiered()
-    _go_on(one, max(states, key=_order, default=one))
-    return one
-
-
-def _go_on(state: Tiered, known: Tiered) -> None:
-    state.tier, state.since_ms, state.before = known.tier, known.since_ms, known.before
-    state.below_ms, state.below_cause, state.cause = known.below_ms, known.below_cause, known.cause
-    state.percents, state.bins = list(known.percents), list(known.bins)
-    state.net_minor, state.orders = known.net_minor, known.orders
-
-
-def _place(state: Tiered) -> int:
-    return _PLACES[state.tier]
-
-
-def _order(state: Tiered) -> tuple[int, int, int, list[int]]:
-    return _place(state), state.since_ms, state.net_minor, state.bins
+        go_on(scene.row.edit(TIERS), max(before, other, key=place))
+    TIERS.tell_anew(scene, before, other, sign, sums_of)
 
 
 def value_tier(scene: Scene) -> tuple[str, int]:
@@ -351,23 +167,15 @@ def _since_ms(scene: Scene) -> int:
     return scene.row.read(TIERS).since_ms
 
 
-def _score(state: Tiered) -> float:
-    score = 0.0
-    for weight, percent in zip(_WEIGHTS, state.percents, strict=True):
-        score += weight * percent / 100 if weight else 0.0
-    # Percents have no more digits: .56, and not .5599999999999999.
-    return round(score, 3)
-
-
 def _tier_score(scene: Scene) -> float:
     state = scene.row.read(TIERS)
-    return _score(state) if state.percents else nan
+    return score_of(state.percents) if state.percents else nan
 
 
 def _ranked_by(side: Side) -> Callable[[Scene], float]:
     def rank(scene: Scene) -> float:
         percents = scene.row.read(TIERS).percents
-        percent = percents[_SIDES.index(side)] if percents else -1
+        percent = percents[SIDES.index(side)] if percents else -1
         return percent / 100 if percent >= 0 else nan
 
     return rank
@@ -464,12 +272,12 @@ def _view(scene: Scene) -> TierView | None:
     state = scene.row.read(TIERS)
     if not state.tier or not TIERS.is_on(scene.parameters):
         return None
-    percents = zip(_SIDES, state.percents, strict=True)
+    percents = zip(SIDES, state.percents, strict=True)
     return TierView(
         Tier(state.tier),
         iso(state.since_ms),
         Tier(state.before) if state.before else None,
-        _score(state),
+        score_of(state.percents),
         {str(side): percent / 100 for side, percent in percents if percent >= 0},
     )
 
@@ -482,28 +290,6 @@ def _in_words(view: TierView | None, as_of: str, _currency: str) -> Iterator[Lin
     yield Line("value tier", f"{view.tier} (score {view.score:.2f}), since {since}{before}")
 
 
-_CUSTOMERS = Measure("keepstream_customers_by_tier", "Customers by value tier", ("tier",))
-_NET = Measure(
-    "keepstream_net_by_tier",
-    "Net revenue of a year in the shop's currency, by value tier, as of each customer's last look",
-    ("tier",),
-)
-
-
-def _keys(_parameters: Parameters) -> list[str]:
-    return [
-        *(f"{what}:{tier}" for what in ("tier", "net") for tier in Tier),
-        *(key for keys in _BIN_KEYS for key in keys),
-    ]
-
-
-def _samples(sums: Mapping[str, int], parameters: Parameters) -> Iterator[Sample]:
-    unit = minor_per_unit(parameters.money.currency)
-    for tier in Tier:
-        yield Sample(_CUSTOMERS, (tier,), sums.get(f"tier:{tier}", 0))
-        yield Sample(_NET, (tier,), sums.get(f"net:{tier}", 0) / unit)
-
-
 TIERS: Part[Tiered] = Part(
     name=TIERS_NAME,
     code="ti",
@@ -513,7 +299,7 @@ TIERS: Part[Tiered] = Part(
     version=2,
     # Version 1 had no causes at the end.
     older={1: msgpack.Decoder(Tiered).decode},
-    united=_united,
+    united=united,
     reunited=_reunited,
     parameters=TierParameters,
     has_own_file=True,
@@ -524,7 +310,7 @@ TIERS: Part[Tiered] = Part(
     take_up=_look,
     offers=(value_tier,),
     moments={TIER_CHANGED: "the customer is in another value tier than before, or in none"},
-    reads=(customer_class, engagement, expected_spend_90d, history, purchases, window_365d),
+    reads=(*tier_ranks.READS, customer_class, purchases),
     facts=FACTS,
     sections=(
         ProfileSection(
@@ -537,9 +323,9 @@ TIERS: Part[Tiered] = Part(
         ),
     ),
     population=Told(
-        keys=_keys,
+        keys=keys,
         window_days=lambda _parameters: 0,
-        measures=(_CUSTOMERS, _NET),
-        samples=_samples,
+        measures=MEASURES,
+        samples=samples,
     ),
 )

@@ -213,11 +213,13 @@ def _tell_sums(scene: Scene, sums: Iterable[Sum]) -> None:
 
 
 def unite(one: Lifecycle, state: Lifecycle) -> None:
-    """Add what another id of the same person brought; they were won by the first that bought."""
+    """Add what another id of the same person brought; they were won by the first that bought. The
+    weeks of an id that gave everything back are not the person's.
+    """
     known = [(s.won_day, s.won_by) for s in (one, state) if s.won_day]
     one.won_day, one.won_by = min(known, default=(0, ""))
     one.margin_minor += state.margin_minor
     one.worth_minor += state.worth_minor
-    one.brought = _by_week([*one.brought, *state.brought])
+    one.brought = _by_week([*one.brought, *(state.brought if state.won_day else ())])
     one.touches = sorted([*one.touches, *state.touches])
     _limit(one.touches, one.won_day * DAY_MS)

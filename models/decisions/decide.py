@@ -157,10 +157,11 @@ def _trigger(
 def reasons(scene: Scene, names: tuple[str, ...]) -> tuple[ReasonCode, ...]:
     """The known facts in words; a churn score gives all contributions that add up to it."""
     told: list[ReasonCode] = []
+    currency = scene.parameters.money.currency
     for name in names:
         value = scene[name]
         if value if isinstance(value, str) else not isnan(value):
-            told.append(ReasonCode(name, value, FACTS[name].told(value)))
+            told.append(ReasonCode(name, value, FACTS[name].told(value, currency)))
         if name == "churn_probability" and (parts := scene.of(explanation)) is not None:
             told += _parts(parts)
     return tuple(told)

@@ -11,9 +11,9 @@ from msgspec import Struct
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.event import Source
 from models.events.foreign import UNREADABLE
+from models.events.line import GONE, GONE_FORMAT, LINK_FORMAT, LINK_TYPES, LOG_FORMAT, Line
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
-from models.events.wire import GONE, GONE_FORMAT, LINK_FORMAT, LINK_TYPES, LOG_FORMAT, Line
 from models.events.wire import timestamp_ms as timestamp_of
 
 #: Stands in for the raw partition's number in a record without a source.

@@ -13,9 +13,10 @@ from msgspec import Struct
 from config.topics import CUSTOMER_EVENTS
 from models.events.event import Source
 from models.events.foreign import UNREADABLE
+from models.events.line import ERASE_FORMAT, LINK_FORMAT, LINK_TYPES, Line
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
-from models.events.wire import ERASE_FORMAT, LINK_FORMAT, LINK_TYPES, Line, timestamp_ms
+from models.events.wire import timestamp_ms
 
 #: To an id: a user claims it; it is declared unlinked from then on; its row comes back from the
 #: person who had it.

@@ -6,21 +6,22 @@ move customers who did nothing.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Struct
 
 from config.duration import DAY_MS
-from config.limits import NotNegative, PositiveInt, PositiveMs, Share
+from config.limits import ASCENDING, NOT_NEGATIVE, PositiveInt, PositiveMs, Share
 from config.parameters import Parameters, Section
 from models.learning.lessons import AddedUp, Tally
 from models.learning.tallies import NO_DAY
 
 TIERS_NAME: Final = "tiers"
+_Cuts = Annotated[tuple[float, ...], ASCENDING, NOT_NEGATIVE]
 
 
 class TierParameters(Section, frozen=True):
@@ -37,10 +38,16 @@ class TierParameters(Section, frozen=True):
     potential: Share
     potential_until: Share
     recut: PositiveMs
-    frequency: tuple[NotNegative, ...]
-    average_order: tuple[NotNegative, ...]
-    active_days: tuple[NotNegative, ...]
-    expected: tuple[NotNegative, ...]
+    frequency: _Cuts
+    average_order: _Cuts
+    active_days: _Cuts
+    expected: _Cuts
+
+    def problems(self) -> Iterator[str]:
+        """A tier that is left at a higher score than it is entered at would be left at once."""
+        for tier in ("vip", "potential"):
+            if getattr(self, f"{tier}_until") > getattr(self, tier):
+                yield f"tiers.{tier}_until is no more than tiers.{tier}"
 
     def rank(self, side: "Side", value: float, typical_order: float) -> float:
         """The share of customers at or below a value of a side, by these cut points. Cut points of

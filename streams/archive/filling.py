@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from config.settings import Settings
 from config.topics import CUSTOMER_EVENTS, CUSTOMER_KEYS, CUSTOMERS
 from models.applied import ALREADY_APPLIED
+from models.events.line import Line
 from models.events.rejection import Rejected
-from models.events.wire import Line
 from models.partition_state import encode_state
 from streams.archive.key_reading import Keys
 from streams.archive.opening import ArchiveError

@@ -13,8 +13,9 @@ from models.customer.row import Row, encode_row
 from models.erasure import meet
 from models.events.erasure_record import ERASE_REQUESTED
 from models.events.gone import Gone, encode_gone, gone_of
+from models.events.line import LINK_TYPES, Line
+from models.events.line_ids import identity
 from models.events.link_record import ERASE, link_record_of
-from models.events.wire import LINK_TYPES, Line, identity
 from models.graves import encode_grave
 from models.partition import CONTROL_TYPES
 from streams.archive.frames import NONCE_BYTES, SealedRecord, frames_of, sealed

@@ -28,9 +28,9 @@ from models.engine import Effect as FoldEffect
 from models.engine import Fate, Rehearsed
 from models.events.erasure_record import Erased, encode_notice, notice_of
 from models.events.event import Source
+from models.events.line import GONE, LINK_TYPES, NULL, Line
 from models.events.link_record import LinkRecord
 from models.events.rejection import Reason, Rejected
-from models.events.wire import GONE, LINK_TYPES, NULL, Line
 from models.graves import decode_grave, is_same_grave
 from models.learning.lessons import Lesson, Taught, encode_lesson
 from models.learning.snapshot import SnapshotError

@@ -6,8 +6,8 @@ from math import inf
 
 from models.applied import Applied
 from models.customer.registry import PARTS
+from models.events.line import Line
 from models.events.rejection import Rejected
-from models.events.wire import Line
 from models.partition import Partition
 from models.partition_state import PartitionState, rehearsing_state
 from models.parts_in_force import InForce, known

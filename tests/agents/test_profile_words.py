@@ -14,7 +14,6 @@ from models.customer.anomaly import Anomaly
 from models.customer.calendar import CalendarView
 from models.customer.cart import CartView
 from models.customer.channels import ChannelsView
-from models.customer.churn import ChurnView
 from models.customer.churn_reason import ChurnReason, ReasonKind
 from models.customer.consent_words import ConsentView, WordView
 from models.customer.contacts import (
@@ -38,11 +37,15 @@ from models.customer.profile import SECTIONS, Profile
 from models.customer.purchase_words import RfmView, RhythmView, Window
 from models.customer.relationship import Relationship, RelationshipView
 from models.customer.rfm import Segment
-from models.customer.risk import RiskBand, RiskView
-from models.customer.satisfaction import OpinionView, Result, SatisfactionView
+from models.customer.risk import RiskView
+from models.customer.risk_state import RiskBand
+from models.customer.satisfaction_measures import Result
+from models.customer.satisfaction_words import OpinionView, SatisfactionView
+from models.customer.score_words import ChurnView
 from models.customer.segments import MembershipView
 from models.customer.support import AnswerView, SupportView
-from models.customer.tiers import Tier, TierView
+from models.customer.tier_state import Tier
+from models.customer.tiers import TierView
 from models.customer.timeline import EventView
 from models.customer.traits import TraitView
 from models.learning.churn import Source

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from config.duration import DAY_MS, HOUR_MS
 from config.parameters import Parameters
 from models.customer.loyalty import LoyaltyParameters
-from models.customer.tiers import Tier
+from models.customer.tier_state import Tier
 from models.decisions.trigger import Trigger
 from models.events.times import iso
 from models.learning.tiers import TierParameters

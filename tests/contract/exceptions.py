@@ -19,11 +19,13 @@ from models.customer.lift import FOLLOWED_MAX, FollowedActions
 from models.customer.loyalty import LOYALTY, Loyalty
 from models.customer.margins import MARGINS, Margins
 from models.customer.order_news import COMPLETED, UPDATED
-from models.customer.prices import PRICES, Prices
+from models.customer.price_state import Prices
+from models.customer.prices import PRICES
 from models.customer.purchase_state import PurchaseParameters, Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.segments import Memberships
-from models.customer.tiers import TIERS, Tier, Tiered
+from models.customer.tier_state import Tier, Tiered
+from models.customer.tiers import TIERS
 from models.events.event import Event
 from tests.models.lines import PARAMETERS
 

@@ -13,7 +13,8 @@ from config.duration import DAY_MS, MINUTE_MS
 from config.parameters import Parameters
 from models import engine
 from models.counted import sums_of
-from models.customer.consent import CONSENT, ConsentDefaults, ConsentParameters
+from models.customer.consent import CONSENT
+from models.customer.consent_state import ConsentDefaults, ConsentParameters
 from models.customer.part import Part
 from models.customer.registry import PARTS
 from models.customer.row import Row

@@ -24,9 +24,9 @@ from models.customer.row_layout import place_of
 from models.decisions.trigger import Trigger, decode_decision, encode_decision
 from models.events.dead_letter import dead_letter, encode_dead_letter
 from models.events.event import Source
+from models.events.line import LOG_FORMAT
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
-from models.events.wire import LOG_FORMAT
 from models.learning.snapshot import decode_snapshot, encode_snapshot
 from streams.kafka_clients import partition_for
 from streams.log_records import model_record

@@ -9,7 +9,7 @@ import pytest
 from agents.trials.demo.shop import ShopConfig, simulate
 from config.compiled import COMPILED, INTERPRETED
 from config.topics import CUSTOMER_EVENTS
-from models.events.wire import LINK_TYPES
+from models.events.line import LINK_TYPES
 from models.learning.label_sampling import LabelSampling
 from models.learning.snapshot import decode_snapshot
 from streams.embedded.kafka import EmbeddedKafka

@@ -18,9 +18,10 @@ from config.topics import (
     TRANSACTIONS,
 )
 from models.events.dead_letter import DeadLetter, decode_dead_letter
+from models.events.line import LOG_FORMAT
 from models.events.rejection import Reason
 from models.events.times import iso
-from models.events.wire import EVENT_BYTES_MAX, LOG_FORMAT
+from models.events.wire import EVENT_BYTES_MAX
 from models.learning.lessons import Cost, encode_lesson
 from streams.embedded.kafka import EmbeddedKafka
 from streams.embedded.valkey import EmbeddedValkey

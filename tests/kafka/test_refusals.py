@@ -19,8 +19,8 @@ from config.topics import (
 from models.customer.row import Row, encode_row
 from models.customer.row_formats import ROW_FORMAT
 from models.events.dead_letter import decode_dead_letter
+from models.events.line import LOG_FORMAT
 from models.events.times import iso
-from models.events.wire import LOG_FORMAT
 from models.learning.snapshot import SNAPSHOT_FORMAT
 from streams.kafka_clients import new_admin
 from tests.kafka.deployment import START_MS, Deployment, orderly_shop

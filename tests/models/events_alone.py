@@ -13,9 +13,11 @@ from models.customer.key_customers import KEY_CUSTOMERS, KeyCustomer
 from models.customer.lifecycle import LIFECYCLE, Lifecycle
 from models.customer.registry import PARTS
 from models.customer.relationship import RELATIONSHIP, Related
-from models.customer.risk import RISK, Risk
+from models.customer.risk import RISK
+from models.customer.risk_state import Risk
 from models.customer.row import Row
-from models.customer.tiers import TIERS, Tiered
+from models.customer.tier_state import Tiered
+from models.customer.tiers import TIERS
 from models.identity import OF_THE_PERSON
 
 _TIMERS_OF_THE_PERSON = {"cooldown", "label", "lift", "segments"}

@@ -15,7 +15,8 @@ from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
 from config.parameters import Parameters
 from models import engine
 from models.admission import decode_event
-from models.customer.cart import CART, Cart
+from models.customer.cart import CART
+from models.customer.cart_state import Cart
 from models.customer.churn import CHURN
 from models.customer.contacts import CONTACTS, Contacts
 from models.customer.engagement import ENGAGEMENT, Engagement
@@ -26,7 +27,8 @@ from models.customer.purchase_state import Purchases
 from models.customer.purchases import PURCHASES
 from models.customer.row import Row, decode_row, encode_row
 from models.customer.scene import Context, Scene
-from models.customer.support import SUPPORT, Support
+from models.customer.support import SUPPORT
+from models.customer.support_state import Support
 from models.engine import Effect, Fate
 from models.events.event import Event
 from models.events.times import iso

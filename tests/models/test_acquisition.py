@@ -38,6 +38,7 @@ from tests.models.lines import (
     waited,
     watermark,
 )
+from tests.models.persons import Deployment, said_by
 
 
 def cost(at_ms: int, message: str = "m", **properties: Any) -> Event:
@@ -441,6 +442,22 @@ def test_who_gave_the_first_order_back_is_won_anew() -> None:
     events = [first, search, an_order(14), back, again]
 
     assert ["x"] == won_by_last_touch(events, 82, 20)
+
+
+def test_what_a_visitor_gave_back_before_they_logged_in_is_brought_by_nobody() -> None:
+    """Each id was counted by itself until then."""
+    shop = Deployment()
+    guest = {"order_id": "guest", "revenue": 100}
+    shop.tell(said_by("Order Completed", at(1), visitor="anon-1", channel="web", **guest))
+    shop.tell(said_by("Order Completed", at(2), user="ada", order_id="o", revenue=50))
+    shop.tick(at(3))
+    shop.tell(said_by("Order Refunded", at(10), visitor="anon-1", order_id="guest"))
+    shop.tick(at(11))
+    shop.tell(said_by("identify", at(20), user="ada", visitor="anon-1"))
+    shop.tick(at(30))
+
+    brought = {key: n for (part, key, _), n in shop.sums().items() if part == ACQUISITION_NAME}
+    assert 1_500 == brought["margin:web"] == brought["brought0:web"]
 
 
 def test_the_first_touch_wins_unless_the_last_one_is_asked_for() -> None:

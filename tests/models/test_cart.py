@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from models import engine
 from models.admission import admit
-from models.customer.cart import CART, CHANGES_MAX
+from models.customer.cart import CART
+from models.customer.cart_state import CHANGES_MAX
 from models.customer.fingerprint import fingerprint
 from models.customer.row import Row
 from models.decisions.trigger import Trigger

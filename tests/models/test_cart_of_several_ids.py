@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.customer.cart import CART, Cart
+from models.customer.cart import CART
+from models.customer.cart_state import Cart
 from models.events.event import Event
 from tests.models.lines import PARAMETERS, at, happened, lived
 

@@ -14,15 +14,9 @@ from msgspec.structs import replace
 from config.duration import DAY_MS, DurationMs
 from config.parameters import ParameterError, Parameters
 from models.admission import admit, decode_event
-from models.customer.consent import (
-    CONSENT,
-    FACTS,
-    WORDS_MAX,
-    ConsentDefaults,
-    ConsentParameters,
-    refusal,
-)
+from models.customer.consent import CONSENT, FACTS, refusal
 from models.customer.consent_purposes import Purpose
+from models.customer.consent_state import WORDS_MAX, ConsentDefaults, ConsentParameters
 from models.customer.row import Row
 from models.decisions.trigger import Trigger
 from models.engine import Effect

@@ -11,13 +11,25 @@ from config.parameters import ParameterError, Parameters
 from models import engine
 from models.admission import admit, decode_event
 from models.customer.purchases import PURCHASES
+from models.customer.registry import FACTS
 from models.customer.row import Row
+from models.decisions.decide import reasons
 from models.events.event import Event
 from models.events.rejection import Reason, Rejected
 from models.events.wire import encode_event
 from models.learning.lessons import Cost
 from models.parameters import load_parameters
-from tests.models.lines import at, context, happened, line, lived, lived_with_effects, of, seen
+from tests.models.lines import (
+    at,
+    context,
+    happened,
+    line,
+    lived,
+    lived_with_effects,
+    of,
+    scene,
+    seen,
+)
 
 RATES = (
     'money.rates.USD={"2026-01-01" = 0.92, "2026-01-03" = 0.5}',
@@ -278,3 +290,32 @@ def test_a_rate_that_cannot_be_used_is_refused_at_start(assignment: str, fault: 
         shop(assignment)
 
     assert fault in str(refused.value)
+
+
+#: A customer who spent 1,234.5 units and has as much in the cart, in words.
+AMOUNTS_SAID = {
+    "EUR": ("spent 1234.50 in a year", "1234.50 an order", "worth 1234.50"),
+    "JPY": ("spent 1234 in a year", "1234 an order", "worth 1234"),
+    "KWD": ("spent 1234.500 in a year", "1234.500 an order", "worth 1234.500"),
+}
+
+
+@pytest.mark.parametrize(("currency", "expected"), AMOUNTS_SAID.items())
+def test_receipts_say_amounts_with_the_decimals_of_the_currency(
+    currency: str, expected: tuple[str, ...]
+) -> None:
+    amount = 1234 if currency == "JPY" else 1234.5
+    within = context(parameters=shop(f"money.currency={currency}"))
+    cart = happened("Product Added", at(2), product_id="p", price=amount, quantity=1)
+    row = lived([ordered(at(), revenue=amount), cart], within=within)
+
+    told = reasons(scene(row, at(3), within), ("net_365d", "average_order", "cart_value"))
+    assert list(expected) == [one.words for one in told]
+
+
+def test_every_fact_of_an_amount_is_said_as_one() -> None:
+    """Amounts are what a scene converts from minor units."""
+    said = {name for name, fact in FACTS.items() if fact.is_money}
+    amounts = {"cart_value", "event_value", "average_order", "value_at_stake", "clv"}
+
+    assert said == amounts | {"expected_spend", "net_30d", "net_90d", "net_365d"}

@@ -705,3 +705,59 @@ def test_an_id_that_others_named_is_not_silent_by_itself(
 def test_a_time_that_is_too_short_is_refused(value: str) -> None:
     with pytest.raises(ParameterError, match="privacy.inactive"):
         load_parameters(assignments=[f"privacy.inactive={value}"])
+
+
+#: Sums of what happened, and not of what a row says: they stay.
+HAPPENED = {
+    *(("lifecycle", "left"), ("risk", "left"), ("risk", "stayed"), ("calendar", "reached")),
+    *(("funnel", step) for step in ("viewed", "added", "checkout", "payment", "ordered")),
+    *(("satisfaction", kind) for kind in ("nps", "csat", "ces")),
+}
+
+
+def counted(shop: Deployment) -> set[tuple[str, str]]:
+    """The sums over all customers of what their rows say: the part and the key."""
+    found = {(part, key) for part, key, _ in shop.sums()}
+    return {one for one in found if (one[0], one[1].split(":")[0]) not in HAPPENED}
+
+
+def a_dear_customer() -> list[bytes]:
+    """Who bought as a visitor and as a user, with points, a tier, an answer to a survey, and a word
+    on consent.
+    """
+    dear = {"revenue": 500.0, "discount": 5.0}
+    hour = 60
+    return [
+        page(0, visitor="anon-1"),
+        logged_in(1, visitor="anon-1"),
+        said_by("Consent Granted", minute(2), user="ada", purpose="analytics"),
+        said_by("Order Completed", minute(3), visitor="anon-1", order_id="o-1", **dear),
+        said_by("Survey Responded", minute(4), user="ada", kind="nps", score=10),
+        said_by("Order Completed", minute(26 * hour), user="ada", order_id="o-2", **dear),
+    ]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["counted", "who refused to be"])
+@pytest.mark.parametrize("who", [{"user": "ada"}, {"visitor": "anon-1"}])
+def test_nobody_counts_among_customers_once_they_are_erased(
+    who: dict[str, str], *, refused: bool, shop: Deployment
+) -> None:
+    days = 24 * 60
+    shop.tell(*a_dear_customer())
+    shop.tick(minute(20 * days))
+    assert {"tiers", "lifecycle", "loyalty", "prices"} <= {part for part, _ in counted(shop)}
+    if refused:
+        shop.tell(said_by("Consent Revoked", minute(21 * days), user="ada", purpose="analytics"))
+
+    shop.tell(erase(22 * days, **who))
+
+    assert set() == counted(shop)
+
+
+def test_who_is_erased_for_doing_nothing_counts_no_more_either() -> None:
+    shop = Deployment(2, FOR_A_YEAR)
+    shop.tell(*a_dear_customer())
+    shop.tick(minute(0) + 450 * DAY_MS)
+
+    assert set() == known(shop)
+    assert set() == counted(shop)

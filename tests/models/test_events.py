@@ -12,19 +12,17 @@ from models.catalogue import TOPICS, topic_of
 from models.events.dead_letter import dead_letter, decode_dead_letter, encode_dead_letter
 from models.events.event import Event, Source
 from models.events.foreign import Foreign
+from models.events.line import LOG_FORMAT, Position
+from models.events.log_format import LogFormatError, require_log_format
 from models.events.rejection import Reason, Rejected
 from models.events.times import iso
 from models.events.wire import (
     EVENT_BYTES_MAX,
     LOG_BYTES_MAX,
-    LOG_FORMAT,
-    LogFormatError,
-    Position,
     decode_line,
     decode_log_line,
     encode_event,
     encode_log_event,
-    require_log_format,
     timestamp_ms,
 )
 from streams.log_export import log_line

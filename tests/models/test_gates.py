@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from config.parameters import Parameters
 from config.rules import load_actions
-from models.customer.consent import ConsentParameters
+from models.customer.consent_state import ConsentParameters
 from models.decisions.gates import GATE_NAMES
 from models.decisions.trigger import NextBestAction, Suppressed
 from models.events.event import Event

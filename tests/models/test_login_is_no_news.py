@@ -16,7 +16,8 @@ from models.customer.key_customers import KEY_CUSTOMERS
 from models.customer.lifecycle import LIFECYCLE
 from models.customer.relationship import RELATIONSHIP
 from models.customer.risk import RISK
-from models.customer.tiers import TIERS, Tier, Tiered
+from models.customer.tier_state import Tier, Tiered
+from models.customer.tiers import TIERS
 from models.decisions.trigger import Trigger
 from models.learning.acquisition import WON
 from tests.models.lines import DAY_MS, HOUR_MS, MINUTE_MS, PRIOR, at

@@ -12,14 +12,8 @@ from msgspec.structs import replace
 from config.parameters import Parameters
 from models.admission import decode_event
 from models.customer.part import KEYS_MAX
-from models.customer.prices import (
-    PRICE_DEPENDENT,
-    PRICES,
-    PURCHASES_MAX,
-    PriceParameters,
-    is_price_dependent,
-    sensitivity,
-)
+from models.customer.price_state import PURCHASES_MAX, PriceParameters
+from models.customer.prices import PRICE_DEPENDENT, PRICES, is_price_dependent, sensitivity
 from models.customer.row import Row
 from models.engine import Effect
 from models.events.event import Event

@@ -13,7 +13,8 @@ from models.applied import Applied
 from models.customer.contacts import CONTACTS
 from models.decisions.trigger import Trigger
 from models.engine import Fate
-from models.events.wire import LOG_FORMAT, decode_line, encode_event
+from models.events.line import LOG_FORMAT
+from models.events.wire import decode_line, encode_event
 from models.partition import Partition
 from models.partition_state import PartitionState, decode_state, encode_state, rehearsing_state
 from models.plan import plan_for

@@ -18,13 +18,9 @@ from models.customer.part import KEYS_MAX
 from models.customer.profile import encode_profile
 from models.customer.registry import PARTS
 from models.customer.row import Row, encode_row
-from models.customer.satisfaction import (
-    OPINIONS_MAX,
-    SATISFACTION,
-    Satisfaction,
-    SatisfactionParameters,
-    net_promoter_score,
-)
+from models.customer.satisfaction import SATISFACTION
+from models.customer.satisfaction_measures import net_promoter_score
+from models.customer.satisfaction_state import OPINIONS_MAX, Satisfaction, SatisfactionParameters
 from models.decisions.trigger import NextBestAction, Trigger, does_nothing
 from models.engine import record
 from models.events.event import Event

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from models.admission import decode_event
 from models.customer.row import Row
-from models.customer.support import CLOSED_MAX, SUPPORT, SupportParameters, Truce, truce
+from models.customer.support import SUPPORT, SupportParameters, Truce, truce
+from models.customer.support_state import CLOSED_MAX
 from models.customer.ticket import MARKS_MAX
 from models.customer.ticket_news import EVENTS as TICKETS
 from models.decisions.trigger import Trigger

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from config.duration import DAY_MS
 from config.parameters import Parameters
-from models.customer.consent import CONSENT, ConsentDefaults, ConsentParameters
+from models.customer.consent import CONSENT
+from models.customer.consent_state import ConsentDefaults, ConsentParameters
 from models.customer.registry import FACTS
 from models.customer.risk import RISK
 from models.customer.scene import Scene

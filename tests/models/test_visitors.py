@@ -7,8 +7,9 @@ import pytest
 
 from models.admission import admit, decode_event
 from models.events.event import Event
+from models.events.line import Position
 from models.events.rejection import Reason, Rejected
-from models.events.wire import Position, decode_log_line, encode_event
+from models.events.wire import decode_log_line, encode_event
 from models.parameters import load_parameters
 from tests.models.lines import PARAMETERS
 

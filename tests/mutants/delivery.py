@@ -57,7 +57,7 @@ DELIVERY = (
     ),
     Mutant(
         "a row knows what it has applied",
-        "models/partition.py",
+        "models/partition_customers.py",
         "        return row.applied >= offset\n    return grave",
         "        return False\n    return grave",
         "tests/properties/test_partitions.py"

@@ -28,9 +28,16 @@ ERASURE = (
     Mutant(
         "news of an earlier person erases nobody",
         "models/erasure.py",
-        "if is_theirs and said.since > before.at_ms else None",
-        "if is_theirs else None",
+        "        if not is_theirs or said.since <= before.at_ms:\n",
+        "        if not is_theirs:\n",
         "tests/models/test_erasure.py::test_news_of_an_earlier_person_does_not_erase_a_new_one",
+    ),
+    Mutant(
+        "who is erased counts among customers no more",
+        "models/erasure.py",
+        "        effects += _sums_of(row, order, context)\n",
+        "",
+        "tests/models/test_erasure.py::test_nobody_counts_among_customers_once_they_are_erased",
     ),
     Mutant(
         "what was on its way to somebody who was erased brings nobody back",

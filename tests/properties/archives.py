@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from models.events.line import Line
 from models.events.rejection import Rejected
-from models.events.wire import Line, decode_line
+from models.events.wire import decode_line
 from models.partition import Partition
 from models.partition_state import PartitionState, encode_state
 from streams.archive.frames import decode_frame, opened

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from models.admission import decode_event
 from models.events.event import Source
+from models.events.line import GONE
 from models.events.rejection import Rejected
 from models.events.times import milliseconds
-from models.events.wire import GONE, decode_line, encode_event
+from models.events.wire import decode_line, encode_event
 from models.partition import Partition
 from models.partition_state import PartitionState, encode_state
 from streams.graves import CustomerGraves

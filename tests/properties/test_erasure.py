@@ -2,21 +2,24 @@
 sent.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
 from config.duration import DAY_MS, HOUR_MS, MINUTE_MS
+from models.counted import held
 from models.customer.identities import IDENTITIES
 from models.events.erasure_record import DELETE_ONLY, ERASE_REQUESTED, SUPPRESS
 from models.events.times import iso
 from tests.models.lines import START_MS
 from tests.models.persons import Deployment, said_by
-from tests.properties.test_persons import PARTITIONS, USERS, VISITORS, stories
+from tests.properties.test_persons import PARTITIONS, USERS, VISITORS, stories, time_of
 
 #: After everything that a story tells.
 AFTER_MS = START_MS + 60 * DAY_MS
@@ -37,6 +40,55 @@ def _disorderly(rng: Random, shop: Deployment, events: list[bytes]) -> None:
                 shop.save(number)
             if rng.random() < 0.05:
                 shop.die(number)
+
+
+def _uncounted(shop: Deployment) -> dict[tuple[str, str], tuple[int, int]]:
+    """Sums of the present class of customers that are not those of the rows: both numbers."""
+    sums, rows = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for (part, key, _), amount in shop.sums().items():
+        sums[part, key] += amount
+    for user, row in shop.everybody():
+        lane = shop.lanes[shop.home(user)]
+        for tally in held(row, user, 1, lane.as_of_ms, lane.context):
+            for key, _, amount in tally.sums:
+                rows[tally.part, key] += amount
+    said = {one for one in (*sums, *rows) if one[1].startswith(("class:", "tier:", "points"))}
+    return {one: (sums[one], rows[one]) for one in said if sums[one] != rows[one]}
+
+
+@given(seed=st.integers(0, 2**32), size=st.integers(1, 40))
+def test_who_is_erased_is_not_counted(seed: int, size: int) -> None:
+    rng = Random(seed)
+    shop = Deployment(rng.choice(PARTITIONS))
+    for event in stories(rng, size):
+        note(event.decode())
+        shop.tick(time_of(event))
+        shop.tell(event)
+    shop.tick(AFTER_MS)
+
+    assert {} == _uncounted(shop)
+
+
+#: Stories in which an id is erased while its row is on its way to its person, or back.
+UNDER_WAY = (30, 32, 66, 67, 71, 97, 102, 117, 123, 135)
+
+
+@pytest.mark.parametrize("seed", UNDER_WAY)
+def test_who_is_erased_while_their_row_is_under_way_is_not_counted(seed: int) -> None:
+    rng = Random(seed)
+    shop = Deployment(rng.choice(PARTITIONS))
+    at_ms = START_MS
+    for event in stories(rng, 30):
+        shop.publish(event)
+        for lane in rng.sample(range(len(shop.logs)), len(shop.logs)):
+            shop.fold(lane, rng.choice((0, 1, 3)))
+        at_ms = max(at_ms, time_of(event))
+        if rng.random() < 0.3:
+            shop.clock(at_ms)
+    shop.settle()
+    shop.tick(AFTER_MS)
+
+    assert {} == _uncounted(shop)
 
 
 def _remains(shop: Deployment) -> dict[str, list[str]]:

@@ -7,9 +7,10 @@ import pytest
 
 from config.settings import load_settings
 from config.topics import CLICKSTREAM, CUSTOMER_EVENTS
+from models.events.line import LOG_FORMAT
+from models.events.log_format import LogFormatError
 from models.events.rejection import Rejected
 from models.events.times import iso
-from models.events.wire import LOG_FORMAT, LogFormatError
 from streams.log_records import AHEAD_MAX_MS, log_line_of
 from streams.set_aside import SetAside
 from tests.streams.test_record_batches import FakeRecord

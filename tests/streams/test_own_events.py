@@ -9,8 +9,9 @@ from agents.trials.demo.shop import ShopConfig, simulate
 from config.topics import CLICKSTREAM
 from models.admission import event_of
 from models.events.event import Event
+from models.events.log_format import require_log_format
 from models.events.times import iso
-from models.events.wire import decode_log_line, require_log_format
+from models.events.wire import decode_log_line
 from streams.log_records import AHEAD_MAX_MS, is_event_to_come, is_to_come
 from streams.own_events import BYTES_MAX, REMEMBERED_MAX, OwnEvents
 from streams.raw_records import Outgoing, outgoing_of

@@ -11,9 +11,9 @@ from agents.words.decisions import GATES
 from agents.words.profile import lines
 from models.customer.holdout import CONTROL
 from models.customer.words import counted, how_long_before
+from models.money import in_words
 from streams.decision_ledger import Found
 
-_MINOR = 100
 #: Lines that the page shows in another form.
 _TOLD_ELSEWHERE = frozenset(
     {"action", "decided", "held back", "nothing done", "trigger", "happened"}
@@ -114,7 +114,7 @@ def _tiles(profile: Any, currency: str) -> list[Tile]:
     year = next((span for span in rfm.windows if span.days == 365), None)
     tiles = []
     if year is not None:
-        spent = money(year.net_minor / _MINOR, currency)
+        spent = in_words(year.net_minor, currency)
         tiles.append(Tile("Spent in a year", spent, counted(year.orders, "order")))
     if rfm.last_order_at is not None:
         scores = (rfm.recency_score, rfm.frequency_score, rfm.monetary_score)
@@ -127,7 +127,7 @@ def _tiles(profile: Any, currency: str) -> list[Tile]:
     if profile.value is not None and profile.value.clv is not None:
         tiles.append(Tile("Lifetime value", money(profile.value.clv, currency), "expected"))
     if profile.cart.items:
-        worth = money(profile.cart.value_minor / _MINOR, currency)
+        worth = in_words(profile.cart.value_minor, currency)
         tiles.append(Tile("In the cart", worth, counted(profile.cart.items, "item")))
     if profile.support.open_tickets:
         count = profile.support.open_tickets
@@ -164,7 +164,7 @@ def _actions(profile: Any) -> list[ActionView]:
 def _timeline(profile: Any, currency: str) -> list[Happening]:
     happened = []
     for one in reversed(profile.timeline or ()):
-        amount = money(one.amount_minor / _MINOR, currency) if one.amount_minor else ""
+        amount = in_words(one.amount_minor, currency) if one.amount_minor else ""
         by = f"by {one.channel}" if one.channel else ""
         ago = how_long_before(one.at, profile.as_of).replace(" before", " ago")
         more = ", ".join(filter(None, (amount, by)))

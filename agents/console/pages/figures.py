@@ -5,6 +5,8 @@ from datetime import datetime
 from math import inf
 from typing import NamedTuple
 
+from models.money import digits
+
 #: Drawings are this many units wide, so that positions are percentages.
 WIDTH = 100.0
 
@@ -54,8 +56,8 @@ def percent(share: float) -> str:
 
 
 def money(amount: float, currency: str) -> str:
-    """``1,204.50 EUR``."""
-    return f"{amount:,.2f} {currency}"
+    """``1,204.50 EUR``, ``1,205 JPY``."""
+    return f"{digits(amount, currency)} {currency}"
 
 
 def day_and_time(iso: str) -> str:

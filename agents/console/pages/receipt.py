@@ -28,6 +28,7 @@ from models.decisions.trigger import (
     Suppressed,
     Trigger,
 )
+from models.money import digits
 from streams.decision_ledger import Found
 
 _OUTCOMES = {
@@ -242,20 +243,20 @@ def _candidates(action: NextBestAction, currency: str) -> tuple[CandidateView, .
             words_of(one.action),
             one.action == action.action,
             bar,
-            _factors(one.priority),
+            _factors(one.priority, currency),
             money(recomputed(one.priority), currency),
         )
         for one, bar in zip(passed, from_left(values), strict=True)
     )
 
 
-def _factors(told: Priority) -> tuple[FactorView, ...]:
+def _factors(told: Priority, currency: str) -> tuple[FactorView, ...]:
     return (
         FactorView("propensity", percent(told.propensity)),
         FactorView("weight", f"{told.context_weight:g}"),
-        FactorView("value", f"{told.value:,.2f}"),
+        FactorView("value", digits(told.value, currency)),
         FactorView("lever", f"{told.lever:g}"),
-        FactorView("cost", f"{told.cost:,.2f}"),
+        FactorView("cost", digits(told.cost, currency)),
     )
 
 

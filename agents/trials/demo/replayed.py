@@ -16,8 +16,9 @@ import msgspec
 from agents.trials.demo.failure import DemoFailed
 from config.parameters import Parameters
 from config.settings import Settings
+from models.events.line import Line
 from models.events.rejection import Rejected
-from models.events.wire import Line, decode_log_line
+from models.events.wire import decode_log_line
 from models.learning.lessons import Lesson, Taught
 from models.learning.snapshot import Snapshot, SnapshotError, decode_snapshot, prior_snapshot
 from models.learning.trainer import Trainer, TrainerState

@@ -47,7 +47,7 @@ from streams.decision_ledger import Found
 from streams.findings import Finding, Severity, notice, ok, problem
 from tests.agents.console.conftest import SmallShop, withdrawal_of
 from tests.contract.parts import present
-from tests.models.lines import PARAMETERS
+from tests.models.lines import PARAMETERS, at, context, happened, lived, seen
 
 
 def chosen(actions: list[NextBestAction]) -> NextBestAction:
@@ -161,6 +161,23 @@ def test_every_customer_has_a_page(small_shop: SmallShop) -> None:
             assert score.bars
 
 
+@pytest.mark.parametrize(
+    ("currency", "said"),
+    [("EUR", "1,204.00 EUR"), ("JPY", "1,204 JPY"), ("KWD", "1,204.000 KWD")],
+)
+def test_a_customer_s_page_says_amounts_in_the_shop_s_currency(currency: str, said: str) -> None:
+    parameters = replace(PARAMETERS, money=replace(PARAMETERS.money, currency=currency))
+    within = context(parameters=parameters)
+    order = happened("Order Completed", at(), order_id="o", revenue=1_204)
+    cart = happened("Product Added", at(1), product_id="p", price=1_204, quantity=1)
+    row = lived([order, cart], within=within)
+
+    view = customer_view(seen(row, at(2), within), currency, [])
+    tiles = {tile.name: tile.figure for tile in view.tiles}
+    assert (said, said) == (tiles["Spent in a year"], tiles["In the cart"])
+    assert {said} == {one.more for one in view.timeline}
+
+
 def test_bars_stay_within_their_drawing() -> None:
     assert () == diverging([])
     up, down, none = diverging([("up", 2.0), ("down", -1.0), ("none", 0.0)])
@@ -179,6 +196,8 @@ def test_bars_stay_within_their_drawing() -> None:
         (percent(0.004), "0.4%"),
         (percent(0.0), "0%"),
         (money(1204.5, "EUR"), "1,204.50 EUR"),
+        (money(1204.0, "JPY"), "1,204 JPY"),
+        (money(1204.5, "KWD"), "1,204.500 KWD"),
         (day_and_time("2026-11-06T20:46:28.958Z"), "6 Nov 2026, 20:46 UTC"),
         (listed([]), ""),
         (listed(["a"]), "a"),
