@@ -20,9 +20,10 @@ from models.events.leniency import is_nothing, read_json
 _DEEP: Final = 4
 _LETTERS_MAX: Final = 96
 
-#: The words for each channel, in the order in which they are looked for.
+#: The words for each channel, in the order in which they are looked for. Postal mail is atomic: a
+#: name that repeats it could else be read in hundreds of ways.
 _CHANNELS: Final[Mapping[str, str]] = {
-    "post": "postal(?:mail)?|directmail|letters?|post",
+    "post": "(?>postal(?:mail)?)|directmail|letters?|post",
     "email": "bulkemails?|emails?|mails?|mailings?|newsletters?",
     "push": "(?:web|mobile|app|browser)?push",
     "sms": "sms|mms|texts?|mobile(?=marketing)",
