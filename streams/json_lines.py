@@ -49,7 +49,10 @@ def foreign_format(head: bytes) -> str | None:
     if len(filled) >= _FOREIGN_LINES_MIN and b"{" not in head:
         is_table = any(mark in filled[0] for mark in (b"\t", b",", b";"))
         kind = "what looks like CSV" if is_table else "text"
-        return f"{kind}: write each row as an event; `keepstream schema NAME` shows its fields"
+        return (
+            f"{kind}: write each row as an event, as docs/publishing.md#from-a-table does; "
+            f"`keepstream schema NAME` shows its fields"
+        )
     return None
 
 

@@ -4,6 +4,8 @@ test_docs checks command lines, and test_readme the README's own steps.
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
@@ -16,10 +18,12 @@ from agents.webhooks.checks import require_usable
 from config.endpoints import load_endpoints
 from config.settings import load_settings
 from config.sources import load_senders
+from models.customer.purchases import PURCHASES
 from models.decisions.policy import compile_policy
 from models.decisions.trigger import decode_decision
 from models.events.erasure_record import notice_in
 from models.parameters import load_parameters
+from models.replay import Replay
 from streams.graves import Fingerprints
 from streams.line_check import LineCheck
 from tests.house.documents import DOCUMENTS, Block, blocks
@@ -44,6 +48,7 @@ PROGRAMS = {
     "BaseHTTPRequestHandler": "tests/kafka/test_webhooks",
     "blake2b": "below",
     "segment.analytics": "tests/kafka/test_first_steps",
+    "# orders.py": "below",
     "# shop.py": "test_learning",
     "# ask.py": "test_learning",
     "# judge.py": "test_learning",
@@ -162,6 +167,27 @@ def test_every_program_is_one_that_a_test_runs(block: Block) -> None:
     compile(block.text, "shown", "exec")
 
     assert 1 == len([name for name in PROGRAMS if name in block.text])
+
+
+ORDERS = """\
+order,customer,placed_at,amount,currency
+1001,ada,2026-03-01T10:00:00+01:00,"1,204.50",EUR
+1002,bob,2026-03-02T10:00:00Z,12.50 EUR,
+"""
+
+
+def test_a_table_of_orders_becomes_events_as_it_is_shown(tmp_path: Path) -> None:
+    [program] = [b.text for _, b in SHOWN if "# orders.py" in b.text]
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=ORDERS, capture_output=True, text=True, check=True
+    )
+    replay = Replay(load_parameters())
+    for number, line in enumerate(done.stdout.encode().splitlines(), 1):
+        replay.feed(line, number)
+
+    assert {"ada": 120_450, "bob": 1_250} == {
+        customer: row.read(PURCHASES).net_minor for customer, row in replay.rows().items()
+    }
 
 
 def test_the_fingerprint_that_is_shown_is_the_one_that_is_told() -> None:
