@@ -3,12 +3,12 @@
     python -m tests.benchmarks.bench [STAGE ...] [--full] [--rounds 3] [--customers 200]
 
 Stages (default: all): peers (the same job by every engine), engine (Keepstream with everything on:
-days that pass, events of an hour, two workers), value (what value and lifecycle cost a worker),
-units (what an event, a decision point, a lesson and a decision cost), replay, steady (latency and
-CPU at a given rate, then idle), recovery (rows per second, bytes per customer). Each writes
-out/bench/STAGE.json; the tables in out/bench/tables.md and the chart in out/bench/chart.svg contain
-all stages so far. Programs that are compared take turns within a round, because the machine has
-other things to do; the load is reported beside the figures.
+days that pass, events of an hour, both without value and lifecycle, two workers), units (what an
+event, a decision point, a lesson and a decision cost), replay, steady (latency and CPU at a given
+rate, then idle), recovery (rows per second, bytes per customer). Each writes out/bench/STAGE.json;
+the tables in out/bench/tables.md and the chart in out/bench/chart.svg contain all stages so far.
+Programs that are compared take turns within a round, because the machine has other things to do;
+the load is reported beside the figures.
 """
 
 import argparse
@@ -49,6 +49,7 @@ from tests.benchmarks.whole_engine import WholeEngine
 #: With this many customers a worker has all that it loads once, which is more than their rows.
 FEW_CUSTOMERS = 10_000
 DAYS_PASS, AN_HOUR = "days that pass", "events of an hour"
+WITHOUT, TWO = "without value and lifecycle", "two workers"
 
 
 class Bench:
@@ -116,30 +117,39 @@ def peers(bench: Bench) -> list[Measured]:
 
 
 def engine(bench: Bench) -> list[Measured]:
-    """Keepstream with everything on, one worker and two: µs of CPU per event."""
+    """Keepstream with everything on, without value and lifecycle, and with two workers: µs of CPU
+    per event.
+    """
     days, dense = (shop_records(bench.customers, dense=dense) for dense in (False, True))
-    ways = {
-        DAYS_PASS: (days, 1),
-        AN_HOUR: (dense, 1),
-        f"{AN_HOUR}, two workers": (dense, 2),
-    }
+    off = [f"{name}.enabled=false" for name in value_and_lifecycle()]
     costs: list[dict[str, float]] = []
     written: list[dict[str, float]] = []
     with bench.engine() as (_, whole):
+        ways = {
+            DAYS_PASS: partial(whole.drained, days),
+            f"{DAYS_PASS}, {WITHOUT}": partial(whole.drained, days, assignments=off),
+            AN_HOUR: partial(whole.drained, dense),
+            f"{AN_HOUR}, {WITHOUT}": partial(whole.drained, dense, assignments=off),
+            f"{AN_HOUR}, {TWO}": partial(whole.drained, dense, workers=2),
+        }
         for _ in bench.rounds():
             cost, wrote = {}, {}
-            for name, (records, workers) in ways.items():
-                run = whole.drained(records, workers=workers)
-                cost[name] = run.cpu_s / len(records) * 1e6
-                wrote[name] = run.broker_bytes / len(records)
+            for name, run_once in ways.items():
+                run = run_once()
+                # Both logs have the same events, at other times.
+                cost[name] = run.cpu_s / len(days) * 1e6
+                wrote[name] = run.broker_bytes / len(days)
                 tell(f"{name} {cost[name]:.1f} µs an event")
             costs.append(cost)
             written.append(wrote)
-    two = [one[f"{AN_HOUR}, two workers"] / one[AN_HOUR] for one in costs]
     of_broker = gathered(written, "bytes an event")
     return [
         *gathered(costs, "µs of CPU an event"),
-        Measured("two workers against one", "times", two),
+        _ratio("two workers against one", costs, f"{AN_HOUR}, {TWO}", AN_HOUR),
+        *(
+            _ratio(f"{name}, with value and lifecycle", costs, name, f"{name}, {WITHOUT}")
+            for name in (DAYS_PASS, AN_HOUR)
+        ),
         *(
             Measured(f"{one.name}: written by the broker", one.unit, one.values)
             for one in of_broker
@@ -147,32 +157,9 @@ def engine(bench: Bench) -> list[Measured]:
     ]
 
 
-def value(bench: Bench) -> list[Measured]:
-    """A worker with everything on, and one without all of value and lifecycle."""
-    off = [f"{name}.enabled=false" for name in value_and_lifecycle()]
-    logs = {
-        name: shop_records(bench.customers, dense=dense)
-        for name, dense in ((DAYS_PASS, False), (AN_HOUR, True))
-    }
-    rounds = []
-    with bench.engine() as (_, whole):
-        for number in bench.rounds():
-            found = {}
-            for name, records in logs.items():
-                sides = {name: (), f"{name}, without": off}
-                # The other one first in every second round.
-                for side, assignments in sorted(sides.items(), reverse=bool(number % 2)):
-                    run = whole.drained(records, assignments=assignments)
-                    found[side] = run.cpu_s / len(records) * 1e6
-                    tell(f"{side} {found[side]:.1f} µs an event")
-            rounds.append(found)
-    times = [
-        Measured(
-            f"{name}: on instead of off", "times", [r[name] / r[f"{name}, without"] for r in rounds]
-        )
-        for name in logs
-    ]
-    return [*gathered(rounds, "µs of CPU an event"), *times]
+def _ratio(name: str, costs: list[dict[str, float]], one: str, other: str) -> Measured:
+    """How many times as much one way costs as the other, in each round."""
+    return Measured(name, "times", [cost[one] / cost[other] for cost in costs])
 
 
 def units(bench: Bench) -> list[Measured]:
@@ -262,7 +249,7 @@ def recovery(bench: Bench) -> list[Measured]:
 
 
 STAGES: dict[str, Callable[[Bench], list[Measured]]] = {
-    one.__name__: one for one in (peers, engine, value, units, replay, steady, recovery)
+    one.__name__: one for one in (peers, engine, units, replay, steady, recovery)
 }
 
 

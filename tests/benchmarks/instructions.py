@@ -1,6 +1,8 @@
 """What value and lifecycle cost, in instructions of the interpreter: the same on every machine.
 
-    python -m tests.benchmarks.instructions [--customers 12] [--days 200] [--most 40]
+    python -m tests.benchmarks.instructions [--customers 12] [--days 200] [--dense] [--most 40]
+
+``--dense``: 200 days' events within an hour, in which hardly anything falls due.
 
 Replays a shop's log with everything on, and without all of value and lifecycle, and counts every
 instruction by the function that it belongs to. Their ratio is the ratio of the CPU that
@@ -20,6 +22,7 @@ from config.parameters import Parameters
 from models.replay import Replay
 from tests.benchmarks.bench_tables import table
 from tests.benchmarks.parts import shop_lines, sides
+from tests.benchmarks.peers.shop_log import shop_records
 
 _ROOT = Path(__file__).parents[2]
 
@@ -62,9 +65,13 @@ def main() -> int:
     )
     options.add_argument("--customers", type=int, default=12, help="of the simulated shop")
     options.add_argument("--days", type=int, default=200, help="that the shop's log is long")
+    options.add_argument("--dense", action="store_true", help="all events within an hour")
     options.add_argument("--most", type=int, default=40, help="functions to list")
     chosen = options.parse_args()
-    lines = shop_lines(chosen.customers, chosen.days)
+    if chosen.dense:
+        lines = [record.value for record in shop_records(chosen.customers, dense=True)]
+    else:
+        lines = shop_lines(chosen.customers, chosen.days)
     whole, *_, without, _ = sides([])
     on, off = (by_function(instructions_of(lines, side.parameters)) for side in (whole, without))
     more = Counter({name: on[name] - off[name] for name in {*on, *off}})
